@@ -1,0 +1,30 @@
+# `make repro` and `make test` need Python 3.11 or later, pip and make; nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro test ui lint install
+.DEFAULT_GOAL := repro
+
+install: $(VENV)/.installed
+
+# torch first and alone: any other order may bring another build of it.
+$(VENV)/.installed: requirements.txt constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==2.13.0 -c constraints.txt
+	$(BIN)/python -m pip install --quiet -r requirements.txt -c constraints.txt
+	touch $@
+
+repro: install  ## raw clips -> Table 4
+	dvc repro
+	@cat reports/table4.md
+
+test: install  ## the test suite
+	pytest -m "not slow"
+
+ui: install  ## MLflow on 127.0.0.1:5000
+	mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri sqlite:///mlruns/mlflow.db
+
+lint: install
+	ruff check . && ruff format --check .

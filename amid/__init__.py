@@ -1,0 +1,1 @@
+"""AMID: cross-modal knowledge distillation as one reproducible pipeline."""

@@ -1,0 +1,116 @@
+"""Features and frozen embeddings on disk -> the tensors one run trains and is judged on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amid.errors import AmidError
+from amid.features import FeatureStore
+from amid.reproducible import sha256_file
+from amid.types import Batch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from amid.types import RunSpec
+
+EVALUATED = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """One run's data: the split trained on, and the two it is judged on."""
+
+    train: Batch
+    validation: Batch
+    test: Batch
+    test_clips: list[str]
+    classes: list[str]
+    extractors: dict[str, dict[str, Any]]
+
+
+def fold_splits(split: pd.Series, fold: pd.Series, number: int | None) -> pd.Series:
+    """The split of every row, (N,) strings.
+
+    Without a fold number: the manifest's own. With one: fold `number` is tested, the next one
+    (cyclically) validates, the others train; the auxiliary corpus stays what it is.
+    """
+    if number is None:
+        return split
+    numbered = fold[fold >= 0]
+    if numbered.empty or number > numbered.max():
+        raise AmidError(f"fold {number} was asked for, but the manifest has no clip in that fold.")
+    following = (number + 1) % (int(numbered.max()) + 1)
+    new = split.where(fold < 0, "train")
+    return new.mask(fold == number, "test").mask(fold == following, "validation")
+
+
+def embeddings_folder(folder: Path) -> Path:
+    """Where the frozen extractors' outputs of a data set lie."""
+    return folder / "embeddings"
+
+
+def extractor_card(folder: Path, modality: str) -> dict[str, Any]:
+    """What the frozen extractor of `modality` was trained on; AmidError when it is missing."""
+    path = embeddings_folder(folder) / f"{modality}.json"
+    if not path.exists():
+        raise AmidError(f"{path} is missing: run the stage `auxiliary@{folder.name}` first.")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=16)
+def features_fingerprint(folder: Path, target: str, auxiliary: tuple[str, ...]) -> str:
+    """sha256 over the index, the target's features and the auxiliary embeddings of a data set."""
+    files = [folder / "features" / "index.parquet", folder / "features" / f"{target}.npy"]
+    files += [embeddings_folder(folder) / f"{modality}.npy" for modality in auxiliary]
+    for file in files:
+        if not file.exists():
+            raise AmidError(f"{file} is missing: run `dvc repro` for the stages before this one.")
+    sums = [sha256_file(file) for file in files]
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _splits(
+    folder: Path, target: str, auxiliary: tuple[str, ...], corpus: str, fold: int | None
+) -> Splits:
+    import torch
+
+    store = FeatureStore.open(folder / "features")
+    index = store.index
+    split = fold_splits(index["split"], index["fold"], fold)
+    features = store.array(target)
+    embeddings = {
+        name: np.load(embeddings_folder(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in auxiliary
+    }
+    labels = index["label_index"].to_numpy(np.int64)
+
+    def batch(name: str) -> tuple[Batch, np.ndarray]:
+        rows = np.flatnonzero((split == name).to_numpy())
+        return Batch(
+            torch.from_numpy(np.ascontiguousarray(features[rows])),
+            {m: torch.from_numpy(np.ascontiguousarray(e[rows])) for m, e in embeddings.items()},
+            torch.from_numpy(labels[rows]),
+        ), rows
+
+    train, rows = batch(corpus)
+    if not len(rows):
+        raise AmidError(f"{folder.name}: no clip of the split '{corpus}' is left to train on.")
+    validation, _ = batch("validation")
+    test, rows = batch("test")
+    clips = index["id"].iloc[rows].tolist()
+    cards = {name: extractor_card(folder, name) for name in auxiliary}
+    return Splits(train, validation, test, clips, store.classes, cards)
+
+
+def load_splits(folder: Path, spec: RunSpec) -> Splits:
+    """The data of a run from `folder` (features/ and embeddings/ below it)."""
+    return _splits(folder, spec.target, spec.auxiliary, spec.corpus, spec.fold)

@@ -1,0 +1,1 @@
+"""Networks: encoders of one modality, the fusion teacher, discriminators, and their composition."""

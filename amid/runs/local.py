@@ -1,0 +1,176 @@
+"""The local executor: a pool of persistent single-thread workers on this machine."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from amid.errors import AmidError
+from amid.progress import Progress
+from amid.runs import journal
+from amid.runs.plan import PlannedRun
+from amid.runs.store import CHECKPOINT, JOURNAL, STUDENT, RunStore
+from amid.tracking import Tracker
+from amid.types import RunRecord, RunSpec
+
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to train one run."""
+
+    spec: RunSpec
+    parent: RunSpec | None
+    store: Path
+    data: Path
+    checkpoint_every: int
+    token: str
+
+
+def run_all(
+    runs: Sequence[PlannedRun],
+    *,
+    store: RunStore,
+    data: Path,
+    workers: int,
+    checkpoint_every: int,
+    tracker: Tracker,
+) -> dict[str, RunRecord]:
+    """Trains the runs that are not in the store; the records of all by key.
+
+    data: folder of the data set. workers: processes, 0 for one a core. Metrics reach MLflow while
+    the workers train. AmidError names the run that failed; the others' work stays in the store.
+    """
+    unique = {run.spec.key: run for run in runs}
+    records = {key: record for key in unique if (record := store.record(key)) is not None}
+    missing = [run for key, run in unique.items() if key not in records]
+    epochs = sum(run.spec.training["epochs"] for run in missing)
+    if missing:
+        token = uuid.uuid4().hex
+        jobs = {
+            run.spec.key: Job(run.spec, run.parent, store.root, data, checkpoint_every, token)
+            for run in missing
+        }
+        with (
+            ProcessPoolExecutor(
+                min(workers or available_cores(), len(missing)),
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(os.getpid(), sys.path),
+            ) as pool,
+            Progress(f"{tracker.stage}: epochs", epochs) as progress,
+        ):
+            futures = {pool.submit(_train, job): unique[key] for key, job in jobs.items()}
+            try:
+                _follow(futures, token, store, tracker, progress, records)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list((pool._processes or {}).values()):
+                    process.terminate()
+                raise
+    for key, run in unique.items():
+        folder = store.folder(key)
+        tracker.log_run(run, records[key], journal.read(folder / JOURNAL), folder / STUDENT)
+    trained = len(missing)
+    print(
+        f"{tracker.stage}: {len(unique)} runs, {trained} trained, "
+        f"{len(unique) - trained} from the store",
+        flush=True,
+    )
+    return records
+
+
+def _follow(
+    futures: dict[Future, PlannedRun],
+    token: str,
+    store: RunStore,
+    tracker: Tracker,
+    progress: Progress,
+    records: dict[str, RunRecord],
+) -> None:
+    """Passes the journals on to MLflow until all runs are done."""
+    waiting = set(futures)
+    seen = dict.fromkeys((run.spec.key for run in futures.values()), 0)
+    while waiting:
+        done, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+        for run in futures.values():
+            key = run.spec.key
+            lines = journal.read(store.folder(key) / JOURNAL, token, seen[key])
+            if lines:
+                seen[key] += len(lines)
+                progress.advance(len(lines))
+                tracker.log_epochs(run, lines)
+        for future in done:
+            run = futures[future]
+            try:
+                future.result()
+            except BrokenProcessPool:
+                raise AmidError(
+                    f"{tracker.stage}: a worker process was killed (out of memory?); what was "
+                    "trained is kept, run the same command again to go on."
+                ) from None
+            records[run.spec.key] = record = store.record(run.spec.key)
+            progress.say(_summary(run, record))
+
+
+def _summary(run: PlannedRun, record: RunRecord) -> str:
+    """One line on a finished run; validation only, since the test split is for the tables."""
+    head = record.selected_on
+    best = record.history[record.best_epoch].get(f"validation_{head}")
+    shown = "" if best is None else f": {head} {100 * best:.1f} % on validation"
+    return f"{run.configuration} seed {run.spec.seed}{shown} (epoch {record.best_epoch + 1})"
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker(parent: int, path: list[str]) -> None:
+    """Ties the worker's life to its stage: a stage killed with -9 leaves no worker behind."""
+    sys.path[:] = path
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's to handle
+    import amid.reproducible  # noqa: F401  pins the kernels before torch is imported
+
+
+def _train(job: Job) -> None:
+    store = RunStore(job.store)
+    with store.lock(job.spec.key):
+        if store.record(job.spec.key) is None:
+            _train_locked(job, store)
+
+
+def _train_locked(job: Job, store: RunStore) -> None:
+    from amid import engine
+
+    parent = None
+    if job.parent is not None:
+        _train(Job(job.parent, None, job.store, job.data, job.checkpoint_every, job.token))
+        parent = store.folder(job.parent.key) / CHECKPOINT
+    folder = store.folder(job.spec.key)
+    writer = journal.JournalWriter(folder / JOURNAL, job.token)
+    record = engine.train(
+        job.spec,
+        job.data,
+        folder,
+        parent=parent,
+        checkpoint_every=job.checkpoint_every,
+        on_start=writer.start,
+        on_epoch=writer.epoch,
+    )
+    store.finish(record)

@@ -1,0 +1,78 @@
+"""The run store: every training run once, in a folder named by the hash of its specification.
+
+It lies outside DVC's outs (which DVC deletes before a stage runs), so an interrupted stage goes on
+where it was, and a run that two tables ask for is trained once. Layout, below `.runs/<platform>/`:
+
+    <key>/record.json            written last: the run is complete
+    <key>/student.safetensors    the student of the best validation epoch
+    <key>/checkpoint.safetensors the state after the last saved epoch
+    <key>/journal.jsonl          metrics of every epoch with the time, for MLflow
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from amid.checkpoint import write_atomic
+from amid.reproducible import platform_fingerprint
+from amid.types import RunRecord
+
+RECORD, STUDENT, CHECKPOINT, JOURNAL = (
+    "record.json",
+    "student.safetensors",
+    "checkpoint.safetensors",
+    "journal.jsonl",
+)
+
+
+class RunStore:
+    """Runs of this platform below `root` (bits may differ on another one)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.runs = root / platform_fingerprint()
+
+    def folder(self, key: str) -> Path:
+        return self.runs / key
+
+    def record(self, key: str) -> RunRecord | None:
+        """The record of a complete run; None when it is missing or does not parse."""
+        try:
+            record = RunRecord.from_json((self.folder(key) / RECORD).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+        whole = record.key == key and (self.folder(key) / STUDENT).exists()
+        return record if whole else None
+
+    def student(self, key: str) -> Path:
+        """The student file of a run."""
+        return self.folder(key) / STUDENT
+
+    def finish(self, record: RunRecord) -> None:
+        """Files the record: from now on the run is complete."""
+        write_atomic(self.folder(record.key) / RECORD, record.to_json().encode())
+
+    def lock(self, key: str) -> FileLock:
+        """Held while a run is trained: two stages or experiments never train the same one."""
+        self.runs.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.runs / f"{key}.lock")
+
+    def export(self, key: str, target: Path, *, checkpoint: bool) -> None:
+        """Copies what the outs hold of a run: record and student, for warm-ups the checkpoint."""
+        target.mkdir(parents=True, exist_ok=True)
+        for name in (RECORD, STUDENT, *([CHECKPOINT] if checkpoint else [])):
+            shutil.copyfile(self.folder(key) / name, target / name)
+
+    def adopt(self, outs: Path) -> None:
+        """Takes runs in from outs, such as warm-ups that `dvc pull` brought to a fresh machine."""
+        for path in sorted(outs.glob(f"*/*/{RECORD}")):
+            key = json.loads(path.read_text(encoding="utf-8"))["run"]
+            with self.lock(key):
+                if self.record(key) is None and not (self.folder(key) / CHECKPOINT).exists():
+                    for name in (CHECKPOINT, STUDENT, RECORD):
+                        if (path.parent / name).exists():
+                            write_atomic(self.folder(key) / name, (path.parent / name).read_bytes())

@@ -1,0 +1,256 @@
+"""MLflow: a view of the runs for people. Parent run = stage, one level of children = trainings.
+
+The only module that imports mlflow, and late: workers never need it. Tables never read it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from amid.runs.plan import PlannedRun
+    from amid.types import RunRecord
+
+EXPERIMENT = "amid"
+METRICS_A_CALL, PARAMS_A_CALL = 1000, 100  # limits of the tracking store
+LONGEST_PARAM = 500
+
+
+class Tracker:
+    """Logs one stage below `root`/mlruns. Opens the store in the background, as that takes seconds.
+
+    Use as a context manager: the parent run ends FINISHED, or FAILED when the stage raises.
+    """
+
+    def __init__(self, stage: str, root: Path, params: dict[str, Any]) -> None:
+        self.stage, self.root = stage, root
+        self._params = params
+        self._children: dict[str, str] = {}
+        self._client: MlflowClient | None = None
+        self._error: BaseException | None = None
+        self._opening = threading.Thread(target=self._open, daemon=True)
+
+    def __enter__(self) -> Tracker:
+        self._opening.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._ready()
+        status = "FINISHED" if kind is None else "FAILED"
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            status = "KILLED"
+        for run_id in self._children.values():
+            self._client.set_terminated(run_id, status)
+        self._client.set_terminated(self.parent, status)
+
+    def log_metrics(self, metrics: dict[str, float]) -> None:
+        """Metrics of the stage itself, such as counts of clips."""
+        self._ready()
+        for name, value in metrics.items():
+            self._client.log_metric(self.parent, name, float(value))
+
+    def log_files(self, *paths: Path) -> None:
+        """Files of the stage, as artifacts of its run."""
+        self._ready()
+        for path in paths:
+            self._client.log_artifact(self.parent, str(path))
+
+    def log_epochs(self, run: PlannedRun, lines: list[dict]) -> None:
+        """Metrics of some epochs of a run that is being trained; lines as in its journal."""
+        from mlflow.entities import Metric
+
+        self._ready()
+        run_id = self._child(run)
+        metrics = [
+            Metric(name, value, line["time"], line["epoch"] + 1)
+            for line in lines
+            for name, value in line["metrics"].items()
+        ]
+        for start in range(0, len(metrics), METRICS_A_CALL):
+            self._client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_CALL])
+
+    def log_run(self, run: PlannedRun, record: RunRecord, lines: list[dict], student: Path) -> None:
+        """Closes a run's MLflow run with its results and the `student` file; one trained earlier
+        is logged if it is not there yet (a new mlruns/, runs that came with `dvc pull`)."""
+        self._ready()
+        key = run.spec.key
+        if key not in self._children:
+            if self._logged(key):
+                return
+            self.log_epochs(run, lines or _as_lines(record))
+        run_id = self._children.pop(key)
+        last = record.history[-1]
+        best = record.history[record.best_epoch]
+        summary = {"best_epoch": record.best_epoch + 1}
+        for head in ("student", "teacher"):
+            for split in ("validation", "test"):
+                if (name := f"{split}_{head}") in last:
+                    summary |= {f"best_{name}": best[name], f"last_{name}": last[name]}
+        for name, value in summary.items():
+            self._client.log_metric(run_id, name, value)
+        self._client.log_artifact(run_id, str(student))
+        self._client.set_terminated(run_id, "FINISHED")
+
+    def _open(self) -> None:
+        try:
+            self._client = open_client(self.root)
+            self._experiment = _experiment(self._client, self.root)
+            close_dead_runs(self._client, self._experiment)
+            run = self._client.create_run(
+                self._experiment, run_name=self.stage, tags={**_process_tags(), **self._tags()}
+            )
+            self.parent = run.info.run_id
+            self._log_params(self.parent, self._params)
+        except BaseException as error:  # handed to the stage's own thread
+            self._error = error
+
+    def _ready(self) -> None:
+        self._opening.join()
+        if self._error is not None:
+            raise self._error
+
+    def _tags(self) -> dict[str, str]:
+        tags = {
+            "amid.stage": self.stage,
+            "DVC_STAGE": os.environ.get("DVC_STAGE", self.stage),
+            "DVC_EXP_NAME": os.environ.get("DVC_EXP_NAME", ""),
+            "mlflow.source.name": self.stage,
+        }
+        commit = _git_commit()
+        return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+
+    def _child(self, run: PlannedRun) -> str:
+        key, spec = run.spec.key, run.spec
+        if key not in self._children:
+            tags = {
+                **_process_tags(),
+                **self._tags(),
+                "mlflow.parentRunId": self.parent,
+                "amid.run": key,
+                "configuration": run.configuration,
+                "dataset": spec.dataset,
+                "method": spec.method,
+                "seed": str(spec.seed),
+                "fold": "" if spec.fold is None else str(spec.fold),
+            }
+            name = f"{run.configuration}-{spec.dataset}-seed{spec.seed}"
+            if self.stage.startswith("warmup"):
+                name = f"warmup-{name}"
+            created = self._client.create_run(self._experiment, run_name=name, tags=tags)
+            self._children[key] = created.info.run_id
+            self._log_params(created.info.run_id, spec.to_dict())
+        return self._children[key]
+
+    def _log_params(self, run_id: str, params: dict[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        flat = [Param(k, str(v)[:LONGEST_PARAM]) for k, v in flatten(params).items()]
+        for start in range(0, len(flat), PARAMS_A_CALL):
+            self._client.log_batch(run_id, params=flat[start : start + PARAMS_A_CALL])
+
+    def _logged(self, key: str) -> bool:
+        text = f"tags.`amid.run` = '{key}' and attributes.status = 'FINISHED'"
+        return bool(self._client.search_runs([self._experiment], text, max_results=1))
+
+
+def open_client(root: Path) -> MlflowClient:
+    """A client on `root`/mlruns/mlflow.db, created on first use.
+
+    Two processes that create the sqlite store at once destroy it, hence the lock.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    folder = root / "mlruns"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        import logging
+
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+        _experiment(client, root)
+    return client
+
+
+def close_dead_runs(client: MlflowClient, experiment: str) -> int:
+    """Marks runs KILLED that are RUNNING although their process on this host is gone; how many."""
+    running = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
+    closed = 0
+    for run in running:
+        tags = run.data.tags
+        if tags.get("amid.host") == platform.node() and not _alive(tags.get("amid.process", "")):
+            client.set_terminated(run.info.run_id, "KILLED")
+            closed += 1
+    return closed
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _experiment(client: MlflowClient, root: Path) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return found.experiment_id
+    # The artifact path is fixed here for good, so it is given, not left to the working directory.
+    artifacts = (root / "mlruns" / "artifacts").resolve()
+    return client.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
+
+
+def _process_tags() -> dict[str, str]:
+    return {"amid.host": platform.node(), "amid.process": _process(os.getpid())}
+
+
+def _process(pid: int) -> str:
+    """pid and, where the system tells, its start time: pids are used again."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        return f"{pid}:{stat.rpartition(')')[2].split()[19]}"
+    except OSError:
+        return f"{pid}:"
+
+
+def _alive(process: str) -> bool:
+    pid = process.partition(":")[0]
+    if not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _process(int(pid)) == process
+
+
+def _git_commit() -> str | None:
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _as_lines(record: RunRecord) -> list[dict]:
+    now = int(time.time() * 1000)
+    return [{"epoch": e, "time": now, "metrics": m} for e, m in enumerate(record.history)]

@@ -1,0 +1,131 @@
+"""The records everyone passes: batches, representations, run specifications and run records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one split, or a part of them, as tensors.
+
+    target: (B, ...) features of the modality the student sees.
+    auxiliary: per auxiliary modality the (B, E) embeddings of its frozen extractor.
+    labels: (B,) int64 class indices.
+    """
+
+    target: Tensor
+    auxiliary: dict[str, Tensor]
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Tensor) -> Batch:
+        """The samples at `rows` (K,) int64."""
+        auxiliary = {name: values[rows] for name, values in self.auxiliary.items()}
+        return Batch(self.target[rows], auxiliary, self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Representations:
+    """What the networks say of one batch; teacher and auxiliary are None where not trained.
+
+    student T, auxiliary A, teacher F: (B, D); logits: (B, C), both from the shared classifier.
+    """
+
+    student: Tensor
+    student_logits: Tensor
+    auxiliary: Tensor | None = None
+    teacher: Tensor | None = None
+    teacher_logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that changes a training run's result, and nothing else.
+
+    options: of the method, canonical (numbers without effect left out).
+    corpus: the split trained on, "train" or, for auxiliary extractors, "auxiliary".
+    features: fingerprint of the arrays trained on. code: fingerprint of the modules that train.
+    """
+
+    dataset: str
+    method: str
+    options: dict[str, Any]
+    target: str
+    auxiliary: tuple[str, ...]
+    network: dict[str, Any]
+    training: dict[str, Any]
+    seed: int
+    fold: int | None
+    corpus: str
+    features: str
+    code: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "auxiliary": list(self.auxiliary)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        return cls(**{**values, "auxiliary": tuple(values["auxiliary"])})
+
+    @property
+    def key(self) -> str:
+        """The name of the run: 20 hexadecimal digits of the sha256 of the specification."""
+        return hashlib.sha256(canonical_json(self.to_dict()).encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a finished run leaves for the tables.
+
+    history: one dict of metrics an epoch, oldest first.
+    best_epoch: index of the first epoch with the highest validation accuracy of the head in
+        `selected_on` ("student" or "teacher"); the test split has no say.
+    predictions: {"best" | "last": {"student" | "teacher": predicted class index a test clip}}.
+    clips, labels: ids and true class indices of the test clips, in the order of the predictions.
+    extractors: per auxiliary modality, what its frozen extractor was trained on.
+    """
+
+    spec: RunSpec
+    history: list[dict[str, float]]
+    best_epoch: int
+    selected_on: str
+    predictions: dict[str, dict[str, list[int]]]
+    clips: list[str]
+    labels: list[int]
+    classes: list[str]
+    extractors: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return self.spec.key
+
+    def accuracy(self, head: str, at: str = "best") -> float | None:
+        """Test Top-1 (0..1) of "student" or "teacher" at the "best" or "last" epoch."""
+        predicted = self.predictions[at].get(head)
+        if predicted is None:
+            return None
+        return sum(p == y for p, y in zip(predicted, self.labels, strict=True)) / len(self.labels)
+
+    def to_json(self) -> str:
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return canonical_json({**values, "spec": self.spec.to_dict(), "run": self.key}) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        values = json.loads(text)
+        values.pop("run")
+        return cls(**{**values, "spec": RunSpec.from_dict(values["spec"])})
+
+
+def canonical_json(value: Any) -> str:
+    """JSON whose bytes depend on the value alone; refuses NaN and infinity."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,40 @@
+"""auxiliary@<dataset>: pre-trains the auxiliary extractors, then freezes them into embeddings."""
+
+from functools import partial
+
+from amid import config
+from amid.batches import embeddings_folder, features_fingerprint
+from amid.features import FeatureStore
+from amid.runs.embed import freeze
+from amid.runs.local import run_all
+from amid.runs.plan import auxiliary_runs
+from amid.runs.store import RunStore
+from amid.tracking import Tracker
+from stages.common import HOME, PARAMS, RUN_STORE, data_folder, run_stage
+
+
+def main(dataset: str) -> None:
+    params = config.load(PARAMS)
+    folder = data_folder(dataset)
+    features = FeatureStore.open(folder / "features")
+    corpus = "auxiliary" if (features.index["split"] == "auxiliary").any() else "train"
+    runs = auxiliary_runs(params, dataset, corpus, partial(features_fingerprint, folder))
+    store = RunStore(RUN_STORE)
+    with Tracker(f"auxiliary@{dataset}", HOME, {"corpus": corpus}) as tracker:
+        records = run_all(
+            runs,
+            store=store,
+            data=folder,
+            workers=params.workers,
+            checkpoint_every=params.training.checkpoint_every,
+            tracker=tracker,
+        )
+    for run in runs:
+        student = store.student(run.spec.key)
+        card = freeze(records[run.spec.key], student, features, embeddings_folder(folder))
+        alone = 100 * card["test_accuracy"]
+        print(f"auxiliary@{dataset}: {run.configuration} alone {alone:.1f} % on test")
+
+
+if __name__ == "__main__":
+    run_stage(main)

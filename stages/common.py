@@ -1,0 +1,38 @@
+"""What every stage shares: where things lie, and errors as one sentence."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from amid.errors import AmidError
+
+PARAMS = Path("params.yaml")
+# A queued experiment works in a copy; runs and MLflow stay with the repository itself.
+HOME = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+RUN_STORE = HOME / ".runs"
+ARCHIVES = HOME / ".archives"
+RUNS = Path("runs")
+REPORTS = Path("reports")
+
+
+def data_folder(dataset: str) -> Path:
+    return Path("data") / dataset
+
+
+def run_stage(main: Callable[..., None]) -> None:
+    """Runs `main` on the command line's words; a user's mistake ends in one sentence on stderr."""
+    words = list(inspect.signature(main).parameters)
+    if len(sys.argv) - 1 != len(words):
+        usage = " ".join(word.upper() for word in words)
+        sys.exit(f"usage: python -m stages.{Path(sys.argv[0]).stem} {usage}")
+    try:
+        main(*sys.argv[1:])
+    except AmidError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,53 @@
+"""extract@<dataset>: decodes every clip and writes the feature store and the quarantine."""
+
+import json
+
+import pandas as pd
+
+from amid import config
+from amid.errors import AmidError
+from amid.features import check_manifest, extract_features
+from amid.runs.local import available_cores
+from amid.tracking import Tracker
+from stages.common import HOME, PARAMS, data_folder, run_stage
+
+
+def main(dataset: str) -> None:
+    params = config.load(PARAMS)
+    block = params.dataset(dataset)
+    folder = data_folder(dataset)
+    manifest = pd.read_parquet(folder / "manifest.parquet")
+    check_manifest(manifest)
+    numbers = {m: {"extractor": e, **o.model_dump()} for m, (e, o) in block.extract.items()}
+    with Tracker(f"extract@{dataset}", HOME, numbers) as tracker:
+        index, damaged = extract_features(
+            manifest,
+            folder,
+            folder / "features",
+            block.extract,
+            workers=params.workers or available_cores(),
+            required=[block.target, *block.auxiliary],
+        )
+        known = pd.read_parquet(folder / "problems.parquet")
+        quarantine = pd.concat([known, damaged], ignore_index=True)
+        quarantine.to_parquet(folder / "quarantine.parquet", index=False)
+        reasons = quarantine["reason"].value_counts().to_dict()
+        lost = quarantine["id"].nunique()
+        total = lost + len(index)
+        counts = {"clips": total, "kept": len(index), "quarantined": lost, "reasons": reasons}
+        (folder / "extract.json").write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
+        tracker.log_metrics({name: counts[name] for name in ("clips", "kept", "quarantined")})
+    worst = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items(), key=lambda r: -r[1]))
+    print(
+        f"extract@{dataset}: {len(index)} of {total} clips kept" + (f"; {worst}" if worst else "")
+    )
+    if lost > block.quarantine_limit * total:
+        raise AmidError(
+            f"extract@{dataset}: {lost} of {total} clips are damaged ({worst}), more than "
+            f"data.{dataset}.quarantine_limit = {block.quarantine_limit:g} allows; "
+            f"{folder / 'quarantine.parquet'} lists them."
+        )
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,31 @@
+"""table4: Table 4 and Figure 4 from the run records."""
+
+import json
+
+from amid import config, figures, results
+from amid.tracking import Tracker
+from stages.common import HOME, PARAMS, REPORTS, RUNS, run_stage
+
+
+def main() -> None:
+    params = config.load(PARAMS)
+    with Tracker("table4", HOME, {"datasets": params.datasets, "seeds": params.seeds}) as tracker:
+        REPORTS.mkdir(exist_ok=True)
+        table = results.table4(results.load_records(params, RUNS, params.table4))
+        gaps = results.gaps(results.load_records(params, RUNS, params.figure4))
+        texts = {
+            "table4.csv": results.to_csv(table),
+            "table4.md": results.table4_markdown(table),
+            "table4.tex": results.table4_latex(table),
+            "figure4.csv": results.to_csv(gaps),
+            "metrics.json": json.dumps(results.metrics(table), indent=1, sort_keys=True) + "\n",
+        }
+        for name, text in texts.items():
+            (REPORTS / name).write_text(text, encoding="utf-8", newline="\n")
+        warmup = {name: params.training_of(name).warmup_epochs for name in params.datasets}
+        figures.figure4(gaps, warmup, REPORTS / "figure4.png")
+        tracker.log_files(*(REPORTS / name for name in (*texts, "figure4.png")))
+
+
+if __name__ == "__main__":
+    run_stage(main)

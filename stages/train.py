@@ -1,0 +1,46 @@
+"""<section>@<dataset>: trains all runs of a section of params.yaml and collects them as outs."""
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+
+from amid import config
+from amid.batches import features_fingerprint
+from amid.runs.local import run_all
+from amid.runs.plan import PlannedRun, section_runs
+from amid.runs.store import RunStore
+from amid.tracking import Tracker
+from stages.common import HOME, PARAMS, RUN_STORE, RUNS, data_folder, run_stage
+
+
+def train_stage(
+    section: str, dataset: str, plan: Callable[..., list[PlannedRun]], *, checkpoint: bool = False
+) -> None:
+    """Trains what `plan` asks for and copies it to runs/<section>/<dataset>/."""
+    params = config.load(PARAMS)
+    folder = data_folder(dataset)
+    runs = plan(params, dataset, partial(features_fingerprint, folder))
+    store = RunStore(RUN_STORE)
+    store.adopt(RUNS / "warmup" / dataset)
+    numbers = {"alpha": params.alpha, "beta": params.beta, "gamma": params.gamma}
+    with Tracker(f"{section}@{dataset}", HOME, numbers) as tracker:
+        run_all(
+            runs,
+            store=store,
+            data=folder,
+            workers=params.workers,
+            checkpoint_every=params.training.checkpoint_every,
+            tracker=tracker,
+        )
+    outs = RUNS / section / dataset
+    shutil.rmtree(outs, ignore_errors=True)
+    for run in runs:
+        store.export(run.spec.key, outs / run.folder, checkpoint=checkpoint)
+
+
+def main(section: str, dataset: str) -> None:
+    train_stage(section, dataset, partial(section_runs, section))
+
+
+if __name__ == "__main__":
+    run_stage(main)
