@@ -44,10 +44,10 @@ def fold_splits(split: pd.Series, fold: pd.Series, number: int | None) -> pd.Ser
     """
     if number is None:
         return split
-    numbered = fold[fold >= 0]
-    if numbered.empty or number > numbered.max():
+    fold = fold.where(split != "auxiliary", -1)
+    if number not in set(fold) - {-1}:
         raise AmidError(f"fold {number} was asked for, but the manifest has no clip in that fold.")
-    following = (number + 1) % (int(numbered.max()) + 1)
+    following = (number + 1) % (int(fold.max()) + 1)
     new = split.where(fold < 0, "train")
     return new.mask(fold == number, "test").mask(fold == following, "validation")
 
@@ -92,9 +92,10 @@ def _splits(
         for name in auxiliary
     }
     labels = index["label_index"].to_numpy(np.int64)
+    whole = index[[f"has_{modality}" for modality in (target, *auxiliary)]].all(axis=1)
 
     def batch(name: str) -> tuple[Batch, np.ndarray]:
-        rows = np.flatnonzero((split == name).to_numpy())
+        rows = np.flatnonzero(((split == name) & whole).to_numpy())
         return Batch(
             torch.from_numpy(np.ascontiguousarray(features[rows])),
             {m: torch.from_numpy(np.ascontiguousarray(e[rows])) for m, e in embeddings.items()},

@@ -132,8 +132,9 @@ class Params(Model):
             for name in ("alpha", "beta", "gamma")
             if name in options_model.model_fields
         }
-        given = {**weights, **self.methods.get(method, {}), **values}
-        return method, check(options_model, given, where), training
+        given = {**weights, **self.methods.get(method, {})}
+        check(options_model, given, f"methods.{method}")
+        return method, check(options_model, {**given, **values}, where), training
 
 
 def load(path: Path) -> Params:
@@ -159,7 +160,8 @@ def check(model: type[BaseModel], values: Any, where: str) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problem = error.errors()[0]
+        problems = error.errors()  # a misspelt key shows as a missing one as well: name the first
+        problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
         place = [str(part) for part in problem["loc"]]
         key = ".".join(filter(None, [where, *place]))
         if problem["type"] == "extra_forbidden":

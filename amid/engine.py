@@ -179,7 +179,7 @@ class Trainer:
         training = self.spec.training
         passed = sum(epoch >= milestone for milestone in training["milestones"])
         for group in self.optimiser.param_groups:
-            group["lr"] = training["learning_rate"] * training["decay"] ** passed
+            group["lr"] = training["learning_rate"] * training.get("decay", 1.0) ** passed
 
     def save(self, path: Path) -> None:
         """Writes everything `load` needs to go on as if nothing had happened."""

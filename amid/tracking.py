@@ -67,9 +67,9 @@ class Tracker:
 
     def log_epochs(self, run: PlannedRun, lines: list[dict]) -> None:
         """Metrics of some epochs of a run that is being trained; lines as in its journal."""
+        self._ready()  # first: two threads must not import mlflow at once
         from mlflow.entities import Metric
 
-        self._ready()
         run_id = self._child(run)
         metrics = [
             Metric(name, value, line["time"], line["epoch"] + 1)
@@ -170,13 +170,13 @@ def open_client(root: Path) -> MlflowClient:
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     folder = root / "mlruns"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         import logging
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")

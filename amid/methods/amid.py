@@ -5,6 +5,7 @@ The configurations of Table 4 are this method with some weights at 0 or another 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
@@ -143,7 +144,7 @@ class Amid(Method):
         w1, w2 = self.dynamic.weights.tolist()
         metrics = {"w1": w1, "w2": w2, "s1": s1, "s2": s2, "eta": float(frequency.mean())}
         metrics["batches_without_pairs"] = float((frequency == 0).sum())
-        return {name: float(value) for name, value in metrics.items() if value is not None}
+        return {name: value for name, value in metrics.items() if not math.isnan(value)}
 
     def schedule_state(self) -> dict:
         return self.dynamic.state_dict()

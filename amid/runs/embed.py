@@ -33,11 +33,12 @@ def freeze(
     values = features.array(modality)
     with torch.no_grad():
         parts = [
-            networks.student(torch.from_numpy(np.ascontiguousarray(values[start : start + BATCH])))
+            networks.student(torch.from_numpy(np.array(values[start : start + BATCH])))
             for start in range(0, len(values), BATCH)
         ]
     raw = torch.cat(parts).double().numpy()  # (N, D)
-    seen = raw[(features.index["split"] == record.spec.corpus).to_numpy()]
+    trained_on = (features.index["split"] == record.spec.corpus) & features.index[f"has_{modality}"]
+    seen = raw[trained_on.to_numpy()]  # (K, D)
     embeddings = (raw - seen.mean(0)) / np.maximum(seen.std(0), 1e-6)
     np.save(target / f"{modality}.npy", embeddings.astype(np.float32), allow_pickle=False)
     shutil.copyfile(student, target / f"{modality}.safetensors")

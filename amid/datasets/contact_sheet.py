@@ -1,0 +1,91 @@
+"""A picture of a made data set: frames, wave and transcript of one clip of each word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import soundfile
+
+from amid.errors import AmidError
+
+FRAMES = 8
+ENLARGED = 2
+COLUMNS = 2
+WAVE_WIDTH, LABEL_WIDTH, GAP = 200, 96, 8  # pixels
+BACKGROUND, INK, FAINT, BLUE = (255, 255, 255), (40, 40, 40), (120, 120, 120), (160, 90, 30)
+
+
+class Sample(NamedTuple):
+    """One clip to show: frames (F, H, W, 3) uint8, sound (N,), word and transcript."""
+
+    word: str
+    frames: np.ndarray
+    sound: np.ndarray
+    transcript: str
+
+
+def contact_sheet(folder: Path, out_png: Path) -> None:
+    """Write a PNG with one clip of each word of the data set avlips that was made in `folder`.
+
+    The n-th word shows its n-th clip, so that voices and faces change. Raises AmidError when there
+    are no clips.
+    """
+    videos: dict[str, list[Path]] = {}
+    for path in sorted((folder / "raw" / "video").glob("*.avi")):
+        videos.setdefault(path.stem.rsplit("_", 1)[0], []).append(path)
+    if not videos:
+        raise AmidError(f"{folder} holds no clips to show: make the data set avlips there first.")
+    samples = [
+        _read(folder, word, paths[number % len(paths)])
+        for number, (word, paths) in enumerate(sorted(videos.items()))
+    ]
+    out_png.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(out_png), sheet(samples))
+
+
+def sheet(samples: list[Sample]) -> np.ndarray:
+    """The samples as one BGR image, in columns from top to bottom."""
+    strips = [_strip(sample) for sample in samples]
+    rows = -(-len(strips) // COLUMNS)
+    strips += [np.full_like(strips[0], 255)] * (rows * COLUMNS - len(strips))
+    columns = [np.vstack(strips[start : start + rows]) for start in range(0, len(strips), rows)]
+    return np.hstack(columns)
+
+
+def _strip(sample: Sample) -> np.ndarray:
+    """One clip from left to right: word and transcript, frames, wave."""
+    chosen = ((np.arange(FRAMES) + 0.5) / FRAMES * len(sample.frames)).astype(int)
+    frames = np.hstack(list(sample.frames[chosen]))
+    frames = cv2.resize(frames, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
+    height = len(frames)
+    label = np.full((height, LABEL_WIDTH, 3), BACKGROUND, dtype=np.uint8)
+    middle = height // 2
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(label, sample.word, (GAP, middle), font, 0.6, INK, 1, cv2.LINE_AA)
+    written = f'"{sample.transcript}"'
+    cv2.putText(label, written, (GAP, middle + 22), font, 0.42, FAINT, 1, cv2.LINE_AA)
+    strip = np.hstack([label, frames, _wave(sample.sound, height)])
+    return cv2.copyMakeBorder(strip, 0, GAP, 0, GAP, cv2.BORDER_CONSTANT, value=BACKGROUND)
+
+
+def _wave(sound: np.ndarray, height: int) -> np.ndarray:
+    """The sound's lowest and highest sample of each pixel's time, scaled to its own peak."""
+    image = np.full((height, WAVE_WIDTH + GAP, 3), BACKGROUND, dtype=np.uint8)
+    parts = np.array_split(sound / max(float(np.abs(sound).max()), 1e-9), WAVE_WIDTH)
+    for x, part in enumerate(parts):
+        low, high = (int(height / 2 * (1 - value)) for value in (part.min(), part.max()))
+        cv2.line(image, (x + GAP, low), (x + GAP, high), BLUE)
+    return image
+
+
+def _read(folder: Path, word: str, video: Path) -> Sample:
+    capture = cv2.VideoCapture(str(video))
+    frames = []
+    while (grabbed := capture.read())[0]:
+        frames.append(grabbed[1])
+    sound, _ = soundfile.read(folder / "raw" / "audio" / f"{video.stem}.wav")
+    text = (folder / "raw" / "text" / f"{video.stem}.txt").read_text(encoding="utf-8").strip()
+    return Sample(word, np.stack(frames), sound, text)

@@ -1,0 +1,605 @@
+"""Archives of a data set: over HTTP with resume, or from a mirror that holds the same file names.
+
+A file that bears its own name is whole. Until then its bytes lie in `<name>.part`, and what the
+server said about them (`<name>.part.json`) decides whether a later run may add to them. Beside a
+whole file, `<name>.source.json` keeps a fingerprint of the address it came from, so that a copy
+from one mirror is not taken for the file of another source.
+
+`requests` carries the transfer; resuming is done here, because a part may only be continued when
+the server confirms (If-Range) that it still holds the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import ssl
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+import requests
+from filelock import FileLock
+
+from amid.errors import AmidError
+
+MIRROR_VARIABLE = "AMID_MIRROR"
+CHUNK = 1 << 16  # bytes read at once
+SECONDS_BETWEEN_LINES = 10.0  # progress where there is no terminal
+PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """A whole, checked file. `pinned`: its sum was demanded, not only recorded; size in bytes."""
+
+    name: str
+    size: int
+    sha256: str
+    pinned: bool
+    path: Path
+
+    def record(self) -> dict[str, str | int | bool]:
+        """What may stand in an out: nothing of the machine or of the address."""
+        return {
+            "name": self.name,
+            "size": self.size,
+            "sha256": self.sha256,
+            "pinned": self.pinned,
+        }
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When to give up: failures in a row that brought no new byte, and waits in seconds."""
+
+    attempts: int = 6
+    pause: float = 1.0  # before the first repetition; doubles with each
+    longest: float = 120.0  # limit of the doubling and of the server's Retry-After
+    connect: float = 15.0
+    read: float = 60.0
+
+
+def resolve_mirror(param: str | None, environ: Mapping[str, str]) -> str | None:
+    """The mirror in force: the environment's AMID_MIRROR before params.yaml, None for neither."""
+    for value in (environ.get(MIRROR_VARIABLE), param):
+        if value is not None and value.strip():
+            return value.strip()
+    return None
+
+
+def obtain(
+    name: str,
+    url: str,
+    target: Path,
+    *,
+    mirror: str | None,
+    sha256: str | None,
+    size: int | None = None,
+    pin_under: str = "sha256",
+    patience: Patience | None = None,
+    echo: Callable[[str], None] = print,
+) -> Obtained:
+    """File `name`, whole and checked: from `mirror` (folder or URL) when given, else from `url`.
+
+    From a folder the file is read where it lies, so `path` of the result need not be `target`.
+    `sha256` (hex) and `size` (bytes) are demanded where given; a sum that is not pinned is printed
+    as the line to paste below the key `pin_under` of params.yaml.
+
+    Raises AmidError: not there, refused, cut off for good, other size or sum than demanded.
+    """
+    if mirror is not None and not _is_address(mirror):
+        path = _in_folder(name, Path(mirror).expanduser())
+        try:
+            actual = _measure(path)
+        except OSError as error:
+            raise AmidError(
+                f"{name} in the mirror folder {path.parent} cannot be read: "
+                f"{error.strerror or error}; mend the file or its permissions."
+            ) from error
+        fault = _fault(actual, sha256, size)
+        if fault:
+            raise AmidError(
+                f"{name} in the mirror folder {path.parent} {fault}: replace it there, or correct "
+                f"{pin_under} in params.yaml if that file is the one you want."
+            )
+    else:
+        address = _checked_address(url if mirror is None else mirror)
+        if mirror is not None:
+            address = _below(mirror, name)
+        order = _Order(
+            name=name,
+            address=address,
+            target=target,
+            sha256=sha256,
+            size=size,
+            is_mirror=mirror is not None,
+            pin_under=pin_under,
+            patience=patience or Patience(),
+            echo=echo,
+        )
+        path = target
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Two processes that add to one part would mix their bytes.
+            with FileLock(target.with_name(f"{target.name}.lock")):
+                actual = _from_web(order)
+        except OSError as error:
+            raise AmidError(
+                f"{name} could not be kept in {target.parent}: {error.strerror or error}; make "
+                "room or mend the folder, and run again."
+            ) from error
+    if sha256 is None:
+        echo(
+            f"{name}: {actual.size} bytes, sum not pinned. To pin it, paste this line below "
+            f'{pin_under} in params.yaml:\n{name}: "{actual.sha256}"'
+        )
+    return Obtained(name, actual.size, actual.sha256, sha256 is not None, path)
+
+
+# ---------------------------------------------------------------- what a file is, and should be
+
+
+@dataclass(frozen=True)
+class _Measure:
+    size: int
+    sha256: str
+
+
+def _measure(path: Path) -> _Measure:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return _Measure(file.tell(), digest)
+
+
+def _fault(actual: _Measure, sha256: str | None, size: int | None) -> str | None:
+    """How a file differs from what is demanded, as the end of a sentence; None if it does not."""
+    if size is not None and actual.size != size:
+        return f"has the wrong size (expected {size} bytes, got {actual.size})"
+    if sha256 is not None and actual.sha256 != sha256.lower():
+        return f"has the wrong sha256 (expected {sha256.lower()}, got {actual.sha256})"
+    return None
+
+
+def _md5_fault(path: Path, md5: str | None) -> str | None:
+    """The same for the sum that the server itself announced, where it did (Zenodo's ETag)."""
+    if md5 is None:
+        return None
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return None if actual == md5 else f"has another md5 ({actual}) than the server says ({md5})"
+
+
+# ------------------------------------------------------------------------------- addresses
+
+
+def _is_address(text: str) -> bool:
+    """Whether `text` is a URL; a single letter before the colon is a drive, not a scheme."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
+
+
+def _checked_address(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise AmidError("An address in params.yaml is malformed: give host and path.") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise AmidError(
+            f"{_shown(address)} cannot be downloaded from: give an http or https address, or for "
+            "a mirror on this machine the plain path of its folder."
+        )
+    return address
+
+
+def _shown(address: str) -> str:
+    """The address as messages may show it: no user, no password, no query (it may hold a token)."""
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _below(mirror: str, name: str) -> str:
+    parts = urlsplit(mirror)
+    path = f"{parts.path.rstrip('/')}/{quote(name)}"
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def _in_folder(name: str, folder: Path) -> Path:
+    path = folder / name
+    if not path.is_file():
+        what = "is not in the mirror folder" if folder.is_dir() else "is missing: no mirror folder"
+        raise AmidError(
+            f"{name} {what} {folder}: put it there, or take `mirror` out of params.yaml and "
+            f"{MIRROR_VARIABLE} out of the environment to download it."
+        )
+    return path
+
+
+# ------------------------------------------------------------------------------ the transfer
+
+
+class _Passing(Exception):
+    """A trouble that may be gone at the next attempt; `wait`: seconds the server asks for."""
+
+    def __init__(self, text: str, wait: float | None = None) -> None:
+        super().__init__(text)
+        self.wait = wait
+
+
+class _Refused(Exception):
+    """A redirection that is not followed."""
+
+
+class _Session(requests.Session):
+    """Follows redirections to http and https alone, and never from https down to http."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is None:
+            return None
+        before = urlsplit(resp.url).scheme
+        after = urlsplit(urljoin(resp.url, target)).scheme
+        if after not in ("http", "https") or (before == "https" and after == "http"):
+            raise _Refused(f"the server redirects from {before} to {after}, which is not followed")
+        return target
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the server said of the file that a part begins. `source`: fingerprint of the address."""
+
+    source: str
+    etag: str | None
+    modified: str | None
+    total: int | None
+
+    @property
+    def validator(self) -> str | None:
+        """What If-Range may name: a weak ETag does not promise equal bytes."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+
+    @property
+    def md5(self) -> str | None:
+        match = re.fullmatch(r'"md5:([0-9a-f]{32})"', self.etag or "")
+        return match.group(1) if match else None
+
+
+def _read_notes(path: Path) -> dict | None:
+    try:
+        notes = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return notes if isinstance(notes, dict) else None
+
+
+def _write_notes(path: Path, notes: dict) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(json.dumps(notes, sort_keys=True) + "\n")
+    os.replace(new, path)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """One file wanted from one address, with the arguments of `obtain`."""
+
+    name: str
+    address: str
+    target: Path
+    sha256: str | None
+    size: int | None
+    is_mirror: bool
+    pin_under: str
+    patience: Patience
+    echo: Callable[[str], None]
+
+    @property
+    def part(self) -> Path:
+        return self.target.with_name(f"{self.target.name}.part")
+
+    @property
+    def part_notes(self) -> Path:
+        return self.target.with_name(f"{self.target.name}.part.json")
+
+    @property
+    def source_notes(self) -> Path:
+        return self.target.with_name(f"{self.target.name}.source.json")
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for the address in notes: the address itself may hold a password."""
+        return hashlib.sha256(self.address.encode()).hexdigest()
+
+    @property
+    def shown(self) -> str:
+        return _shown(self.address)
+
+    def drop_part(self) -> None:
+        self.part_notes.unlink(missing_ok=True)
+        self.part.unlink(missing_ok=True)
+
+    def set_aside(self, path: Path) -> str:
+        aside = self.target.with_name(f"{self.target.name}.bad")
+        os.replace(path, aside)
+        return aside.name
+
+    def state_of_part(self) -> _State | None:
+        """What is known of a part that may be continued, else None."""
+        notes = _read_notes(self.part_notes)
+        if notes is None or set(notes) != set(_State.__dataclass_fields__):
+            return None
+        state = _State(**notes)
+        if state.source != self.fingerprint or state.validator is None or not self.part.is_file():
+            return None
+        if state.total is not None and self.part.stat().st_size > state.total:
+            return None
+        return state
+
+
+def _from_web(order: _Order) -> _Measure:
+    target, echo = order.target, order.echo
+    if target.is_file():
+        actual = _measure(target)
+        fault = _fault(actual, order.sha256, order.size)
+        if fault:
+            aside = order.set_aside(target)
+            echo(f"{order.name} already here {fault}: set aside as {aside}, fetching it anew.")
+        elif order.sha256 is not None or _may_stay(order, actual):
+            return actual
+        else:
+            echo(f"{order.name} already here came from another address: fetching it anew.")
+    state = _download(order)
+    actual = _measure(order.part)
+    fault = _fault(actual, order.sha256, order.size) or _md5_fault(order.part, state.md5)
+    if fault:
+        aside = order.set_aside(order.part)
+        order.drop_part()
+        raise AmidError(
+            f"{order.name} from {order.shown} {fault}: it was set aside as {aside}; run again to "
+            f"download it anew, or correct {order.pin_under} in params.yaml if that is the file "
+            "you want."
+        )
+    # The notes first: a kill in between leaves a whole part, which the next run only renames.
+    _write_notes(order.source_notes, {"source": order.fingerprint, "sha256": actual.sha256})
+    os.replace(order.part, target)
+    order.drop_part()
+    return actual
+
+
+def _may_stay(order: _Order, actual: _Measure) -> bool:
+    """Whether an unpinned file is kept: it came from this address, or was put there by hand."""
+    notes = _read_notes(order.source_notes)
+    return notes is None or notes == {"source": order.fingerprint, "sha256": actual.sha256}
+
+
+def _download(order: _Order) -> _State:
+    """Fill the part until it is whole; what came stays there when it fails."""
+    patience, failures, furthest = order.patience, 0, 0
+    with _Session() as session:
+        while True:
+            try:
+                return _attempt(order, session)
+            except _Passing as trouble:
+                reached = order.part.stat().st_size if order.part.is_file() else 0
+                # Long files on bad lines: only failures that bring nothing new count.
+                failures = 1 if reached > furthest else failures + 1
+                furthest = max(reached, furthest)
+                if failures >= patience.attempts:
+                    raise AmidError(
+                        f"{order.name} could not be downloaded from {order.shown}: {trouble} "
+                        f"({failures} attempts in vain); run again later, the {reached} bytes "
+                        "that came are kept."
+                    ) from None
+                wait = trouble.wait
+                if wait is None:
+                    wait = patience.pause * 2 ** (failures - 1)
+                wait = min(wait, patience.longest)
+                order.echo(f"{order.name}: {trouble}; next attempt in {wait:.3g} s.")
+                time.sleep(wait)
+
+
+def _attempt(order: _Order, session: requests.Session) -> _State:
+    """One request. Returns when the part is whole; raises _Passing or AmidError otherwise."""
+    state = order.state_of_part()
+    have = order.part.stat().st_size if state else 0
+    if state and have == state.total:
+        return state
+    headers = {"Accept-Encoding": "identity"}
+    if state and have:
+        headers |= {"Range": f"bytes={have}-", "If-Range": state.validator}
+    patience = order.patience
+    try:
+        response = session.get(
+            order.address,
+            headers=headers,
+            stream=True,
+            timeout=(patience.connect, patience.read),
+        )
+    except requests.RequestException as error:
+        raise _translated(order, error) from None
+    except _Refused as error:
+        raise AmidError(
+            f"{order.name} was not downloaded from {order.shown}: {error}; use another address."
+        ) from None
+    with response:
+        _check_status(order, response)
+        if response.status_code == 206:
+            if not (state and have and _continues(response, have, state)):
+                order.drop_part()
+                raise _Passing("the file changed on the server, starting again")
+        else:
+            state, have = _begin(order, response), 0
+        _receive(order, response, have, state.total)
+    return state
+
+
+def _begin(order: _Order, response: requests.Response) -> _State:
+    """An empty part with the notes of a whole answer (200)."""
+    length = response.headers.get("Content-Length", "")
+    state = _State(
+        source=order.fingerprint,
+        etag=response.headers.get("ETag"),
+        modified=response.headers.get("Last-Modified"),
+        total=int(length) if length.isdecimal() else None,
+    )
+    if None not in (order.size, state.total) and state.total != order.size:
+        raise AmidError(
+            f"{order.name} at {order.shown} has the wrong size (expected {order.size} bytes, the "
+            f"server announces {state.total}): check the address and the expected size."
+        )
+    # Emptied before its notes change, so that old bytes never stand under new notes.
+    order.part.write_bytes(b"")
+    _write_notes(order.part_notes, asdict(state))
+    return state
+
+
+def _check_status(order: _Order, response: requests.Response) -> None:
+    """Returns for 200 and 206 alone."""
+    status = response.status_code
+    if status in PASSING_STATUS:
+        raise _Passing(f"the server answered {status}", _retry_after(response))
+    if status == 416:
+        order.drop_part()
+        raise _Passing("the server no longer has the rest of the file, starting again")
+    if status in (200, 206):
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding == "identity":
+            return
+        raise AmidError(
+            f"{order.name} at {order.shown} is sent re-coded ({encoding}) although the plain file "
+            "was asked for: use another address."
+        )
+    where = "the mirror" if order.is_mirror else "its source"
+    if status in (404, 410):
+        advice = (
+            f"put it there, or take `mirror` out of params.yaml and {MIRROR_VARIABLE} out of the "
+            "environment"
+            if order.is_mirror
+            else "check the record number, or set `mirror` to a folder that holds it"
+        )
+        raise AmidError(f"{order.name} is not at {where} {order.shown} ({status}): {advice}.")
+    raise AmidError(
+        f"{order.name} was refused by {where} {order.shown} ({status}): check the address and "
+        "your access to it."
+    )
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds the server asks to wait; None where it does not say."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _continues(response: requests.Response, have: int, state: _State) -> bool:
+    """Whether a 206 is the rest of this very file, from the byte that was asked for."""
+    match = re.fullmatch(
+        r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
+    )
+    if match is None or int(match[1]) != have:
+        return False
+    if state.total is not None and match[2] not in ("*", str(state.total)):
+        return False
+    # A server may ignore If-Range; what it says of the file itself must still be the same.
+    same_etag = response.headers.get("ETag", state.etag) == state.etag
+    return same_etag and response.headers.get("Last-Modified", state.modified) == state.modified
+
+
+def _receive(order: _Order, response: requests.Response, have: int, total: int | None) -> None:
+    """Add the answer's body to the `have` bytes of the part."""
+    if total is None and response.status_code == 206:
+        said = response.headers["Content-Range"].rpartition("/")[2]
+        total = int(said) if said.isdecimal() else None
+    chunks = response.iter_content(CHUNK)
+    with order.part.open("ab") as file, _Progress(order, have, total) as progress:
+        while True:
+            try:
+                chunk = next(chunks, None)
+            except requests.RequestException as error:
+                raise _translated(order, error) from None
+            if chunk is None:
+                break
+            file.write(chunk)
+            have += len(chunk)
+            progress.add(len(chunk))
+    if total is not None and have != total:
+        raise _Passing(f"the connection was dropped after {have} of {total} bytes")
+
+
+def _translated(order: _Order, error: requests.RequestException) -> Exception:
+    """The library's error in own words: its texts quote the whole address, with any password."""
+    if isinstance(error, requests.exceptions.SSLError) and _is_certificate(error):
+        return AmidError(
+            f"{order.name} was not downloaded: the TLS certificate of {order.shown} is not valid; "
+            "check the address and this machine's clock and certificates."
+        )
+    if isinstance(error, requests.Timeout):
+        return _Passing("no answer in time")
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return _Passing("the connection was dropped")
+    if isinstance(error, requests.ConnectionError):
+        return _Passing(f"no connection to {urlsplit(order.address).hostname}, or it was dropped")
+    return AmidError(
+        f"{order.name} could not be downloaded from {order.shown} ({type(error).__name__}): check "
+        "the address."
+    )
+
+
+def _is_certificate(error: BaseException) -> bool:
+    """Whether a certificate is the cause; other TLS errors may be a dropped handshake."""
+    causes: list[object] = [error]
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        if isinstance(cause, BaseException):
+            causes += [cause.__cause__, cause.__context__, *cause.args]
+            causes.append(getattr(cause, "reason", None))
+    return False
+
+
+class _Progress:
+    """A bar on a terminal, elsewhere a line now and then."""
+
+    def __init__(self, order: _Order, done: int, total: int | None) -> None:
+        self.name, self.done, self.total, self.echo = order.name, done, total, order.echo
+        self.last = time.monotonic()
+        self.bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(desc=self.name, total=total, initial=done, unit="B", unit_scale=True)
+        else:
+            start = f", going on at {done / 1e6:.1f} MB" if done else ""
+            known = f" {total / 1e6:.1f} MB" if total is not None else ""
+            self.echo(f"{self.name}: downloading{known}{start}.")
+
+    def add(self, count: int) -> None:
+        self.done += count
+        if self.bar is not None:
+            self.bar.update(count)
+        elif time.monotonic() - self.last >= SECONDS_BETWEEN_LINES:
+            self.last = time.monotonic()
+            share = f" ({self.done / self.total:.0%})" if self.total else ""
+            self.echo(f"{self.name}: {self.done / 1e6:.1f} MB{share}.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()

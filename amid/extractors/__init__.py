@@ -1,0 +1,43 @@
+"""Extractors turn a file and spans of it into arrays of fixed shape: one file here, one line below.
+
+A module has
+
+    class Options(pydantic.BaseModel)
+    def shape(options) -> tuple[int, ...]
+    def extract(path, spans, options) -> list[np.ndarray | MediaError]  # float32, one a span
+    def duration(path) -> float | None                      # seconds; only where time has a sense
+
+`extract` raises MediaError when the whole file is bad. It must give the same bytes for a span
+whatever other spans are asked for with it. Values are not standardised: that needs the training
+rows, which an extractor does not know.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import NamedTuple
+
+from amid.errors import ConfigError
+
+EXTRACTORS = {
+    "frame_dct": "amid.extractors.frame_dct",
+    "log_mel": "amid.extractors.log_mel",
+    "ngrams": "amid.extractors.ngrams",
+}
+
+
+class Span(NamedTuple):
+    """A piece of a file in seconds; NaN = the file's start or end. `id` is the clip's."""
+
+    id: str
+    start: float
+    end: float
+
+
+def load(name: str) -> ModuleType:
+    """The extractor's module. Raises ConfigError for an unknown name."""
+    if name not in EXTRACTORS:
+        known = ", ".join(sorted(EXTRACTORS))
+        raise ConfigError(f"There is no extractor {name!r}: use one of {known}.")
+    return importlib.import_module(EXTRACTORS[name])

@@ -1,0 +1,105 @@
+"""Low-frequency DCT coefficients of a few frames and their differences: lip reading's classic.
+
+Grey frames evenly over the span, cut to a fixed box and scaled to one size, each described by the
+lowest coefficients of its orthonormal two-dimensional DCT-II (pixels in [0, 1]).
+
+params.yaml is checked against this module's Options: OpenCV is imported only where it is used.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from amid.extractors import Span
+from amid.media import MediaError
+
+
+class Options(BaseModel):
+    """Sizes in pixels, `margin` in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    frames: int = Field(8, ge=1, le=1000)
+    box: tuple[int, int, int, int] | None = Field(None, strict=False)  # top, bottom, left, right
+    size: tuple[int, int] = Field((32, 32), strict=False)  # rows, columns
+    coefficients: int = Field(64, ge=1)
+    differences: bool = True
+    margin: float = Field(0.0, ge=0.0, le=10.0)  # looked at before and after the span
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Options:
+        rows, columns = self.size
+        if min(rows, columns) < 2 or rows % 2 or columns % 2:
+            raise ValueError(f"size {list(self.size)} must be two even numbers from 2 up")
+        if self.coefficients > rows * columns:
+            raise ValueError(
+                f"coefficients {self.coefficients} must not exceed the {rows * columns} of the size"
+            )
+        if self.box is not None:
+            top, bottom, left, right = self.box
+            if not (0 <= top < bottom and 0 <= left < right):
+                raise ValueError(f"box {list(self.box)} must be top < bottom and left < right")
+        return self
+
+
+def shape(options: Options) -> tuple[int, int]:
+    """(frames, values)."""
+    return options.frames, options.coefficients * (2 if options.differences else 1)
+
+
+def duration(path: Path) -> float | None:
+    """Seconds of picture by the header, None if it does not tell. Raises MediaError."""
+    from amid.media import video
+
+    return video.duration(path)
+
+
+def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray | MediaError]:
+    """(frames, values) float32 a span: coefficients, then their change since the frame before."""
+    from amid.media import video
+
+    clips = video.read_frames(
+        path,
+        [(span.start, span.end) for span in spans],
+        options.frames,
+        box=options.box,
+        margin=options.margin,
+    )
+    return [clip if isinstance(clip, MediaError) else describe(clip, options) for clip in clips]
+
+
+def describe(clip: np.ndarray, options: Options) -> np.ndarray:
+    """(frames, H, W) uint8 -> (frames, values) float32. The first frame's differences are zero."""
+    import cv2
+
+    rows, columns = options.size
+    order = lowest_frequencies(rows, columns, options.coefficients)
+    shrinks = clip.shape[1] >= rows and clip.shape[2] >= columns
+    result = np.zeros(shape(options), np.float32)
+    for number, frame in enumerate(clip):
+        scaled = cv2.resize(
+            frame, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+        # In float64, so that kernels of another CPU, which differ in the last bits, round to the
+        # same float32.
+        plane = cv2.dct(scaled / 255.0)  # (rows, columns)
+        result[number, : options.coefficients] = plane.ravel()[order]
+    if options.differences:
+        values = result[:, : options.coefficients]
+        result[1:, options.coefficients :] = values[1:] - values[:-1]
+    return result
+
+
+@lru_cache
+def lowest_frequencies(rows: int, columns: int, number: int) -> np.ndarray:
+    """Flat positions (number,) of the lowest spatial frequencies, along the plane's diagonals.
+
+    Frequencies are compared in cycles a picture height and width, so that on a square the order is
+    that of the sums of row and column.
+    """
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    return np.lexsort((row, row * columns + column * rows))[:number]

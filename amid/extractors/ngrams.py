@@ -1,0 +1,77 @@
+"""Hashed character n-grams of a text file."""
+
+from __future__ import annotations
+
+import unicodedata
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from amid.extractors import Span
+from amid.media import MediaError, Reason
+
+START, END = "\x02", "\x03"  # cannot come from the text: control characters are taken out
+
+
+class Options(BaseModel):
+    """`scale`: l2 = counts of unit length; log = ln(1 + count)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    dims: int = Field(512, ge=2, le=1 << 20)
+    orders: tuple[int, ...] = Field((1, 2, 3), strict=False)
+    scale: Literal["l2", "log"] = "l2"
+
+    @field_validator("orders")
+    @classmethod
+    def _orders_count(cls, orders: tuple[int, ...]) -> tuple[int, ...]:
+        if not orders or min(orders) < 1 or len(set(orders)) < len(orders):
+            raise ValueError(f"{list(orders)} must be different numbers from 1 up, such as [1, 2]")
+        return orders
+
+
+def shape(options: Options) -> tuple[int]:
+    """(dims,)."""
+    return (options.dims,)
+
+
+def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray | MediaError]:
+    """(dims,) float32 of the whole file for every span, for text has no time. Raises MediaError."""
+    values = describe(read_text(path), options)
+    return [values] * len(spans)
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file's text in lower case, runs of white space as one space. Raises MediaError."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MediaError(
+            Reason.unreadable_text, f"{path.name} is not UTF-8 at byte {error.start}"
+        ) from error
+    except OSError as error:
+        raise MediaError(Reason.missing_file, f"{path.name}: {error.strerror}") from error
+    text = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    text = "".join(letter for letter in text if unicodedata.category(letter) != "Cc")
+    if not text:
+        raise MediaError(Reason.empty_file, f"{path.name} holds no text")
+    return text
+
+
+def describe(text: str, options: Options) -> np.ndarray:
+    """(dims,) float32: how often each n-gram occurs, n-grams of equal hash counted together.
+
+    The text is set between marks, so that its first and last letters count apart.
+    """
+    marked = f"{START}{text}{END}"
+    counts = np.zeros(options.dims)
+    for order in options.orders:
+        for position in range(len(marked) - order + 1):
+            gram = marked[position : position + order]
+            counts[zlib.crc32(gram.encode()) % options.dims] += 1.0
+    if options.scale == "log":
+        return np.log1p(counts).astype(np.float32)
+    return (counts / max(np.linalg.norm(counts), 1e-12)).astype(np.float32)

@@ -1,0 +1,421 @@
+"""The feature store: one .npy memory map a modality and one index.parquet, in manifest order.
+
+Clips that cannot be used are left out of it and listed with a reason: the quarantine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import multiprocessing
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+from amid.errors import AmidError
+from amid.extractors import Span, load
+from amid.media import MediaError, Reason
+from amid.progress import Progress
+
+SPLITS = ("train", "validation", "test", "auxiliary")
+COLUMNS = ("id", "label", "split", "fold", "group")
+QUARANTINE = ("id", "modality", "reason", "detail")
+DURATION_TOLERANCE = 0.25  # seconds that the files of one clip may differ in length
+CHUNK = 4  # files a worker takes at a time
+
+Extractors = Mapping[str, tuple[str, BaseModel]]
+
+
+class Task(NamedTuple):
+    """One file to decode once, for all its spans."""
+
+    modality: str
+    extractor: str
+    options: BaseModel
+    path: Path
+    rows: list[int]  # of the manifest
+    spans: list[Span]
+    timed: bool  # whether the file's duration is wanted
+
+
+class Outcome(NamedTuple):
+    values: list[np.ndarray | MediaError]  # one a span
+    seconds: float | None  # of the whole file
+
+
+def check_manifest(manifest: pd.DataFrame) -> None:
+    """Raise AmidError, in one sentence, for a manifest that cannot be trained and tested on."""
+    missing = [name for name in COLUMNS if name not in manifest.columns]
+    for modality in modalities(manifest):
+        names = (f"{modality}_start", f"{modality}_end")
+        missing += [name for name in names if name not in manifest.columns]
+    if missing:
+        raise AmidError(f"The manifest lacks the column {_words(missing)}: add it.")
+    if not len(manifest):
+        raise AmidError("The manifest has no rows: give it one a clip.")
+    for name in ("id", "label", "split"):
+        if manifest[name].isna().any():
+            row = int(np.flatnonzero(manifest[name].isna())[0])
+            raise AmidError(f"The manifest's row {row} has no {name}: fill it in.")
+    repeated = manifest["id"][manifest["id"].duplicated()].unique()
+    if len(repeated):
+        raise AmidError(
+            f"The manifest has more than one row with the id {_words(repeated)}: "
+            "give every clip its own."
+        )
+    unknown = manifest[~manifest["split"].isin(SPLITS)]
+    if len(unknown):
+        row = unknown.iloc[0]
+        raise AmidError(
+            f"The manifest puts {row['id']!r} into the split {row['split']!r}: use one of "
+            f"{', '.join(SPLITS)}."
+        )
+    _check_labels(manifest, "The manifest")
+
+
+def modalities(manifest: pd.DataFrame) -> list[str]:
+    """Names of the modalities for which the manifest has paths."""
+    return [name.removesuffix("_path") for name in manifest.columns if name.endswith("_path")]
+
+
+def extract_features(
+    manifest: pd.DataFrame,
+    folder: Path,
+    out: Path,
+    extractors: Extractors,
+    *,
+    workers: int,
+    required: list[str],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write out/<modality>.npy float32 (N, *shape) and out/index.parquet; (index, quarantine).
+
+    `extractors`: modality -> (name, options). Paths of the manifest are relative to `folder`.
+    Every file is decoded once, by one of `workers` processes; the bytes written do not depend on
+    their number. A caller's script needs `if __name__ == "__main__"` for more than one.
+
+    A clip is left out, and its quarantine rows tell why, if a `required` modality is damaged, if it
+    has no file for one (rows of the split `auxiliary` may lack some), or if it has none at all.
+    Another modality that is damaged has a quarantine row too, but the clip stays: like a modality
+    that is not there it is all zeros, and has_<modality> is False.
+
+    Replaces `out` at the end, so that an interrupted call leaves what was there.
+    Raises AmidError for a manifest or a remainder that cannot be trained on.
+    """
+    check_manifest(manifest)
+    for modality in (*extractors, *required):
+        if modality not in modalities(manifest):
+            raise AmidError(
+                f"The manifest has no column {modality}_path, but the modality {modality!r} is to "
+                "be extracted: add it or take the modality out."
+            )
+    part = out.with_name(out.name + ".partial")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        frames = _extract(
+            manifest.reset_index(drop=True), folder, part, extractors, workers, required
+        )
+        shutil.rmtree(out, ignore_errors=True)
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return frames
+
+
+def plan(manifest: pd.DataFrame, folder: Path, extractors: Extractors) -> list[Task]:
+    """The files to decode, each once a modality, in the order of their paths."""
+    files: dict[tuple[str, str], list[int]] = {}
+    paths = {m: [_text(p) for p in manifest[f"{m}_path"]] for m in extractors}
+    timed: set[tuple[str, str]] = set()
+    for row, clip in enumerate(zip(*paths.values(), strict=True)):
+        given = [(path, m) for path, m in zip(clip, extractors, strict=True) if path is not None]
+        for file in given:
+            files.setdefault(file, []).append(row)
+        if len({path for path, _ in given}) > 1:
+            timed.update(given)
+    tasks = []
+    for path, modality in sorted(files, key=lambda file: file[0]):
+        rows = files[path, modality]
+        name, options = extractors[modality]
+        columns = [manifest[c] for c in ("id", f"{modality}_start", f"{modality}_end")]
+        spans = [Span(*(column[row] for column in columns)) for row in rows]
+        whole = any(math.isnan(span.start) or math.isnan(span.end) for span in spans)
+        tasks.append(
+            Task(
+                modality,
+                name,
+                options,
+                folder / path,
+                rows,
+                spans,
+                whole and (path, modality) in timed,
+            )
+        )
+    return tasks
+
+
+def decode(task: Task) -> Outcome:
+    """Run a task's extractor; whatever is wrong with the file comes back in place of values."""
+    module = load(task.extractor)
+    values: list[np.ndarray | MediaError]
+    seconds = None
+    try:
+        values = module.extract(task.path, task.spans, task.options)
+        if task.timed and hasattr(module, "duration"):
+            seconds = module.duration(task.path)
+    except MediaError as error:
+        values = [error] * len(task.spans)
+    return Outcome([_finite(value, task) for value in values], seconds)
+
+
+class FeatureStore:
+    """Read access to what `extract_features` wrote."""
+
+    def __init__(self, folder: Path, index: pd.DataFrame) -> None:
+        self.folder = folder
+        self.index = index
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Raises AmidError if there is no feature store in `folder`."""
+        path = folder / "index.parquet"
+        if not path.exists():
+            raise AmidError(f"{path} is missing: extract the features first.")
+        return cls(folder, pd.read_parquet(path))
+
+    @property
+    def modalities(self) -> list[str]:
+        return [name.removeprefix("has_") for name in self.index if name.startswith("has_")]
+
+    @property
+    def classes(self) -> list[str]:
+        """Labels by their label_index."""
+        return sorted(self.index["label"].unique())
+
+    def array(self, modality: str) -> np.memmap:
+        """float32 (N, *shape), row i belongs to row i of the index; read only."""
+        if modality not in self.modalities:
+            known = ", ".join(self.modalities)
+            raise AmidError(f"{self.folder} has no features of {modality!r}: it holds {known}.")
+        return np.load(self.folder / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
+
+    def fingerprint(self) -> str:
+        """sha256 over the values of the index and of all arrays, not over how they are stored."""
+        digest = hashlib.sha256(self.index.to_csv(index=False, lineterminator="\n").encode())
+        for modality in self.modalities:
+            array = self.array(modality)
+            digest.update(f"{modality} {array.dtype.str} {array.shape}\n".encode())
+            for start in range(0, len(array), 1024):
+                digest.update(np.ascontiguousarray(array[start : start + 1024]))
+        return digest.hexdigest()
+
+
+def _extract(
+    manifest: pd.DataFrame,
+    folder: Path,
+    part: Path,
+    extractors: Extractors,
+    workers: int,
+    required: list[str],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`extract_features` into the empty folder `part`."""
+    arrays = {
+        modality: np.lib.format.open_memmap(
+            part / f"{modality}.npy", "w+", np.float32, (len(manifest), *_shape(extractor))
+        )
+        for modality, extractor in extractors.items()
+    }
+    good = {modality: np.zeros(len(manifest), bool) for modality in extractors}
+    seconds = {modality: np.full(len(manifest), np.nan) for modality in extractors}
+    errors: dict[tuple[int, str], MediaError] = {}  # (row, modality) -> what is wrong
+    tasks = plan(manifest, folder, extractors)
+    with Progress("files", len(tasks)) as progress:
+        for task, outcome in zip(tasks, _run(tasks, workers), strict=True):
+            for row, span, value in zip(task.rows, task.spans, outcome.values, strict=True):
+                if hasattr(load(task.extractor), "duration"):
+                    seconds[task.modality][row] = _clip_seconds(span, outcome.seconds)
+                if isinstance(value, MediaError):
+                    errors[row, task.modality] = value
+                else:
+                    arrays[task.modality][row] = value
+                    good[task.modality][row] = True
+            progress.advance()
+    _compare_durations(seconds, good, errors, required)
+    kept = _judge(manifest, good, errors, required)
+
+    order = {modality: number for number, modality in enumerate(extractors)}
+    listed = sorted(errors.items(), key=lambda item: (item[0][0], order[item[0][1]]))
+    quarantine = pd.DataFrame(
+        [(manifest["id"][r], m, str(e.reason), e.detail) for (r, m), e in listed],
+        columns=list(QUARANTINE),
+        dtype=str,
+    )
+    index = _index(manifest, good, kept, quarantine)
+    index.to_parquet(part / "index.parquet", index=False)
+    for modality, array in arrays.items():
+        array[~good[modality]] = 0.0
+        _keep(part / f"{modality}.npy", array, kept)
+    return index, quarantine
+
+
+def _run(tasks: list[Task], workers: int) -> Iterator[Outcome]:
+    """Outcomes in the order of the tasks."""
+    if workers <= 1 or len(tasks) <= CHUNK:
+        yield from map(decode, tasks)
+        return
+    done = 0
+    # Spawned, not forked: the caller may have threads already (Arrow's, MLflow's), whose locks a
+    # forked child would find held for ever.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    try:
+        for outcome in pool.map(decode, tasks, chunksize=CHUNK):
+            yield outcome
+            done += 1
+    except BrokenProcessPool as error:
+        near = ", ".join(task.path.name for task in tasks[done : done + CHUNK * workers])
+        raise AmidError(
+            f"A process that decodes files died, for want of memory or over one of {near}: "
+            "use fewer workers or take the file out."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _finite(value: np.ndarray | MediaError, task: Task) -> np.ndarray | MediaError:
+    if isinstance(value, MediaError) or np.isfinite(value).all():
+        return value
+    return MediaError(Reason.not_finite, f"{task.extractor} of {task.path.name} is not finite")
+
+
+def _clip_seconds(span: Span, seconds: float | None) -> float:
+    """Length of a clip: its span's, if that has two ends, else as far as the file goes; or NaN."""
+    start = 0.0 if math.isnan(span.start) else span.start
+    end = span.end if seconds is None or not math.isnan(span.end) else seconds
+    return end - start
+
+
+def _compare_durations(
+    seconds: dict[str, np.ndarray],
+    good: dict[str, np.ndarray],
+    errors: dict[tuple[int, str], MediaError],
+    required: list[str],
+) -> None:
+    """Mark clips whose modalities last unequally long as bad in one of the two modalities.
+
+    That is the one that is not required, else the later one.
+    """
+    names = list(seconds)
+    for number, later in enumerate(names):
+        for earlier in names[:number]:
+            gap = np.abs(seconds[later] - seconds[earlier])  # (rows,), NaN where one is unknown
+            blamed = earlier if later in required and earlier not in required else later
+            wrong = good[later] & good[earlier] & (gap > DURATION_TOLERANCE)
+            for row in np.flatnonzero(wrong):
+                good[blamed][row] = False
+                errors[int(row), blamed] = MediaError(
+                    Reason.durations_disagree,
+                    f"{earlier} lasts {seconds[earlier][row]:.2f} s, "
+                    f"{later} {seconds[later][row]:.2f} s",
+                )
+
+
+def _judge(
+    manifest: pd.DataFrame,
+    good: dict[str, np.ndarray],
+    errors: dict[tuple[int, str], MediaError],
+    required: list[str],
+) -> np.ndarray:
+    """(rows,) bool, the clips that stay; adds to `errors` what is missing of the others."""
+    apart = (manifest["split"] == "auxiliary").to_numpy()
+    anything = np.any(list(good.values()), axis=0)
+    kept = anything.copy()
+    for modality in good:
+        damaged = np.zeros(len(manifest), bool)
+        damaged[[row for row, name in errors if name == modality]] = True
+        absent = ~good[modality] & ~damaged
+        if modality in required:
+            kept &= ~damaged & (apart | ~absent)
+            absent &= ~apart | ~anything
+        else:
+            absent &= ~anything
+        for row in np.flatnonzero(absent):
+            errors[int(row), modality] = MediaError(
+                Reason.missing_file, "the manifest names no file"
+            )
+    return kept
+
+
+def _index(
+    manifest: pd.DataFrame,
+    good: dict[str, np.ndarray],
+    kept: np.ndarray,
+    quarantine: pd.DataFrame,
+) -> pd.DataFrame:
+    index = manifest.loc[kept, list(COLUMNS)].reset_index(drop=True)
+    lost = int((~kept).sum())
+    whose = "The manifest"
+    if lost:
+        counts = quarantine["reason"].value_counts()
+        worst = ", ".join(f"{number} {reason}" for reason, number in counts.head(3).items())
+        first = quarantine.iloc[0]
+        whose = (
+            f"After {lost} of {len(manifest)} clips were set aside ({worst}; first "
+            f"{first['id']!r}: {first['detail']}) the manifest"
+        )
+    _check_labels(index, whose)
+    classes = {label: number for number, label in enumerate(sorted(index["label"].unique()))}
+    index.insert(2, "label_index", index["label"].map(classes).astype(np.int64))
+    index["fold"] = index["fold"].astype(np.int64)
+    for modality, flags in good.items():
+        index[f"has_{modality}"] = flags[kept]
+    return index
+
+
+def _check_labels(rows: pd.DataFrame, whose: str) -> None:
+    """Raise AmidError if there is nothing to train on, or a label only to be tested on."""
+    trained = set(rows["label"][rows["split"] == "train"])
+    if not trained:
+        raise AmidError(f"{whose} has no rows in the split 'train': there is nothing to train on.")
+    for split in ("validation", "test"):
+        unseen = sorted(set(rows["label"][rows["split"] == split]) - trained)
+        if unseen:
+            raise AmidError(
+                f"{whose} has the label {_words(unseen)} in the split {split!r} but not in "
+                "'train': add training clips of it or leave its clips out."
+            )
+
+
+def _keep(path: Path, array: np.memmap, kept: np.ndarray) -> None:
+    """Reduce the memory map at `path` to the rows `kept`."""
+    array.flush()
+    if kept.all():
+        return
+    rows = np.flatnonzero(kept)
+    smaller = path.with_suffix(".smaller")
+    target = np.lib.format.open_memmap(smaller, "w+", array.dtype, (len(rows), *array.shape[1:]))
+    for start in range(0, len(rows), 1024):
+        target[start : start + 1024] = array[rows[start : start + 1024]]
+    target.flush()
+    smaller.replace(path)
+
+
+def _shape(extractor: tuple[str, BaseModel]) -> tuple[int, ...]:
+    name, options = extractor
+    return load(name).shape(options)
+
+
+def _text(path: Any) -> str | None:
+    return None if pd.isna(path) else str(path)
+
+
+def _words(values: Any) -> str:
+    """At most five of `values`, quoted."""
+    values = [repr(str(value)) for value in values]
+    return ", ".join(values[:5]) + (f" and {len(values) - 5} more" if len(values) > 5 else "")

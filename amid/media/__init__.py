@@ -1,0 +1,49 @@
+"""Reading pictures and sound; what may be wrong with a clip has a name here."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a clip is set aside. `quarantine.parquet` holds the values."""
+
+    missing_file = "missing_file"
+    empty_file = "empty_file"
+    not_media = "not_media"
+    no_picture = "no_picture"
+    no_sound = "no_sound"
+    too_few_frames = "too_few_frames"
+    truncated = "truncated"
+    corrupt = "corrupt"
+    durations_disagree = "durations_disagree"
+    not_finite = "not_finite"
+    silent = "silent"
+    span_outside = "span_outside"
+    box_outside = "box_outside"
+    unreadable_text = "unreadable_text"
+
+
+class MediaError(Exception):
+    """A clip that cannot be used; `detail` says what was found, in numbers where there are any."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)  # both, so that the error survives pickling
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+def span_error(start: float, end: float, duration: float, slack: float) -> MediaError | None:
+    """The error of a span that is empty or leaves [0, duration + slack] seconds, else None."""
+    first = 0.0 if math.isnan(start) else start
+    last = duration if math.isnan(end) else end
+    if 0.0 <= first < last <= duration + slack:
+        return None
+    return MediaError(
+        Reason.span_outside,
+        f"the span {first:.3f} to {last:.3f} s does not lie in the clip's 0 to {duration:.3f} s",
+    )

@@ -1,0 +1,131 @@
+"""What can be told of a media file from its outermost structure, without decoding.
+
+Decoders take a file that was cut short for a shorter one: soundfile reads a cut .wav to its end
+without a word, and an MPEG program stream promises no length at all, so that FFmpeg's frame count
+shrinks with the file. The sizes written in headers and packets show the cut.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from amid.media import MediaError, Reason
+
+SIGNATURES = (b"RIFF", b"\0\0\1\xba", b"\x1aE\xdf\xa3", b"fLaC", b"OggS", b"ID3", b"FLV")
+UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # written by programs that could not go back to the header
+
+
+def check(path: Path) -> bool:
+    """Raise MediaError if `path` is missing, empty, text, or ends before its own sizes say so.
+
+    True if it has sizes that say it is whole: what is missing then is damage inside, not an end
+    that was cut off.
+    """
+    try:
+        size = os.stat(path).st_size
+        if not path.is_file():
+            raise MediaError(Reason.missing_file, f"{path.name} is not a file")
+        if size == 0:
+            raise MediaError(Reason.empty_file, f"{path.name} has no bytes")
+        with open(path, "rb") as file:
+            head = file.read(512)
+            if is_text(head):
+                start = head[:40].decode("utf-8", "replace").split("\n")[0].strip()
+                raise MediaError(Reason.not_media, f"{path.name} is text: it starts with {start!r}")
+            missing = missing_bytes(file, size)
+    except OSError as error:
+        raise MediaError(Reason.missing_file, f"{path.name}: {error.strerror}") from error
+    if missing:
+        raise MediaError(
+            Reason.truncated, f"{path.name} ends at byte {size}, at least {missing} are missing"
+        )
+    return missing == 0
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a file's first bytes are text: an HTML error page or a Git LFS pointer, say."""
+    try:  # the incremental decoder forgives a character that is cut at the end
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter in "\t\n\r\f" for letter in text)
+
+
+def is_container(head: bytes) -> bool:
+    """Whether a file starts like a known kind of media file."""
+    return head.startswith(SIGNATURES) or head[4:8] in (b"ftyp", b"moov", b"mdat")
+
+
+def missing_bytes(file: BinaryIO, size: int) -> int | None:
+    """Bytes that the file's own sizes promise beyond its end; None if it has no sizes."""
+    file.seek(0)
+    head = file.read(16)
+    if head.startswith(b"RIFF"):
+        return _missing_riff(file, size)
+    if head.startswith(b"\0\0\1\xba"):
+        return _missing_program_stream(file) or None  # has packets' sizes, but no length of its own
+    if head[4:8] in (b"ftyp", b"moov", b"mdat"):
+        return _missing_boxes(file, size)
+    return None
+
+
+def _missing_riff(file: BinaryIO, size: int) -> int | None:
+    """RIFF (.wav, .avi): chunks of four letters, a little-endian size and as many bytes, padded."""
+    file.seek(0)
+    outer = int.from_bytes(file.read(8)[4:8], "little")
+    if file.read(4) != b"WAVE":
+        # Some writers count their own 8 bytes or leave out the padding: so much is no damage.
+        missing = outer + 8 - size
+        return None if outer in UNKNOWN_SIZE else missing if missing > 8 else 0
+    position = 12  # in hand-made .wav files the outer size is often wrong, that of `data` counts
+    while position + 8 <= size:
+        file.seek(position)
+        chunk = file.read(8)
+        length = int.from_bytes(chunk[4:8], "little")
+        if chunk[:4] == b"data":
+            return None if length in UNKNOWN_SIZE else max(position + 8 + length - size, 0)
+        position += 8 + length + length % 2
+    return max(position - size, 0)
+
+
+def _missing_boxes(file: BinaryIO, size: int) -> int | None:
+    """ISO base media (.mp4, .mov): top-level boxes of a big-endian size and four letters."""
+    position = 0
+    while position + 8 <= size:
+        file.seek(position)
+        box = file.read(16)
+        length = int.from_bytes(box[:4], "big")
+        if length == 1:  # a 64-bit size follows
+            length = int.from_bytes(box[8:16], "big")
+        if length < 8:  # 0: up to the end of the file
+            return None
+        position += length
+    return max(position - size, 0)
+
+
+def _missing_program_stream(file: BinaryIO) -> int:
+    """MPEG-1 and MPEG-2 program streams: pack headers and packets, each starting with 00 00 01."""
+    file.seek(0)
+    data = file.read()
+    size = len(data)
+    position = 0
+    while position + 4 <= size:
+        code = data[position + 3]
+        if data[position : position + 3] != b"\0\0\1" or code < 0xB9:
+            # Padding or damage inside: go on at the next pack, decoding will judge the rest.
+            position = data.find(b"\0\0\1\xba", position + 1)
+            if position < 0:
+                return 0
+        elif code == 0xB9:  # end of the programme
+            position += 4
+        elif code == 0xBA:
+            if position + 14 > size:
+                return max(position + 12 - size, 0)
+            mpeg2 = data[position + 4] >> 6 == 1
+            position += 14 + (data[position + 13] & 7) if mpeg2 else 12
+        else:
+            position += 6 + int.from_bytes(data[position + 4 : position + 6], "big")
+    return max(position - size, 0)

@@ -1,0 +1,26 @@
+"""What all tests share: pinned kernels, the repository's root, small run specifications."""
+
+import amid.reproducible  # isort: skip  pins kernels before torch, numpy and OpenCV load
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+assert amid.reproducible.PINS.items() <= dict(os.environ).items()
+
+
+@pytest.fixture
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Reference data beside the repository; tests that need it skip where it is absent."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the reference data (../shared) is not here")
+    return folder

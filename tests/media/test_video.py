@@ -1,0 +1,203 @@
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amid.media import MediaError, Reason, span_error
+from amid.media.video import duration, read_frames, sample_indices
+from tests.media.clips import (
+    NAN,
+    WHOLE,
+    blank,
+    cut,
+    grid_clips,
+    tone,
+    write_both,
+    write_sound,
+    write_video,
+)
+
+
+def levels(clip: np.ndarray) -> list[int]:
+    """Frame numbers of a clip of `write_video`, by their grey."""
+    return [round(float(frame.mean()) / 8) for frame in clip]
+
+
+def reason(path, spans=(WHOLE,), frames=8, **options) -> Reason:
+    with pytest.raises(MediaError) as caught:
+        read_frames(path, list(spans), frames, **options)
+    assert path.name in caught.value.detail
+    return caught.value.reason
+
+
+def test_frames_are_the_middles_of_equal_parts(tmp_path):
+    path = write_video(tmp_path / "clip.avi")  # 30 frames, 1.2 s
+    whole, part, short = read_frames(path, [WHOLE, (0.4, 0.8), (0.44, 0.48)], 5)
+    assert whole.shape == (5, 48, 64)
+    assert whole.dtype == np.uint8
+    assert levels(whole) == [3, 9, 15, 21, 27]
+    assert levels(part) == [11, 13, 15, 17, 19]
+    assert levels(short) == [11] * 5
+    assert duration(path) == pytest.approx(1.2)
+
+
+@given(
+    start=st.floats(0, 0.9),
+    length=st.floats(0.01, 1),
+    count=st.integers(1, 200),
+    frames=st.integers(1, 40),
+)
+def test_indices_are_in_order_and_inside(start, length, count, frames):
+    seconds = count / 25
+    first, last = start * seconds, min(start + length, 1) * seconds
+    indices = sample_indices(first, last, count, 25.0, frames)
+    assert len(indices) == frames
+    assert (np.diff(indices) >= 0).all()
+    assert indices.min() >= int(first * 25 - 1e-6)
+    assert indices.max() <= min(count - 1, int(last * 25 + 1e-6))
+
+
+def test_box_and_margin(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"FFV1"), 25.0, (64, 48))
+    picture = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) % 251
+    for _ in range(10):
+        writer.write(np.repeat(picture[:, :, None], 3, 2).astype(np.uint8))
+    writer.release()
+    (clip,) = read_frames(path, [WHOLE], 2, box=(10, 20, 30, 60))
+    np.testing.assert_array_equal(clip, [picture[10:20, 30:60]] * 2)
+    assert reason(path, box=(10, 49, 30, 60)) is Reason.box_outside
+
+    path = write_video(tmp_path / "levels.avi")
+    early, middle, late = read_frames(
+        path, [(0.04, 0.08), (0.48, 0.56), (1.12, 1.2)], 4, margin=0.08
+    )
+    assert levels(early) == [0, 1, 2, 3]
+    assert levels(middle) == [10, 12, 13, 15]
+    assert levels(late) == [26, 27, 28, 29]
+
+
+def test_spans_outside_the_clip_are_refused_alone(tmp_path):
+    path = write_video(tmp_path / "clip.avi")  # 1.2 s
+    spans = [(0.0, 1.0), (1.0, 1.5), (-0.1, 0.5), (0.5, 0.5), (NAN, 0.6), (1.0, 1.23), (1.3, NAN)]
+    result = read_frames(path, spans, 4)
+    assert [isinstance(item, MediaError) for item in result] == [
+        False, True, True, True, False, False, True,
+    ]  # fmt: skip
+    assert {item.reason for item in result if isinstance(item, MediaError)} == {Reason.span_outside}
+    assert "1.000 to 1.500" in result[1].detail
+    assert span_error(0.0, 1.2, 1.2, 0.0) is None
+
+
+def test_each_frame_is_decoded_once_and_only_wanted_ones_are_converted(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "clip.avi")
+    calls = {"open": 0, "grab": 0, "retrieve": 0}
+
+    class Counting:
+        def __init__(self, *arguments):
+            calls["open"] += 1
+            self.inner = inner(*arguments)
+
+        def __getattr__(self, name):
+            if name in calls:
+                calls[name] += 1
+            return getattr(self.inner, name)
+
+    inner = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Counting)
+    read_frames(path, [(0.0, 0.4), (0.2, 0.6), (0.2, 0.6)], 3)
+    assert calls["open"] == 1
+    assert calls["grab"] == 31
+    assert calls["retrieve"] == 6
+
+
+@pytest.mark.parametrize("share", [0.95, 0.6, 0.2])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.avi", "MJPG"),
+        ("b.avi", "FFV1"),
+        ("c.mp4", "mp4v"),
+        ("d.mkv", "FFV1"),
+        ("e.webm", "VP80"),
+    ],
+)
+def test_cut_files_are_truncated(tmp_path, name, codec, share):
+    path = write_video(tmp_path / name, codec=codec)
+    assert isinstance(read_frames(path, [WHOLE], 8)[0], np.ndarray)
+    assert reason(cut(path, share)) is Reason.truncated
+
+
+@pytest.mark.parametrize("codec", ["MJPG", "FFV1", "XVID"])
+def test_holes_are_corrupt(tmp_path, codec):
+    path = write_video(tmp_path / "clip.avi", codec=codec)
+    assert reason(blank(path, 0.5, 0.8)) is Reason.corrupt
+
+
+def test_files_without_a_moving_picture(tmp_path):
+    assert reason(write_sound(tmp_path / "a.wav", tone(1.0))) is Reason.no_picture
+    assert reason(write_video(tmp_path / "one.avi", frames=1)) is Reason.too_few_frames
+    noise = tmp_path / "noise.avi"
+    noise.write_bytes(np.random.default_rng(0).bytes(20000))
+    assert reason(noise) is Reason.not_media
+    headless = tmp_path / "headless.avi"
+    whole = write_video(tmp_path / "clip.avi").read_bytes()
+    headless.write_bytes(whole[:12] + bytes(200) + whole[212:])
+    assert reason(headless) is Reason.corrupt
+    page = tmp_path / "page.mpg"
+    page.write_text("<html>Sign in to download</html>")
+    assert reason(page) is Reason.not_media
+
+
+def test_sound_of_another_length_is_noticed(tmp_path):
+    times = np.arange(30) / 25
+    good = write_both(tmp_path / "good.mkv", times, tone(1.1))
+    assert levels(read_frames(good, [WHOLE], 3)[0]) == [5, 15, 25]
+    short = write_both(tmp_path / "short.mkv", times, tone(0.8))
+    assert reason(short) is Reason.durations_disagree
+
+
+def test_the_second_opinion_accepts_a_variable_frame_rate(tmp_path):
+    # 20 frames in 0.8 s, then 10 in 2 s: OpenCV promises 25 frames/s all the way, 66 or so.
+    times = [*(np.arange(20) / 25), *(0.8 + np.arange(10) / 5)]
+    path = write_both(tmp_path / "clip.mkv", times)
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) > 31
+    (clip,) = read_frames(path, [WHOLE], 3)
+    assert levels(clip) == [5, 15, 25]
+
+
+def test_a_header_that_is_one_off_moves_no_frame(tmp_path):
+    path = write_video(tmp_path / "clip.avi")
+    data = path.read_bytes()
+    assert data.count((30).to_bytes(4, "little")) >= 2  # the counts in avih and strh
+    expected = levels(read_frames(path, [WHOLE], 15)[0])
+    for declared in (29, 31):
+        at = data.index(b"strh") + 8 + 32
+        avih = data.index(b"avih") + 8 + 16
+        changed = bytearray(data)
+        changed[at : at + 4] = changed[avih : avih + 4] = declared.to_bytes(4, "little")
+        path.write_bytes(changed)
+        assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == declared
+        assert levels(read_frames(path, [WHOLE], 15)[0]) == expected
+
+
+def test_errors_survive_the_way_between_processes():
+    error = pickle.loads(pickle.dumps(MediaError(Reason.silent, "a.wav is silent")))
+    assert (error.reason, error.detail) == (Reason.silent, "a.wav is silent")
+    assert str(error) == "silent: a.wav is silent"
+
+
+def test_real_clips(shared, tmp_path, capfd):
+    clips = grid_clips(shared, tmp_path, 20)
+    for path, spans in clips.items():
+        assert len(spans) == 6
+        result = read_frames(path, spans, 8, box=(92, 120, 58, 100))
+        assert [item.shape for item in result] == [(8, 28, 42)] * 6
+    path = next(iter(clips))
+    for share in np.linspace(0.03, 0.995, 12):
+        assert reason(cut(path, share)) in (Reason.truncated, Reason.durations_disagree)
+    assert reason(blank(path, 0.3, 0.5)) is Reason.corrupt
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,81 @@
+"""A data set and parameters so small that a run takes a fraction of a second."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from amid import config
+from amid.batches import features_fingerprint
+from amid.runs.plan import PlannedRun, configured_run
+
+ROOT = Path(__file__).resolve().parent.parent
+COUNTS = {"train": 40, "validation": 24, "test": 24, "auxiliary": 32}
+CLASSES = ["blue", "green", "red", "white"]
+
+
+def write_data(folder: Path, *, modalities: tuple[str, ...] = ("audio",), seed: int = 0) -> Path:
+    """Features of a target `video` (8 steps of 6) and frozen embeddings (16), with signal in all."""
+    rng = np.random.default_rng(seed)
+    split = [name for name, count in COUNTS.items() for _ in range(count)]
+    labels = np.arange(len(split)) % len(CLASSES)
+    index = pd.DataFrame(
+        {
+            "id": [f"clip{n:03d}" for n in range(len(split))],
+            "label": [CLASSES[n] for n in labels],
+            "label_index": labels.astype(np.int64),
+            "split": split,
+            "fold": np.where(np.array(split) == "auxiliary", -1, np.arange(len(split)) % 4),
+            "group": ["one"] * len(split),
+        }
+    )
+    for modality in ("video", *modalities):
+        index[f"has_{modality}"] = True
+    features, embeddings = folder / "features", folder / "embeddings"
+    features.mkdir(parents=True)
+    embeddings.mkdir()
+    index.to_parquet(features / "index.parquet", index=False)
+    video = rng.normal(size=(len(split), 8, 6)) + 1.2 * np.eye(6)[labels][:, None, :]
+    np.save(features / "video.npy", video.astype(np.float32))
+    for modality in modalities:
+        sound = rng.normal(size=(len(split), 12, 10)) + 0.8 * np.eye(10)[labels][:, None, :]
+        np.save(features / f"{modality}.npy", sound.astype(np.float32))
+        embedding = rng.normal(size=(len(split), 16)) + 2.0 * np.eye(16)[labels]
+        np.save(embeddings / f"{modality}.npy", embedding.astype(np.float32))
+        card = {"modality": modality, "corpus": "auxiliary", "clips": COUNTS["auxiliary"]}
+        (embeddings / f"{modality}.json").write_text(json.dumps(card))
+    return folder
+
+
+def small_params(**updates: object) -> config.Params:
+    """The project's parameters with 16-dimensional networks and 6 epochs, 2 of them warm-up."""
+    params = config.load(ROOT / "params.yaml")
+    network = params.network.model_copy(
+        update={
+            "dim": 16,
+            "gru": config.Gru(hidden=[12], state=16),
+            "cnn": config.Cnn(channels=[8], kernel=3, dropout=0.2),
+            "fusion": config.Fusion(hidden=16),
+        }
+    )
+    training = params.training.model_copy(
+        update={"epochs": 6, "warmup_epochs": 2, "checkpoint_every": 1, "learning_rate": 0.01}
+    )
+    blocks = {
+        name: block.model_copy(update={"training": {"batch_size": 8}, "auxiliary_training": {}})
+        for name, block in params.data.items()
+    }
+    values = {"network": network, "training": training, "data": blocks, "seeds": [0, 1]}
+    return params.model_copy(update={**values, **updates})
+
+
+def small_run(
+    folder: Path, configuration: str = "amid", seed: int = 0, **updates: object
+) -> PlannedRun:
+    """One configuration on the data that `write_data` left in `folder`."""
+    fingerprint = partial(features_fingerprint, folder)
+    return configured_run(small_params(**updates), "avlips", configuration, seed, fingerprint)

@@ -1,0 +1,125 @@
+"""MLflow is a faithful view: parent and children, all metrics once, no run left RUNNING."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from amid import engine
+from amid.runs import journal
+from amid.tracking import Tracker, close_dead_runs, flatten, open_client
+from tests.small import small_run, write_data
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("run")
+    data = write_data(folder / "avlips")
+    run = small_run(data, "amid")
+    writer = journal.JournalWriter(folder / "journal.jsonl", "token")
+    record = engine.train(
+        run.spec,
+        data,
+        folder,
+        parent=None,
+        checkpoint_every=9,
+        on_start=writer.start,
+        on_epoch=writer.epoch,
+    )
+    return run, record, journal.read(folder / "journal.jsonl"), folder / "student.safetensors"
+
+
+def runs_of(root: Path) -> list:
+    client = open_client(root)
+    experiment = client.get_experiment_by_name("amid").experiment_id
+    return client.search_runs([experiment], max_results=100)
+
+
+def test_a_stage_is_a_parent_with_a_child_a_training(trained, tmp_path, monkeypatch) -> None:
+    run, record, lines, student = trained
+    monkeypatch.setenv("DVC_EXP_NAME", "quiet-owl")
+    with Tracker("amid@avlips", tmp_path, {"alpha": 4.0}) as tracker:
+        tracker.log_epochs(run, lines[:2])
+        tracker.log_epochs(run, lines[2:])
+        tracker.log_run(run, record, lines, student)
+    parent, child = sorted(runs_of(tmp_path), key=lambda r: "amid.run" in r.data.tags)
+    assert parent.info.status == child.info.status == "FINISHED"
+    assert parent.data.params == {"alpha": "4.0"}
+    tags = child.data.tags
+    assert tags["mlflow.parentRunId"] == parent.info.run_id
+    assert (tags["seed"], tags["method"], tags["dataset"]) == ("0", "amid", "avlips")
+    assert (tags["amid.run"], tags["DVC_EXP_NAME"]) == (record.key, "quiet-owl")
+    assert child.data.params["options.alpha"] == "4.0"
+    client = open_client(tmp_path)
+    for name in ("train_l_ft", "test_student", "test_teacher", "validation_similarity"):
+        history = client.get_metric_history(child.info.run_id, name)
+        assert [m.step for m in history] == [1, 2, 3, 4, 5, 6]
+        assert [m.value for m in history] == [epoch[name] for epoch in record.history]
+    assert child.data.metrics["best_test_student"] == record.accuracy("student")
+    assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["student.safetensors"]
+    assert (tmp_path / "mlruns" / "artifacts").is_dir()
+
+
+def test_a_run_from_the_store_is_logged_once(trained, tmp_path) -> None:
+    run, record, lines, student = trained
+    for _ in range(2):
+        with Tracker("amid@avlips", tmp_path, {}) as tracker:
+            tracker.log_run(run, record, lines, student)
+    logged = [r for r in runs_of(tmp_path) if r.data.tags.get("amid.run") == record.key]
+    assert len(logged) == 1
+
+
+def test_a_stage_that_fails_is_marked_failed(tmp_path) -> None:
+    with pytest.raises(ZeroDivisionError), Tracker("amid@avlips", tmp_path, {}):
+        _ = 1 / 0
+    assert [r.info.status for r in runs_of(tmp_path)] == ["FAILED"]
+
+
+def test_runs_of_a_dead_process_are_closed_and_others_left(tmp_path) -> None:
+    tracker = Tracker("amid@avlips", tmp_path, {}).__enter__()
+    tracker._ready()
+    client = open_client(tmp_path)
+    experiment = client.get_experiment_by_name("amid").experiment_id
+    assert close_dead_runs(client, experiment) == 0
+    client.set_tag(tracker.parent, "amid.process", "999999999:1")
+    assert close_dead_runs(client, experiment) == 1
+    assert client.get_run(tracker.parent).info.status == "KILLED"
+
+
+def _open(root: str) -> str:
+    with Tracker("amid@avlips", Path(root), {}) as tracker:
+        tracker.log_metrics({"clips": 3})
+    return "whole"
+
+
+@pytest.mark.slow
+def test_first_use_by_several_processes_at_once(tmp_path) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        assert pool.map(_open, [str(tmp_path)] * 4) == ["whole"] * 4
+    runs = runs_of(tmp_path)
+    assert [r.info.status for r in runs] == ["FINISHED"] * 4
+    assert {r.data.metrics["clips"] for r in runs} == {3}
+
+
+def test_nested_parameters_become_dotted_names() -> None:
+    assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
+
+
+def test_a_journal_is_read_only_by_the_stage_it_was_begun_for(tmp_path) -> None:
+    path = tmp_path / "journal.jsonl"
+    first = journal.JournalWriter(path, "first")
+    first.start(0, [])
+    first.epoch(0, {"loss": 1.0, "none": float("nan")})
+    first.epoch(1, {"loss": 0.5})
+    assert journal.read(path, "second") == []
+    assert [line["metrics"] for line in journal.read(path, "first", skip=1)] == [{"loss": 0.5}]
+    at = journal.read(path)[0]["time"]
+    second = journal.JournalWriter(path, "second")
+    second.start(1, [{"loss": 1.0}])  # resumed from a checkpoint after one epoch
+    assert [line["epoch"] for line in journal.read(path, "second")] == [0]
+    assert journal.read(path)[0]["time"] == at
+    with path.open("a") as file:
+        file.write('{"epoch": 1, "ti')  # killed in the middle of a line
+    assert len(journal.read(path, "second")) == 1
