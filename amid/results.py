@@ -20,7 +20,8 @@ TITLES = {
     "l_ft": "L_FT",
     "l_ft_l_fa": "L_FT + L_FA",
     "amid": "AMID (Eq. 17)",
-    "amid_ccl": "AMID with CCL's contrastive loss",
+    "amid_ccl": "AMID with CCL's contrastive loss (its temperature, 0.5)",
+    "amid_ccl_tau01": "AMID with CCL's contrastive loss (our temperature, 0.1)",
 }
 REFERENCE = "amid"  # the configuration that the tests compare with
 

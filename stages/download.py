@@ -5,7 +5,7 @@ import os
 from importlib import import_module
 
 from amid import config
-from amid.datasets import DATASETS
+from amid.datasets import DATASETS, problems
 from amid.datasets.download import resolve_mirror
 from amid.runs.local import available_cores
 from amid.tracking import Tracker
@@ -28,7 +28,8 @@ def main(dataset: str) -> None:
     (folder / "sources.json").write_text(json.dumps(sources, indent=1, sort_keys=True) + "\n")
     manifest = source.rows(block.options, folder)
     manifest.to_parquet(folder / "manifest.parquet", index=False)
-    source.problems(block.options, folder).to_parquet(folder / "problems.parquet", index=False)
+    lost = problems(source, block.options, folder)
+    lost.to_parquet(folder / "problems.parquet", index=False)
     counts = manifest["split"].value_counts().to_dict()
     with Tracker(f"download@{dataset}", HOME, block.options.model_dump()) as tracker:
         tracker.log_metrics(

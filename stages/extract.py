@@ -32,7 +32,7 @@ def main(dataset: str) -> None:
         quarantine = pd.concat([known, damaged], ignore_index=True)
         quarantine.to_parquet(folder / "quarantine.parquet", index=False)
         reasons = quarantine["reason"].value_counts().to_dict()
-        lost = quarantine["id"].nunique()
+        lost = len(set(quarantine["id"]) - set(index["id"]))
         total = lost + len(index)
         counts = {"clips": total, "kept": len(index), "quarantined": lost, "reasons": reasons}
         (folder / "extract.json").write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")

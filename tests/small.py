@@ -19,7 +19,7 @@ CLASSES = ["blue", "green", "red", "white"]
 
 
 def write_data(folder: Path, *, modalities: tuple[str, ...] = ("audio",), seed: int = 0) -> Path:
-    """Features of a target `video` (8 steps of 6) and frozen embeddings (16), with signal in all."""
+    """Features of a target `video` (8 steps of 6) and frozen embeddings (16), all with signal."""
     rng = np.random.default_rng(seed)
     split = [name for name, count in COUNTS.items() for _ in range(count)]
     labels = np.arange(len(split)) % len(CLASSES)

@@ -137,4 +137,4 @@ def test_a_configuration_that_no_section_trains_is_named(tmp_path: Path) -> None
 
 def test_the_papers_table_is_its_own() -> None:
     assert paper.TABLE4["amid"] == (73.8, 75.7)
-    assert list(paper.TABLE4) == list(results.TITLES)
+    assert set(paper.TABLE4) < set(results.TITLES)  # the row at our temperature is ours alone

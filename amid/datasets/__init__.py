@@ -1,6 +1,29 @@
 """Data sets by name: one file each, with Options, fetch() and rows()."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 DATASETS: dict[str, str] = {
     "avlips": "amid.datasets.avlips",
     "grid": "amid.datasets.grid",
 }
+
+
+def problems(source: ModuleType, options: Any, folder: Path) -> pd.DataFrame:
+    """Clips a data set lost before there was a manifest row for them: id, modality, reason, detail.
+
+    Most data sets lose none and need not say so; one that can has a function `problems` of its own.
+    """
+    import pandas as pd
+
+    from amid.features import QUARANTINE
+
+    if hasattr(source, "problems"):
+        return source.problems(options, folder)
+    return pd.DataFrame(columns=list(QUARANTINE), dtype=str)

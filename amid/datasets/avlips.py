@@ -31,9 +31,32 @@ if TYPE_CHECKING:
 
 # GRID's words that are no letters: command, colour, preposition, digit, adverb.
 WORDS = (
-    "bin", "lay", "place", "set", "blue", "green", "red", "white", "at", "by", "in", "with",
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
-    "again", "now", "please", "soon",
+    "bin",
+    "lay",
+    "place",
+    "set",
+    "blue",
+    "green",
+    "red",
+    "white",
+    "at",
+    "by",
+    "in",
+    "with",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "again",
+    "now",
+    "please",
+    "soon",
 )
 # espeak-ng's voice variants that sound like people, in the five groups that make the folds ...
 VOICE_GROUPS: tuple[tuple[str, ...], ...] = (
@@ -45,11 +68,35 @@ VOICE_GROUPS: tuple[tuple[str, ...], ...] = (
 )
 # ... and those of the separate corpus on which extractors of sound and text are pre-trained.
 AUXILIARY_VOICES = (
-    "m6", "m7", "m8", "Denis", "gustave", "Jacky", "Mario", "michel", "miguel", "Mike",
-    "norbert", "pablo", "paul", "quincy", "Reed", "rob", "robert", "sandro", "steph2", "travis",
+    "m6",
+    "m7",
+    "m8",
+    "Denis",
+    "gustave",
+    "Jacky",
+    "Mario",
+    "michel",
+    "miguel",
+    "Mike",
+    "norbert",
+    "pablo",
+    "paul",
+    "quincy",
+    "Reed",
+    "rob",
+    "robert",
+    "sandro",
+    "steph2",
+    "travis",
 )
 ACCENTS = (
-    "en", "en-us", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-gb-x-rp", "en-029",
+    "en",
+    "en-us",
+    "en-gb-scotland",
+    "en-gb-x-gbclan",
+    "en-gb-x-gbcwmd",
+    "en-gb-x-rp",
+    "en-029",
 )
 SPLITS = ("train", "validation", "test")
 AUXILIARY = "auxiliary"
@@ -116,7 +163,10 @@ class Options(BaseModel):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Options:
-        clips, parts = len(self.words) * self.clips_per_word, self.train + self.validation + self.test
+        clips, parts = (
+            len(self.words) * self.clips_per_word,
+            self.train + self.validation + self.test,
+        )
         if parts != clips:
             raise ValueError(
                 f"train + validation + test is {parts}, but {len(self.words)} words of"
@@ -126,7 +176,9 @@ class Options(BaseModel):
             raise ValueError(f"slowest ({self.slowest}) is above fastest ({self.fastest})")
         frames = self.duration * self.frame_rate
         if abs(frames - round(frames)) > 1e-6:
-            raise ValueError(f"duration times frame_rate is {frames:g}, not a whole number of frames")
+            raise ValueError(
+                f"duration times frame_rate is {frames:g}, not a whole number of frames"
+            )
         return self
 
 
@@ -299,9 +351,7 @@ def film(options: Options, clip: Clip, said: Performance) -> np.ndarray:
         clip_spread=options.clip_spread,
     )
     sway = lips.head_sway(draw, count, options.sway)
-    frames = lips.paint(
-        shapes, face, sway, width=options.frame_width, height=options.frame_height
-    )
+    frames = lips.paint(shapes, face, sway, width=options.frame_width, height=options.frame_height)
     noise = _generator(options.seed, clip.id, "camera")
     return lips.expose(frames, face, noise, noise=options.camera_noise, flicker=options.flicker)
 

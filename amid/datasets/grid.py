@@ -35,7 +35,6 @@ if TYPE_CHECKING:  # read with params.yaml by every stage: pandas and requests w
 UNITS = 25_000  # of an alignment's times, a second
 ALIGNMENTS = "alignments.zip"
 SILENCE = frozenset({"sil", "sp"})
-BAD_ALIGNMENT = "bad_alignment"  # a reason beside those of amid.media, for word times
 # One word a character of a name: command, colour, preposition, letter, digit, adverb.
 GRAMMAR: tuple[dict[str, str], ...] = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
@@ -327,7 +326,7 @@ def _sentence(
 
     words = spoken(name)
     if words is None:
-        return aside("alignment", BAD_ALIGNMENT, "the file's name is no GRID sentence")
+        return aside("alignment", Reason.bad_alignment, "the file's name is no GRID sentence")
     if not has_video:
         return aside("video", Reason.missing_file, f"no raw/{talker}/{name}.mpg for its alignment")
     if not has_alignment:
@@ -338,14 +337,14 @@ def _sentence(
     try:
         times = word_times(content.decode("ascii"))
     except UnicodeDecodeError:
-        return aside("alignment", BAD_ALIGNMENT, "the alignment is no plain text")
+        return aside("alignment", Reason.bad_alignment, "the alignment is no plain text")
     except ValueError as error:
-        return aside("alignment", BAD_ALIGNMENT, str(error))
+        return aside("alignment", Reason.bad_alignment, str(error))
     heard = [word for _, _, word in times]
     if heard != list(words):
         found = ascii(" ".join(heard))[:60] if heard else "no word"
         detail = f"the name says '{' '.join(words)}', the alignment {found}"
-        return aside("alignment", BAD_ALIGNMENT, detail)
+        return aside("alignment", Reason.bad_alignment, detail)
     return _Sentence(talker, name, tuple(times))
 
 

@@ -43,42 +43,67 @@ SHAPE = 5  # the first five fields make the shape; the sixth weighs it
 
 VISEMES: dict[str, Viseme] = {
     #                     opening width teeth tongue tuck firmness
-    "rest":        Viseme(+0.04, +0.00, 0.00, 0.00, 0.0, 1.0),
-    "bilabial":    Viseme(-0.25, +0.00, 0.00, 0.00, 0.0, 3.0),  # p b m
+    "rest": Viseme(+0.04, +0.00, 0.00, 0.00, 0.0, 1.0),
+    "bilabial": Viseme(-0.25, +0.00, 0.00, 0.00, 0.0, 3.0),  # p b m
     "labiodental": Viseme(+0.08, +0.10, 1.00, 0.00, 1.0, 2.5),  # f v
-    "dental":      Viseme(+0.26, +0.10, 0.60, 0.90, 0.0, 1.2),  # th
-    "alveolar":    Viseme(+0.20, +0.15, 0.60, 0.25, 0.0, 0.8),  # t d n
-    "lateral":     Viseme(+0.32, +0.05, 0.35, 0.70, 0.0, 0.8),  # l
-    "sibilant":    Viseme(+0.10, +0.45, 1.00, 0.00, 0.0, 1.3),  # s z
-    "rhotic":      Viseme(+0.22, -0.50, 0.30, 0.10, 0.0, 1.0),  # r
-    "glide":       Viseme(+0.08, -1.00, 0.00, 0.00, 0.0, 2.0),  # w
-    "velar":       Viseme(+0.30, +0.05, 0.20, 0.20, 0.0, 0.3),  # k g
-    "high_front":  Viseme(+0.30, +0.85, 0.60, 0.15, 0.0, 1.2),  # bead
-    "near_front":  Viseme(+0.38, +0.50, 0.50, 0.15, 0.0, 1.0),  # bid
-    "mid_front":   Viseme(+0.58, +0.40, 0.40, 0.20, 0.0, 1.0),  # bed
-    "low_front":   Viseme(+0.85, +0.30, 0.35, 0.30, 0.0, 1.1),  # bad
-    "low_back":    Viseme(+0.90, -0.05, 0.20, 0.25, 0.0, 1.1),  # bud
-    "open_round":  Viseme(+0.72, -0.45, 0.10, 0.15, 0.0, 1.1),  # pod
-    "mid_round":   Viseme(+0.50, -0.70, 0.05, 0.10, 0.0, 1.2),  # bored
-    "high_round":  Viseme(+0.20, -0.90, 0.00, 0.05, 0.0, 1.2),  # food
-    "neutral":     Viseme(+0.38, +0.00, 0.30, 0.15, 0.0, 0.6),  # again, first sound
+    "dental": Viseme(+0.26, +0.10, 0.60, 0.90, 0.0, 1.2),  # th
+    "alveolar": Viseme(+0.20, +0.15, 0.60, 0.25, 0.0, 0.8),  # t d n
+    "lateral": Viseme(+0.32, +0.05, 0.35, 0.70, 0.0, 0.8),  # l
+    "sibilant": Viseme(+0.10, +0.45, 1.00, 0.00, 0.0, 1.3),  # s z
+    "rhotic": Viseme(+0.22, -0.50, 0.30, 0.10, 0.0, 1.0),  # r
+    "glide": Viseme(+0.08, -1.00, 0.00, 0.00, 0.0, 2.0),  # w
+    "velar": Viseme(+0.30, +0.05, 0.20, 0.20, 0.0, 0.3),  # k g
+    "high_front": Viseme(+0.30, +0.85, 0.60, 0.15, 0.0, 1.2),  # bead
+    "near_front": Viseme(+0.38, +0.50, 0.50, 0.15, 0.0, 1.0),  # bid
+    "mid_front": Viseme(+0.58, +0.40, 0.40, 0.20, 0.0, 1.0),  # bed
+    "low_front": Viseme(+0.85, +0.30, 0.35, 0.30, 0.0, 1.1),  # bad
+    "low_back": Viseme(+0.90, -0.05, 0.20, 0.25, 0.0, 1.1),  # bud
+    "open_round": Viseme(+0.72, -0.45, 0.10, 0.15, 0.0, 1.1),  # pod
+    "mid_round": Viseme(+0.50, -0.70, 0.05, 0.10, 0.0, 1.2),  # bored
+    "high_round": Viseme(+0.20, -0.90, 0.00, 0.05, 0.0, 1.2),  # food
+    "neutral": Viseme(+0.38, +0.00, 0.30, 0.15, 0.0, 0.6),  # again, first sound
 }
 
 # espeak-ng's English mnemonics; a diphthong is two visemes in turn.
 PHONEMES: dict[str, tuple[str, ...]] = {
-    "p": ("bilabial",), "b": ("bilabial",), "m": ("bilabial",),
-    "f": ("labiodental",), "v": ("labiodental",),
-    "T": ("dental",), "D": ("dental",),
-    "t": ("alveolar",), "t[": ("alveolar",), "d": ("alveolar",), "n": ("alveolar",),
-    "l": ("lateral",), "s": ("sibilant",), "z": ("sibilant",), "r": ("rhotic",),
-    "w": ("glide",), "w#": ("glide",), "k": ("velar",), "g": ("velar",),
-    "i": ("high_front",), "i:": ("high_front",), "I": ("near_front",), "E": ("mid_front",),
-    "a": ("low_front",), "a#": ("neutral",), "@": ("neutral",),
-    "V": ("low_back",), "0": ("open_round",), "u": ("high_round",), "u:": ("high_round",),
-    "eI": ("mid_front", "high_front"), "aI": ("low_front", "high_front"),
-    "aI2": ("low_back", "high_front"), "aU": ("low_front", "high_round"),
-    "oU": ("mid_round", "high_round"), "i@": ("high_front", "neutral"),
-    "o@": ("mid_round", "neutral"), "O@": ("open_round", "mid_round"),
+    "p": ("bilabial",),
+    "b": ("bilabial",),
+    "m": ("bilabial",),
+    "f": ("labiodental",),
+    "v": ("labiodental",),
+    "T": ("dental",),
+    "D": ("dental",),
+    "t": ("alveolar",),
+    "t[": ("alveolar",),
+    "d": ("alveolar",),
+    "n": ("alveolar",),
+    "l": ("lateral",),
+    "s": ("sibilant",),
+    "z": ("sibilant",),
+    "r": ("rhotic",),
+    "w": ("glide",),
+    "w#": ("glide",),
+    "k": ("velar",),
+    "g": ("velar",),
+    "i": ("high_front",),
+    "i:": ("high_front",),
+    "I": ("near_front",),
+    "E": ("mid_front",),
+    "a": ("low_front",),
+    "a#": ("neutral",),
+    "@": ("neutral",),
+    "V": ("low_back",),
+    "0": ("open_round",),
+    "u": ("high_round",),
+    "u:": ("high_round",),
+    "eI": ("mid_front", "high_front"),
+    "aI": ("low_front", "high_front"),
+    "aI2": ("low_back", "high_front"),
+    "aU": ("low_front", "high_round"),
+    "oU": ("mid_round", "high_round"),
+    "i@": ("high_front", "neutral"),
+    "o@": ("mid_round", "neutral"),
+    "O@": ("open_round", "mid_round"),
 }
 
 
@@ -95,8 +120,10 @@ def visemes(phonemes: list[Phoneme]) -> list[Gesture]:
     gestures = []
     for name, start, end in phonemes:
         if name not in PHONEMES:
-            raise AmidError(f"the viseme table has no entry for espeak-ng's sound {name!r};"
-                            " add it to PHONEMES in amid/datasets/lips.py.")
+            raise AmidError(
+                f"the viseme table has no entry for espeak-ng's sound {name!r};"
+                " add it to PHONEMES in amid/datasets/lips.py."
+            )
         names = PHONEMES[name]
         edges = np.linspace(start, end, len(names) + 1)
         gestures += [Gesture(*one) for one in zip(names, edges[:-1], edges[1:], strict=True)]
@@ -150,13 +177,17 @@ class Face:
 
 
 def draw_face(
-    speaker: np.random.Generator, clip: np.random.Generator, *, speaker_spread: float,
+    speaker: np.random.Generator,
+    clip: np.random.Generator,
+    *,
+    speaker_spread: float,
     clip_spread: float,
 ) -> Face:
     """A face: the speaker's lasting traits from one generator, the recording's from the other.
 
     Both spreads scale standard deviations: 0 gives everyone the same face.
     """
+
     def trait(mean: float, lasting: float, passing: float) -> float:
         mine = speaker_spread * lasting * speaker.standard_normal()
         return mean + mine + clip_spread * passing * clip.standard_normal()

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     span_outside = "span_outside"
     box_outside = "box_outside"
     unreadable_text = "unreadable_text"
+    bad_alignment = "bad_alignment"  # word times that are missing or contradict the file
 
 
 class MediaError(Exception):

@@ -298,7 +298,7 @@ def test_no_problems_are_an_empty_table_of_the_same_kind(small):
 
 def test_reasons_are_those_of_the_media_or_the_alignment():
     reasons = {reason for _, reason, _ in BROKEN.values()}
-    assert reasons - {grid.BAD_ALIGNMENT} <= set(Reason)
+    assert reasons - {"bad_alignment"} <= set(Reason)
 
 
 def test_an_alignment_without_video_and_a_video_of_another_name_go_on_record(tmp_path):

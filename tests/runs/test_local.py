@@ -41,9 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(plan, data: Path, root: Path, workers: int = 2) -> tuple[RunStore, Listener]:
     store, listener = RunStore(root), Listener()
-    run_all(
-        plan, store=store, data=data, workers=workers, checkpoint_every=1, tracker=listener
-    )
+    run_all(plan, store=store, data=data, workers=workers, checkpoint_every=1, tracker=listener)
     return store, listener
 
 
