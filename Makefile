@@ -18,9 +18,10 @@ $(VENV)/.installed: requirements.txt constraints.txt
 
 repro: install  ## raw clips -> Table 4
 	dvc repro
+	@python -m stages.platform > reports/platform.json
 	@cat reports/table4.md
 
-test: install  ## the test suite
+test: install  ## the test suite but for its slow part, which CI runs too: `pytest -m slow`
 	pytest -m "not slow"
 
 ui: install  ## MLflow on 127.0.0.1:5000

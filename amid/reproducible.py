@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import platform
 import sys
 from functools import cache
 from importlib.util import find_spec
@@ -35,14 +36,24 @@ def derive_seed(*parts: object) -> int:
 
 @cache
 def platform_fingerprint() -> str:
-    """Names what may change bits: torch, the kernels' instruction set, Python, the threads."""
+    """Names what may change bits: torch, the kernels' instruction set, the processor, Python."""
     import torch
 
-    torch.set_num_threads(1)
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return "-".join(
-        (f"torch{torch.__version__}", torch.backends.cpu.get_cpu_capability(), python, "1thread")
-    ).lower()
+    capability = torch.backends.cpu.get_cpu_capability()
+    parts = (f"torch{torch.__version__}", capability, _processor(), python)
+    return "-".join(parts).lower().replace(" ", "")
+
+
+def _processor() -> str:
+    """Vendor, family, model: libraries choose kernels by them even within an instruction set."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    names = ("vendor_id", "cpu family", "model")
+    return ".".join(facts[name] for name in names if name in facts) or platform.machine()
 
 
 def sha256_file(path: Path) -> str:

@@ -67,6 +67,21 @@ def load_records(
     return records
 
 
+def per_seed(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.DataFrame:
+    """One row a run: what the means of a table are made of, with the run's name in MLflow."""
+    rows = []
+    for dataset, configurations in records.items():
+        for configuration, runs in configurations.items():
+            for run in runs:
+                row = {"dataset": dataset, "configuration": configuration, "seed": run.spec.seed}
+                row |= {"run": run.key, "best_epoch": run.best_epoch + 1}
+                for head in ("student", "teacher"):
+                    accuracy = run.accuracy(head)
+                    row[head] = None if accuracy is None else 100 * accuracy
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def paired_tests(runs: Sequence[RunRecord], reference: Sequence[RunRecord], head: str) -> Paired:
     """Tests of the difference in test Top-1 of `head` at the epochs chosen on validation."""
     from scipy.stats import ttest_rel

@@ -11,10 +11,12 @@ def main() -> None:
     params = config.load(PARAMS)
     with Tracker("table4", HOME, {"datasets": params.datasets, "seeds": params.seeds}) as tracker:
         REPORTS.mkdir(exist_ok=True)
-        table = results.table4(results.load_records(params, RUNS, params.table4))
+        records = results.load_records(params, RUNS, params.table4)
+        table = results.table4(records)
         gaps = results.gaps(results.load_records(params, RUNS, params.figure4))
         texts = {
             "table4.csv": results.to_csv(table),
+            "table4_seeds.csv": results.to_csv(results.per_seed(records)),
             "table4.md": results.table4_markdown(table),
             "table4.tex": results.table4_latex(table),
             "figure4.csv": results.to_csv(gaps),

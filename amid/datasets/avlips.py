@@ -1,11 +1,12 @@
 """avlips, the embedded data set: synthetic talking lips, spoken and drawn without a network.
 
-espeak-ng speaks a word; the times of its sounds move a mouth that OpenCV draws; someone who mishears
-and mistypes writes it down. Picture, sound and transcript of a clip so share more than the word: the
-rate, the speaker's accent, the effort, when each sound starts. Nothing here is recorded from people.
+espeak-ng speaks a word; the times of its sounds move a mouth that OpenCV draws; someone who
+mishears and mistypes writes it down. So picture and sound share more than the word: the rate, the
+accent, the effort, when each sound starts. Nothing here is recorded from people.
 
-Every clip draws from generators seeded by (seed, the clip's id, the purpose): clips depend neither on
-each other nor on the number of workers, and changing the sound's noise leaves the picture as it is.
+Every clip draws from generators seeded by (seed, the clip's id, the purpose): clips depend neither
+on each other nor on the number of workers, and more noise on the sound leaves the picture as it
+is.
 """
 
 from __future__ import annotations
@@ -29,75 +30,25 @@ if TYPE_CHECKING:
 
     from amid.datasets.espeak import Speech
 
-# GRID's words that are no letters: command, colour, preposition, digit, adverb.
-WORDS = (
-    "bin",
-    "lay",
-    "place",
-    "set",
-    "blue",
-    "green",
-    "red",
-    "white",
-    "at",
-    "by",
-    "in",
-    "with",
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "again",
-    "now",
-    "please",
-    "soon",
-)
-# espeak-ng's voice variants that sound like people, in the five groups that make the folds ...
-VOICE_GROUPS: tuple[tuple[str, ...], ...] = (
-    ("f1", "m1", "Alex", "Alicia", "adam", "anika", "Diogo", "grandma"),
-    ("f2", "m2", "Annie", "antonio", "belinda", "boris", "Hugo", "klatt2"),
-    ("f3", "m3", "Andy", "aunty", "benjamin", "caleb", "Gene", "linda"),
-    ("f4", "m4", "david", "ed", "edward", "Henrique", "ian", "steph"),
-    ("f5", "m5", "john", "Lee", "marcelo", "max", "Michael", "shelby"),
-)
-# ... and those of the separate corpus on which extractors of sound and text are pre-trained.
-AUXILIARY_VOICES = (
-    "m6",
-    "m7",
-    "m8",
-    "Denis",
-    "gustave",
-    "Jacky",
-    "Mario",
-    "michel",
-    "miguel",
-    "Mike",
-    "norbert",
-    "pablo",
-    "paul",
-    "quincy",
-    "Reed",
-    "rob",
-    "robert",
-    "sandro",
-    "steph2",
-    "travis",
-)
+# GRID's words that are no letters: commands, colours, prepositions, digits, adverbs.
+WORDS = tuple(SOUND_ALIKES)
+# espeak-ng's voice variants that sound like people, in the five groups that make the folds; group
+# -1 speaks the separate corpus on which extractors of sound and text are pre-trained.
+AUXILIARY_GROUP = -1
+VOICES = {
+    0: "f1 m1 Alex Alicia adam anika Diogo grandma",
+    1: "f2 m2 Annie antonio belinda boris Hugo klatt2",
+    2: "f3 m3 Andy aunty benjamin caleb Gene linda",
+    3: "f4 m4 david ed edward Henrique ian steph",
+    4: "f5 m5 john Lee marcelo max Michael shelby",
+    AUXILIARY_GROUP: "m6 m7 m8 Denis gustave Jacky Mario michel miguel Mike norbert pablo paul"
+    " quincy Reed rob robert sandro steph2 travis",
+}
+# fmt: off
 ACCENTS = (
-    "en",
-    "en-us",
-    "en-gb-scotland",
-    "en-gb-x-gbclan",
-    "en-gb-x-gbcwmd",
-    "en-gb-x-rp",
-    "en-029",
+    "en", "en-us", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-gb-x-rp", "en-029",
 )
+# fmt: on
 SPLITS = ("train", "validation", "test")
 AUXILIARY = "auxiliary"
 MODALITIES = ("video", "audio", "text")
@@ -137,19 +88,19 @@ class Options(BaseModel):
     mouth_lead: Seconds = 0.04  # by how much the mouth is ahead of the sound
     gesture_jitter: Seconds = 0.02  # standard deviation of each gesture's time
     reach: float = Field(0.06, gt=0, le=1)  # coarticulation, see lips.articulate
-    viseme_spread: Spread = 0.10  # standard deviation of each gesture's shape
-    speaker_spread: Spread = 1.0  # factor on how much faces differ
+    viseme_spread: Spread = 0.06  # standard deviation of each gesture's shape
+    speaker_spread: Spread = 0.9  # factor on how much faces differ
     clip_spread: Spread = 1.0  # factor on how much recordings of a face differ
     sway: Spread = 0.008  # of the head, in units of the frame's width
     camera_noise: float = Field(6.0, ge=0, le=128)  # standard deviation in grey levels of 255
     flicker: Spread = 0.02
     quality: int = Field(30, ge=1, le=100)  # of Motion JPEG
 
-    snr_mean: float = Field(0.0, ge=-40, le=80)  # dB, of the word to the noise
+    snr_mean: float = Field(3.0, ge=-40, le=80)  # dB, of the word to the noise
     snr_spread: float = Field(2.0, ge=0, le=40)  # dB
 
-    mishearing: Probability = 0.30  # of another word than the one said
-    typing_errors: Probability = 0.10  # a letter
+    mishearing: Probability = 0.35  # of another word than the one said
+    typing_errors: Probability = 0.12  # a letter
 
     @field_validator("words")
     @classmethod
@@ -183,11 +134,10 @@ class Options(BaseModel):
 
 
 class Voice(NamedTuple):
-    """A speaker: espeak-ng's voice variant and accent, and the group it belongs to, -1 = auxiliary."""
+    """A speaker: espeak-ng's voice variant and accent."""
 
     variant: str
     accent: str
-    group: int
 
 
 class Performance(NamedTuple):
@@ -205,7 +155,7 @@ class Clip(NamedTuple):
     id: str
     word: str
     split: str
-    group: int  # of voices, -1 for the auxiliary corpus
+    group: int  # of voices
 
 
 def clips(options: Options) -> list[Clip]:
@@ -215,11 +165,11 @@ def clips(options: Options) -> list[Clip]:
         splits = [name for name, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
         order = _generator(options.seed, "split", word).permutation(len(splits))
         for number, choice in enumerate(order):
-            group = (number + position) % len(VOICE_GROUPS)
+            group = (number + position) % (len(VOICES) - 1)
             plan.append(Clip(f"{word}_{number:03d}", word, splits[choice], group))
     for word in options.words:
         for number in range(options.auxiliary_clips_per_word):
-            plan.append(Clip(f"{AUXILIARY}_{word}_{number:03d}", word, AUXILIARY, -1))
+            plan.append(Clip(f"{AUXILIARY}_{word}_{number:03d}", word, AUXILIARY, AUXILIARY_GROUP))
     return sorted(plan)
 
 
@@ -237,7 +187,7 @@ def rows(options: Options, folder: Path) -> pandas.DataFrame:
             "label": clip.word,
             "split": clip.split,
             "fold": clip.group,
-            "group": AUXILIARY if clip.group < 0 else f"voices{clip.group}",
+            "group": AUXILIARY if clip.split == AUXILIARY else f"voices{clip.group}",
         }
         for modality in MODALITIES:
             row |= {
@@ -257,7 +207,7 @@ def fetch(
     workers: int,
     cache: Path | None = None,
 ) -> dict:
-    """Make all files below folder/raw, anew; nothing is downloaded, so mirror and cache are not used.
+    """Make all files below folder/raw anew; nothing is downloaded, mirror and cache are not used.
 
     Returns how many files of each kind there are, their bytes and one sha256 over them all.
     """
@@ -293,15 +243,22 @@ def fetch(
     }
 
 
+def problems(options: Options, folder: Path) -> pandas.DataFrame:
+    """The clips that `rows` leaves out: none, every clip is made whole."""
+    import pandas
+
+    return pandas.DataFrame(columns=["id", "modality", "reason", "detail"], dtype="str")
+
+
 def perform(options: Options, clip: Clip) -> Performance:
     """Have a speaker of the clip's voice group say its word. AmidError when that takes too long."""
     from amid.datasets.espeak import speak
 
     draw = _generator(options.seed, clip.id, "speech")
-    variants = AUXILIARY_VOICES if clip.group < 0 else VOICE_GROUPS[clip.group]
+    variants = VOICES[clip.group].split()
     number = int(draw.integers(len(variants)))
-    accent = ACCENTS[(number + max(clip.group, 0)) % len(ACCENTS)]
-    voice = Voice(variants[number], accent, clip.group)
+    accent = ACCENTS[(number + clip.group) % len(ACCENTS)]
+    voice = Voice(variants[number], accent)
     speech = speak(
         clip.word,
         accent=voice.accent,
@@ -316,8 +273,8 @@ def perform(options: Options, clip: Clip) -> Performance:
     room = options.duration - spoken - 2 * MARGIN
     if room < 0:
         raise AmidError(
-            f"clip {clip.id} takes {spoken:.2f} s to say, more than the clip's {options.duration:g} s"
-            " less its margins: raise `slowest` or `duration` in the options of avlips."
+            f"clip {clip.id} takes {spoken:.2f} s to say, too long for its {options.duration:g} s:"
+            " raise `slowest` or `duration` in the options of avlips."
         )
     late = options.timing_jitter * draw.uniform(-1, 1)
     start = float(np.clip(options.duration / 2 - spoken / 2 + late, MARGIN, MARGIN + room))

@@ -1,4 +1,4 @@
-"""A picture of a made data set: frames, wave and transcript of one clip of each word."""
+"""A picture of the embedded data set: frames, wave and transcript of one clip of some words."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import soundfile
 
 from amid.errors import AmidError
 
+WORDS = 13  # shown at most
 FRAMES = 8
-ENLARGED = 2
-COLUMNS = 2
+FRAME_WIDTH = 96  # pixels, as shown
+LEVELS = 8  # pixels are rounded to multiples of this, as noise makes PNG large
 WAVE_WIDTH, LABEL_WIDTH, GAP = 200, 96, 8  # pixels
 BACKGROUND, INK, FAINT, BLUE = (255, 255, 255), (40, 40, 40), (120, 120, 120), (160, 90, 30)
 
@@ -28,38 +29,33 @@ class Sample(NamedTuple):
 
 
 def contact_sheet(folder: Path, out_png: Path) -> None:
-    """Write a PNG with one clip of each word of the data set avlips that was made in `folder`.
+    """Write a PNG with one clip of some words of the data set avlips that was made in `folder`.
 
-    The n-th word shows its n-th clip, so that voices and faces change. Raises AmidError when there
-    are no clips.
+    The words are evenly spread over the vocabulary, and each shows another one of its clips, so
+    that voices and faces change. Raises AmidError when there are no clips.
     """
     videos: dict[str, list[Path]] = {}
     for path in sorted((folder / "raw" / "video").glob("*.avi")):
         videos.setdefault(path.stem.rsplit("_", 1)[0], []).append(path)
     if not videos:
         raise AmidError(f"{folder} holds no clips to show: make the data set avlips there first.")
-    samples = [
-        _read(folder, word, paths[number % len(paths)])
-        for number, (word, paths) in enumerate(sorted(videos.items()))
+    words = sorted(videos)[:: -(-len(videos) // WORDS)]
+    strips = [
+        _strip(_read(folder, word, videos[word][number % len(videos[word])]))
+        for number, word in enumerate(words)
     ]
+    image = np.vstack(strips)
     out_png.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out_png), sheet(samples))
-
-
-def sheet(samples: list[Sample]) -> np.ndarray:
-    """The samples as one BGR image, in columns from top to bottom."""
-    strips = [_strip(sample) for sample in samples]
-    rows = -(-len(strips) // COLUMNS)
-    strips += [np.full_like(strips[0], 255)] * (rows * COLUMNS - len(strips))
-    columns = [np.vstack(strips[start : start + rows]) for start in range(0, len(strips), rows)]
-    return np.hstack(columns)
+    cv2.imwrite(str(out_png), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
 def _strip(sample: Sample) -> np.ndarray:
     """One clip from left to right: word and transcript, frames, wave."""
     chosen = ((np.arange(FRAMES) + 0.5) / FRAMES * len(sample.frames)).astype(int)
     frames = np.hstack(list(sample.frames[chosen]))
-    frames = cv2.resize(frames, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
+    scale = FRAME_WIDTH / sample.frames.shape[2]
+    frames = cv2.resize(frames, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    frames = frames // LEVELS * LEVELS
     height = len(frames)
     label = np.full((height, LABEL_WIDTH, 3), BACKGROUND, dtype=np.uint8)
     middle = height // 2

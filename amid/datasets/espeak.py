@@ -1,11 +1,12 @@
 """Words spoken by espeak-ng, with the time at which each of their sounds starts.
 
-The library and its voices come inside the wheel espeakng-loader, so nothing is installed on the system
-and nothing is downloaded. Two things make espeak-ng say the same word differently each time. It keeps
-state from word to word, which even its own reset does not clear: `speak` therefore loads the library
-for one word and unloads it again, so that every word meets it as after its first start (a forked
-process for each word would do the same, in three times the time). And it seeds the noise of the breath
-with the time of day: `speak` seeds it anew. So a word's samples depend on the arguments alone.
+The library and its voices come inside the wheel espeakng-loader, so nothing is installed on the
+system and nothing is downloaded. Two things make espeak-ng say the same word differently each
+time. It keeps state from word to word, which even its own reset does not clear: `speak` loads the
+library for one word and unloads it again, so that every word meets it as at its first start (a
+forked process for each word would do the same, in three times the time). And it seeds the noise of
+the breath with the time of day: `speak` seeds it anew. So a word's samples depend on the arguments
+alone.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def speak(
 
     accent: an English voice of espeak-ng (`en`, `en-us`, `en-gb-scotland` ...); variant: one of
     `voice_variants()`; rate: words a minute, 80 to 450; pitch and span (the range of its movement):
-    0 to 99; seed: of the breath's noise. Raises AmidError when espeak-ng does not know the voice or says nothing.
+    0 to 99; seed: of the breath's noise. Raises AmidError when espeak-ng does not know the voice or
+    says nothing.
     """
     # espeak-ng falls back to its default voice, without a word, when a variant does not exist.
     if variant not in voice_variants():

@@ -1,12 +1,13 @@
 """A talking mouth, drawn with OpenCV from the times of a word's sounds.
 
-Three steps, each a pure function of its arguments: `gestures` turns phonemes into the mouth's shape over
-time, `speaker` and `scene` draw the traits of a face and of a recording, `draw` paints the frames.
+`visemes` turns sounds into gestures, `articulate` gestures into the mouth's shape over time,
+`draw_face` draws a speaker's traits, `paint` the frames and `expose` what a camera makes of them;
+each is a pure function of its arguments.
 
-Sounds made alike look alike: the table VISEMES has one entry for p, b and m, one for f and v, one for t,
-d and n, as lip-readers' tables do (Fisher, 1968). Neighbours run into one another by Cohen and Massaro's
-dominance functions (1993): at each moment the shape is the mean of all sounds' targets, weighted by how
-much each sound cares about it and how far away in time it is.
+Sounds made alike look alike: p, b and m are one viseme, f and v another, t, d and n a third, as in
+lip-readers' tables (Fisher, 1968). Neighbours run into one another by Cohen and Massaro's
+dominance functions (1993): at each moment the shape is the mean of all sounds' targets, weighted
+by how much each sound cares about it and how far away in time it is.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Viseme(NamedTuple):
     """What the mouth aims at during a sound, and how firmly.
 
     opening: 0 closed, 1 as wide as speech goes, below 0 lips pressed together; width: -1 rounded,
-    0 relaxed, 1 spread; teeth, tongue: how much is seen of each, 0 to 1; tuck: how far the lower lip is
-    drawn under the upper teeth, 0 to 1; firmness: weight against neighbours in coarticulation.
+    0 relaxed, 1 spread; teeth, tongue: how much of each is seen, 0 to 1; tuck: how far the lower
+    lip is drawn under the upper teeth, 0 to 1; firmness: weight against its neighbours.
     """
 
     opening: float
@@ -41,69 +42,48 @@ class Viseme(NamedTuple):
 
 SHAPE = 5  # the first five fields make the shape; the sixth weighs it
 
+# fmt: off
 VISEMES: dict[str, Viseme] = {
-    #                     opening width teeth tongue tuck firmness
-    "rest": Viseme(+0.04, +0.00, 0.00, 0.00, 0.0, 1.0),
-    "bilabial": Viseme(-0.25, +0.00, 0.00, 0.00, 0.0, 3.0),  # p b m
-    "labiodental": Viseme(+0.08, +0.10, 1.00, 0.00, 1.0, 2.5),  # f v
-    "dental": Viseme(+0.26, +0.10, 0.60, 0.90, 0.0, 1.2),  # th
-    "alveolar": Viseme(+0.20, +0.15, 0.60, 0.25, 0.0, 0.8),  # t d n
-    "lateral": Viseme(+0.32, +0.05, 0.35, 0.70, 0.0, 0.8),  # l
-    "sibilant": Viseme(+0.10, +0.45, 1.00, 0.00, 0.0, 1.3),  # s z
-    "rhotic": Viseme(+0.22, -0.50, 0.30, 0.10, 0.0, 1.0),  # r
-    "glide": Viseme(+0.08, -1.00, 0.00, 0.00, 0.0, 2.0),  # w
-    "velar": Viseme(+0.30, +0.05, 0.20, 0.20, 0.0, 0.3),  # k g
-    "high_front": Viseme(+0.30, +0.85, 0.60, 0.15, 0.0, 1.2),  # bead
-    "near_front": Viseme(+0.38, +0.50, 0.50, 0.15, 0.0, 1.0),  # bid
-    "mid_front": Viseme(+0.58, +0.40, 0.40, 0.20, 0.0, 1.0),  # bed
-    "low_front": Viseme(+0.85, +0.30, 0.35, 0.30, 0.0, 1.1),  # bad
-    "low_back": Viseme(+0.90, -0.05, 0.20, 0.25, 0.0, 1.1),  # bud
-    "open_round": Viseme(+0.72, -0.45, 0.10, 0.15, 0.0, 1.1),  # pod
-    "mid_round": Viseme(+0.50, -0.70, 0.05, 0.10, 0.0, 1.2),  # bored
-    "high_round": Viseme(+0.20, -0.90, 0.00, 0.05, 0.0, 1.2),  # food
-    "neutral": Viseme(+0.38, +0.00, 0.30, 0.15, 0.0, 0.6),  # again, first sound
+    #                     opening width  teeth tongue tuck firmness
+    "rest":        Viseme(+0.04, +0.00, 0.00, 0.00, 0.0, 1.0),
+    "bilabial":    Viseme(-0.25, +0.00, 0.00, 0.00, 0.0, 3.0),
+    "labiodental": Viseme(+0.08, +0.10, 1.00, 0.00, 1.0, 2.5),
+    "dental":      Viseme(+0.26, +0.10, 0.60, 0.90, 0.0, 1.2),
+    "alveolar":    Viseme(+0.20, +0.15, 0.60, 0.25, 0.0, 0.8),
+    "lateral":     Viseme(+0.32, +0.05, 0.35, 0.70, 0.0, 0.8),
+    "sibilant":    Viseme(+0.10, +0.45, 1.00, 0.00, 0.0, 1.3),
+    "rhotic":      Viseme(+0.22, -0.50, 0.30, 0.10, 0.0, 1.0),
+    "glide":       Viseme(+0.08, -1.00, 0.00, 0.00, 0.0, 2.0),
+    "velar":       Viseme(+0.30, +0.05, 0.20, 0.20, 0.0, 0.3),
+    "high_front":  Viseme(+0.30, +0.85, 0.60, 0.15, 0.0, 1.2),
+    "near_front":  Viseme(+0.38, +0.50, 0.50, 0.15, 0.0, 1.0),
+    "mid_front":   Viseme(+0.58, +0.40, 0.40, 0.20, 0.0, 1.0),
+    "low_front":   Viseme(+0.85, +0.30, 0.35, 0.30, 0.0, 1.1),
+    "low_back":    Viseme(+0.90, -0.05, 0.20, 0.25, 0.0, 1.1),
+    "open_round":  Viseme(+0.72, -0.45, 0.10, 0.15, 0.0, 1.1),
+    "mid_round":   Viseme(+0.50, -0.70, 0.05, 0.10, 0.0, 1.2),
+    "high_round":  Viseme(+0.20, -0.90, 0.00, 0.05, 0.0, 1.2),
+    "neutral":     Viseme(+0.38, +0.00, 0.30, 0.15, 0.0, 0.6),
 }
 
-# espeak-ng's English mnemonics; a diphthong is two visemes in turn.
-PHONEMES: dict[str, tuple[str, ...]] = {
-    "p": ("bilabial",),
-    "b": ("bilabial",),
-    "m": ("bilabial",),
-    "f": ("labiodental",),
-    "v": ("labiodental",),
-    "T": ("dental",),
-    "D": ("dental",),
-    "t": ("alveolar",),
-    "t[": ("alveolar",),
-    "d": ("alveolar",),
-    "n": ("alveolar",),
-    "l": ("lateral",),
-    "s": ("sibilant",),
-    "z": ("sibilant",),
-    "r": ("rhotic",),
-    "w": ("glide",),
-    "w#": ("glide",),
-    "k": ("velar",),
-    "g": ("velar",),
-    "i": ("high_front",),
-    "i:": ("high_front",),
-    "I": ("near_front",),
-    "E": ("mid_front",),
-    "a": ("low_front",),
-    "a#": ("neutral",),
-    "@": ("neutral",),
-    "V": ("low_back",),
-    "0": ("open_round",),
-    "u": ("high_round",),
-    "u:": ("high_round",),
-    "eI": ("mid_front", "high_front"),
-    "aI": ("low_front", "high_front"),
-    "aI2": ("low_back", "high_front"),
-    "aU": ("low_front", "high_round"),
-    "oU": ("mid_round", "high_round"),
-    "i@": ("high_front", "neutral"),
-    "o@": ("mid_round", "neutral"),
-    "O@": ("open_round", "mid_round"),
+# espeak-ng's English mnemonics that each viseme stands for ...
+_LOOK_ALIKE = {
+    "bilabial": "p b m",  "labiodental": "f v",   "dental": "T D",     "alveolar": "t t[ d n",
+    "lateral": "l",       "sibilant": "s z",      "rhotic": "r",       "glide": "w w#",
+    "velar": "k g",       "high_front": "i i:",   "near_front": "I",   "mid_front": "E",
+    "low_front": "a",     "low_back": "V",        "open_round": "0",   "high_round": "u u:",
+    "neutral": "@ a#",
+}
+# ... and the diphthongs, two visemes in turn.
+_DIPHTHONGS = {
+    "eI": ("mid_front", "high_front"),  "aI": ("low_front", "high_front"),
+    "aU": ("low_front", "high_round"),  "aI2": ("low_back", "high_front"),
+    "oU": ("mid_round", "high_round"),  "i@": ("high_front", "neutral"),
+    "o@": ("mid_round", "neutral"),     "O@": ("open_round", "mid_round"),
+}
+# fmt: on
+PHONEMES: dict[str, tuple[str, ...]] = _DIPHTHONGS | {
+    name: (viseme,) for viseme, names in _LOOK_ALIKE.items() for name in names.split()
 }
 
 
@@ -116,13 +96,13 @@ class Gesture(NamedTuple):
 
 
 def visemes(phonemes: list[Phoneme]) -> list[Gesture]:
-    """The word's visemes in time; a diphthong's two share its span. AmidError for an unknown sound."""
+    """A word's visemes in time; a diphthong's two share its span. AmidError for unknown sounds."""
     gestures = []
     for name, start, end in phonemes:
         if name not in PHONEMES:
             raise AmidError(
                 f"the viseme table has no entry for espeak-ng's sound {name!r};"
-                " add it to PHONEMES in amid/datasets/lips.py."
+                " add it in amid/datasets/lips.py."
             )
         names = PHONEMES[name]
         edges = np.linspace(start, end, len(names) + 1)
@@ -135,9 +115,9 @@ def articulate(
 ) -> np.ndarray:
     """The mouth's shape at each time, (F, 5): opening, width, teeth, tongue, tuck.
 
-    times (F,): seconds on the gestures' clock; reach: seconds over which a sound's influence falls to
-    1/e outside its own middle; effort: scales opening and width; spread (len(gestures), 5): added to
-    each gesture's targets, how this utterance departs from the table.
+    times (F,): seconds on the gestures' clock; reach: seconds over which a sound's influence falls
+    to 1/e outside its own middle half; effort: scales opening and width; spread (gestures, 5):
+    added to the targets, how this utterance departs from the table.
     """
     first, last = gestures[0].start, gestures[-1].end
     rest = VISEMES["rest"]
@@ -156,7 +136,8 @@ def articulate(
     targets = np.vstack([targets, rest[:SHAPE], rest[:SHAPE]])
     firmness = np.append(firmness, [rest.firmness, rest.firmness])
     weights = firmness * np.exp(-np.square(np.maximum(distance, 0) / reach)) + 1e-9
-    return (weights @ targets) / weights.sum(axis=1, keepdims=True)
+    # einsum, as a matrix product would start threads.
+    return np.einsum("fg,gs->fs", weights, targets) / weights.sum(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -270,7 +251,7 @@ def head_sway(generator: np.random.Generator, count: int, amount: float) -> np.n
 
 
 def _curves(shapes: np.ndarray, face: Face, sway: np.ndarray) -> dict[str, np.ndarray]:
-    """The outlines to paint between, each (F, P, 2) in units of the frame's width, left to right."""
+    """The outlines to paint between, each (F, P, 2) in frame widths, from left to right."""
     opening, spread, teeth, tongue, tuck = (shapes[:, k, None] for k in range(SHAPE))  # (F, 1)
     press = np.clip(-opening / 0.25, 0, 1)
     gap = np.clip(opening, 0, 1.3) * face.jaw

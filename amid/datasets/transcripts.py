@@ -41,10 +41,10 @@ _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 def transcribe(
     word: str, generator: np.random.Generator, *, mishearing: float, typing_errors: float
 ) -> str:
-    """The word as written down: perhaps another that sounds alike, then letter by letter with errors.
+    """The word as written down: perhaps another that sounds alike, then with typing errors.
 
-    mishearing: probability of hearing one of the word's SOUND_ALIKES; typing_errors: probability of
-    an error at each letter. Never empty.
+    mishearing: probability of hearing one of the word's SOUND_ALIKES; typing_errors: probability
+    of an error at each letter. Never empty.
     """
     choices = SOUND_ALIKES[word]
     misheard, choice = generator.random(), int(generator.integers(len(choices)))
@@ -53,7 +53,7 @@ def transcribe(
 
 
 def mistype(word: str, generator: np.random.Generator, rate: float) -> str:
-    """Each letter may be replaced by its neighbour on the keyboard, left out, doubled or swapped."""
+    """Each letter may become its neighbour on the keyboard, get lost, be doubled or swapped."""
     written = ""
     letters = list(word)
     for index, letter in enumerate(letters):

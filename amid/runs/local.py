@@ -174,3 +174,5 @@ def _train_locked(job: Job, store: RunStore) -> None:
         on_epoch=writer.epoch,
     )
     store.finish(record)
+    if parent is not None:  # nothing goes on from a run that has gone on from a warm-up
+        (folder / CHECKPOINT).unlink()

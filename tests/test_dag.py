@@ -1,0 +1,201 @@
+"""The DAG is what the README and docs/architecture.md say, and follows params.yaml."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from amid import config
+from tests.small import ROOT
+
+FILES = ("dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in ("data", "train", "ablation")))
+
+
+def stages() -> dict[str, dict]:
+    """Name -> definition of all stages, before the matrix over data sets is unrolled."""
+    found: dict[str, dict] = {}
+    for file in FILES:
+        found |= YAML(typ="safe").load((ROOT / file).read_text())["stages"]
+    return found
+
+
+def filled(text: str, dataset: str = "avlips") -> str:
+    return text.replace("${item.dataset}", dataset)
+
+
+def test_the_stages_of_the_paper_are_there() -> None:
+    names = {"download", "extract", "auxiliary", "baselines", "warmup", "amid", "ablation"}
+    assert names | {"table4"} == set(stages())
+    assert len(names) * len(config.load(ROOT / "params.yaml").data) + 1 <= 40
+
+
+def test_every_stage_says_what_it_does_and_runs_a_thin_file_that_exists() -> None:
+    for name, stage in stages().items():
+        assert len(stage["desc"]) > 20, name
+        module = re.fullmatch(r"python -m (stages\.\w+)[\w ${}.]*", stage["cmd"])[1]
+        path = ROOT / (module.replace(".", "/") + ".py")
+        assert len(path.read_text().splitlines()) < 60, path
+        assert str(path.relative_to(ROOT)) in stage["deps"], name
+
+
+def test_every_code_dependency_and_parameter_exists() -> None:
+    raw = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    for name, stage in stages().items():
+        for dep in stage["deps"]:
+            if dep.startswith(("amid", "stages")):
+                assert (ROOT / dep).exists(), (name, dep)
+        for dataset in raw["data"]:
+            for key in stage["params"]:
+                value = raw
+                for part in filled(key, dataset).split("."):
+                    assert part in value, (name, key)
+                    value = value[part]
+
+
+def test_every_dependency_that_is_made_is_an_out_of_another_stage() -> None:
+    outs = [
+        filled(next(iter(out)) if isinstance(out, dict) else out)
+        for stage in stages().values()
+        for out in (*stage["outs"], *stage.get("metrics", []))
+    ]
+    assert len(set(outs)) == len(outs)
+    for name, stage in stages().items():
+        for dep in map(filled, stage["deps"]):
+            if dep.startswith(("data/", "runs/")):
+                assert any(o == dep or o.startswith(dep + "/") for o in outs), (name, dep)
+
+
+def test_a_stage_depends_on_the_modules_it_imports() -> None:
+    """What a training stage imports, however deep, is listed: a change of it runs the stage."""
+    engine_side = {"amid.engine", "amid.batches", "amid.runs.plan", "amid.methods.amid"}
+    seen: set[str] = set()
+    waiting = list(engine_side)
+    while waiting:
+        module = waiting.pop()
+        path = Path(importlib.util.find_spec(module).origin)
+        if module in seen:
+            continue
+        seen.add(module)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("amid."):
+                waiting.append(node.module)
+    does_not_change_results = {"amid.config", "amid.errors", "amid.progress", "amid.reproducible"}
+    listed = stages()["amid"]["deps"]
+    for module in seen - does_not_change_results:
+        path = module.replace(".", "/")
+        in_listed = any(path == d.removesuffix(".py") or path.startswith(d + "/") for d in listed)
+        shown_by_its_outs = path.startswith(("amid/datasets", "amid/extractors", "amid/media"))
+        assert in_listed or shown_by_its_outs or path == "amid/features", module
+
+
+def test_weights_are_listed_only_where_they_are_read() -> None:
+    read = {
+        name: set(stage["params"]) & {"alpha", "beta", "gamma"} for name, stage in stages().items()
+    }
+    assert {name for name, weights in read.items() if weights} == {"warmup", "amid", "ablation"}
+    assert read["warmup"] == {"alpha", "beta"}
+
+
+def test_analytics_and_update_checks_are_off() -> None:
+    text = (ROOT / ".dvc" / "config").read_text()
+    assert "analytics = false" in text
+    assert "check_update = false" in text
+
+
+TINY = {
+    "seeds: [0, 1, 2]": "seeds: [0]",
+    "  epochs: 40 ": "  epochs: 3 ",
+    "warmup_epochs: 10": "warmup_epochs: 1",
+    "auxiliary_training: {epochs: 30}": "auxiliary_training: {epochs: 2}",
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with four words and three epochs, reproduced once."""
+    place = tmp_path_factory.mktemp("tiny") / "project"
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        made = name.endswith("dvc.lock") or name.startswith("reports/")
+        if not made and (ROOT / name).exists():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place / name)
+    text = (place / "params.yaml").read_text()
+    for old, new in TINY.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    yaml = YAML()
+    values = yaml.load(text)
+    options = {"words": ["bin", "lay", "red", "two"], "clips_per_word": 12}
+    options |= {"train": 20, "validation": 12, "test": 16, "auxiliary_clips_per_word": 8}
+    values["data"]["avlips"]["options"] |= options
+    with (place / "params.yaml").open("w") as file:
+        yaml.dump(values, file)
+    for command in ("git init -q", "git add -A", "git commit -qm start"):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        words = command.split()
+        subprocess.run([words[0], *identity, *words[1:]], cwd=place, check=True)
+    run(place, "repro")
+    return place
+
+
+def run(place: Path, *words: str) -> str:
+    """A dvc command in `place`, without the git identity of whoever runs the tests."""
+    bare = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, **bare, "PATH": path}
+    command = [sys.executable, "-m", "dvc", *words]
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def trained(output: str) -> dict[str, int]:
+    found = re.findall(r"(\w+)@avlips: \d+ runs, (\d+) trained", output)
+    return {stage: int(count) for stage, count in found}
+
+
+@pytest.mark.slow
+def test_a_changed_weight_trains_exactly_the_runs_that_depend_on_it(tiny: Path) -> None:
+    output = run(tiny, "exp", "run", "-S", "alpha=4.1")
+    assert trained(output) == {"warmup": 4, "amid": 1, "ablation": 4}
+    output = run(tiny, "exp", "run", "-S", "alpha=4.1", "-S", "gamma=0.5")
+    assert trained(output) == {"amid": 1, "ablation": 3 - 1}
+    shown = run(tiny, "exp", "show", "--only-changed", "--csv")
+    assert "alpha" in shown
+    assert "avlips.amid.student" in shown
+
+
+@pytest.mark.slow
+def test_a_queued_experiment_shares_the_run_store_and_mlflow(tiny: Path) -> None:
+    before = len(list((tiny / ".runs").glob("*/*/record.json")))
+    run(tiny, "exp", "run", "--queue", "--name", "queued-beta", "-S", "beta=0.7")
+    run(tiny, "queue", "start")
+    run(tiny, "queue", "logs", "queued-beta", "--follow")
+    assert "Success" in run(tiny, "queue", "status")
+    after = len(list((tiny / ".runs").glob("*/*/record.json")))
+    # warm-ups of AMID and both rows with CCL's loss, then these and L_FT + L_FA
+    assert after - before == 3 + 4
+    from amid.tracking import open_client
+
+    client = open_client(tiny)
+    experiment = client.get_experiment_by_name("amid").experiment_id
+    text = "tags.DVC_EXP_NAME = 'queued-beta' and tags.configuration = 'amid'"
+    assert len(client.search_runs([experiment], text)) == 2  # its warm-up and itself
+
+
+@pytest.mark.slow
+def test_a_second_repro_runs_nothing_and_status_is_clean(tiny: Path) -> None:
+    run(tiny, "exp", "run", "-S", "alpha=4.0", "-S", "gamma=1.0", "-S", "beta=1.5")
+    assert "Running stage" not in run(tiny, "repro")
+    run(tiny, "status", "-q")
