@@ -1,0 +1,170 @@
+"""What a user gets wrong ends in one sentence and an exit code, not in a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from ruamel.yaml import YAML
+
+from tests.small import ROOT
+
+
+def stage(place: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place), **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def refused(done: subprocess.CompletedProcess, code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in last, last
+
+
+def write_params(place: Path, change) -> None:
+    yaml = YAML()
+    values = yaml.load((ROOT / "params.yaml").read_text())
+    change(values)
+    with (place / "params.yaml").open("w") as file:
+        yaml.dump(values, file)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda v: v.update(alhpa=v.pop("alpha")), ["'alhpa'", "did you mean 'alpha'?"]),
+        (lambda v: v.update(alpha=-1), ["'alpha' is -1"]),
+    ],
+)
+def test_a_mistake_in_params_exits_with_2(tmp_path: Path, change, words) -> None:
+    write_params(tmp_path, change)
+    refused(stage(tmp_path, "stages.download", "avlips"), 2, *words)
+
+
+def test_an_unknown_data_set_is_named(tmp_path: Path) -> None:
+    write_params(tmp_path, lambda v: None)
+    refused(stage(tmp_path, "stages.extract", "gird"), 2, "'gird'", "did you mean 'grid'?")
+
+
+def test_a_missing_params_file_is_named(tmp_path: Path) -> None:
+    refused(stage(tmp_path, "stages.download", "avlips"), 2, "params.yaml is missing")
+
+
+def test_a_stage_without_its_argument_says_how_to_call_it(tmp_path: Path) -> None:
+    done = stage(tmp_path, "stages.train", "amid")
+    assert done.returncode != 0
+    assert "usage: python -m stages.train SECTION DATASET" in done.stderr
+
+
+def test_a_missing_mirror_file_is_named(tmp_path: Path) -> None:
+    write_params(tmp_path, lambda v: None)
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    done = stage(tmp_path, "stages.download", "grid", AMID_MIRROR=str(mirror))
+    refused(done, 1, "alignments.zip", str(mirror))
+
+
+def test_a_wrong_sum_names_both_and_leaves_the_mirror_alone(tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    for name in ("s1.zip", "alignments.zip"):
+        with zipfile.ZipFile(mirror / name, "w") as archive:
+            archive.writestr("s1/bbaf2n.mpg", b"no video")
+    pin = {"alignments.zip": "0" * 64}
+    write_params(tmp_path, lambda v: v["data"]["grid"]["options"].update(sha256=pin))
+    done = stage(tmp_path, "stages.download", "grid", AMID_MIRROR=str(mirror))
+    refused(done, 1, "alignments.zip", "0" * 64, "sha256")
+    assert sorted(p.name for p in mirror.iterdir()) == ["alignments.zip", "s1.zip"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small avlips with its manifest."""
+    place = tmp_path_factory.mktemp("made")
+
+    def small(values) -> None:
+        values["data"]["avlips"]["options"] |= {
+            "words": ["bin", "lay"], "clips_per_word": 6, "train": 4, "validation": 4, "test": 4,
+            "auxiliary_clips_per_word": 2,
+        }  # fmt: skip
+        values["data"]["avlips"]["quarantine_limit"] = 0.5
+
+    write_params(place, small)
+    done = stage(place, "stages.download", "avlips")
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+def test_damaged_clips_are_set_aside_by_name_and_the_rest_goes_on(made: Path) -> None:
+    folder = made / "data" / "avlips"
+    manifest = pd.read_parquet(folder / "manifest.parquet")
+    # a second clip of a word on each side, so that no word is lost
+    victims = manifest[manifest["split"] == "validation"]["id"].tolist()[:2]
+    rows = manifest.set_index("id")
+    cut = folder / rows.loc[victims[0], "video_path"]
+    silent = folder / rows.loc[victims[1], "audio_path"]
+    kept = {path: path.read_bytes() for path in (cut, silent)}
+    try:
+        cut.write_bytes(kept[cut][: len(kept[cut]) // 2])
+        samples, rate = soundfile.read(silent)
+        soundfile.write(silent, np.zeros_like(samples), rate, subtype="PCM_16")
+        done = stage(made, "stages.extract", "avlips")
+        assert done.returncode == 0, done.stderr
+        assert "14 of 16 clips kept" in done.stdout
+        quarantine = pd.read_parquet(folder / "quarantine.parquet").set_index("id")
+        assert quarantine.loc[victims[0], "reason"] == "truncated"
+        assert quarantine.loc[victims[1], "reason"] == "silent"
+    finally:
+        for path, data in kept.items():
+            path.write_bytes(data)
+
+
+def test_too_many_damaged_clips_stop_the_stage_and_name_the_worst_reason(made: Path) -> None:
+    text = (made / "params.yaml").read_text()
+    folder = made / "data" / "avlips"
+    manifest = pd.read_parquet(folder / "manifest.parquet")
+    victim = folder / manifest[manifest["split"] == "validation"]["audio_path"].iloc[0]
+    before = victim.read_bytes()
+    try:
+        (made / "params.yaml").write_text(
+            text.replace("quarantine_limit: 0.5", "quarantine_limit: 0.0")
+        )
+        victim.write_bytes(b"<!doctype html><html><body>404</body></html>")
+        done = stage(made, "stages.extract", "avlips")
+        refused(done, 1, "1 not_media", "quarantine_limit", "quarantine.parquet")
+    finally:
+        victim.write_bytes(before)
+        (made / "params.yaml").write_text(text)
+
+
+def test_a_label_that_is_never_trained_is_named(made: Path) -> None:
+    path = made / "data" / "avlips" / "manifest.parquet"
+    manifest = pd.read_parquet(path)
+    row = manifest.index[manifest["split"] == "test"][0]
+    try:
+        manifest.assign(
+            label=manifest["label"].mask(manifest.index == row, "xylophone")
+        ).to_parquet(path)
+        refused(stage(made, "stages.extract", "avlips"), 1, "xylophone", "train")
+    finally:
+        manifest.to_parquet(path, index=False)
+
+
+def test_training_before_extracting_says_what_is_missing(tmp_path: Path) -> None:
+    write_params(tmp_path, lambda v: None)
+    refused(stage(tmp_path, "stages.train", "amid", "avlips"), 1, "is missing", "dvc repro")
