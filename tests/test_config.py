@@ -29,6 +29,16 @@ def test_the_committed_parameters_are_valid(root: Path) -> None:
     assert params.seeds == [0, 1, 2]
 
 
+def test_params_yaml_spells_every_number_out(root: Path) -> None:
+    """A default that is not in the file would be a number nobody sees."""
+    params = config.load(root / "params.yaml")
+    for name, block in params.data.items():
+        assert block.options.model_fields_set == set(type(block.options).model_fields), name
+        for modality, (_, options) in block.extract.items():
+            missing = set(type(options).model_fields) - options.model_fields_set
+            assert not missing, (name, modality, missing)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

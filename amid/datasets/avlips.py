@@ -88,8 +88,8 @@ class Options(BaseModel):
     mouth_lead: Seconds = 0.04  # by how much the mouth is ahead of the sound
     gesture_jitter: Seconds = 0.02  # standard deviation of each gesture's time
     reach: float = Field(0.06, gt=0, le=1)  # coarticulation, see lips.articulate
-    viseme_spread: Spread = 0.06  # standard deviation of each gesture's shape
-    speaker_spread: Spread = 0.9  # factor on how much faces differ
+    viseme_spread: Spread = 0.04  # standard deviation of each gesture's shape
+    speaker_spread: Spread = 1.1  # factor on how much faces differ
     clip_spread: Spread = 1.0  # factor on how much recordings of a face differ
     sway: Spread = 0.008  # of the head, in units of the frame's width
     camera_noise: float = Field(6.0, ge=0, le=128)  # standard deviation in grey levels of 255
@@ -241,13 +241,6 @@ def fetch(
         "clips": len(plan),
         "files": {kind: _summary(files) for kind, files in sorted(made.items())},
     }
-
-
-def problems(options: Options, folder: Path) -> pandas.DataFrame:
-    """The clips that `rows` leaves out: none, every clip is made whole."""
-    import pandas
-
-    return pandas.DataFrame(columns=["id", "modality", "reason", "detail"], dtype="str")
 
 
 def perform(options: Options, clip: Clip) -> Performance:

@@ -98,7 +98,6 @@ def test_every_file_of_the_manifest_was_made_and_no_other(made: tuple[Path, dict
     manifest = avlips.rows(SMALL, folder)
     paths = manifest[["video_path", "audio_path", "text_path"]].stack().dropna()
     assert sorted(paths) == sorted(tree(folder))
-    assert avlips.problems(SMALL, folder).empty
 
 
 def test_media_open_with_the_declared_durations(made: tuple[Path, dict]) -> None:
