@@ -20,6 +20,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Encoder = Literal["gru", "cnn", "mlp"]
+ENCODER_AXES = {"gru": 2, "cnn": 2, "mlp": 1}  # axes of one clip's features
+_AXES = {1: "one vector", 2: "a sequence of vectors"}
 
 
 class Model(BaseModel):
@@ -77,7 +79,7 @@ class DataSet(Model):
     source: Literal[tuple(DATASETS)]
     options: Any
     target: Name
-    auxiliary: list[Name]
+    auxiliary: Annotated[list[Name], Field(min_length=1)]
     quarantine_limit: Share
     extract: dict[Name, Any]
     encoders: dict[Name, Encoder]
@@ -122,7 +124,9 @@ class Params(Model):
         """(method, its options, overrides of `training`) of a configuration."""
         values = dict(self.configurations[configuration])
         where = f"configurations.{configuration}"
-        method = values.pop("method", None)
+        if "method" not in values:
+            raise ConfigError(f"params.yaml: '{where}' must name its `method`.")
+        method = values.pop("method")
         if method not in METHODS:
             raise ConfigError(_unknown(f"method '{method}'", str(method), METHODS, where))
         training = values.pop("training", {})
@@ -194,6 +198,14 @@ def _checked_block(name: str, block: DataSet) -> DataSet:
         for known, key in ((extract, "extract"), (block.encoders, "encoders")):
             if modality not in known:
                 raise ConfigError(f"params.yaml: '{where}.{key}' lacks the modality '{modality}'.")
+    for modality, (kind, numbers) in extract.items():
+        shape = import_module(EXTRACTORS[kind]).shape(numbers)
+        encoder = block.encoders[modality]
+        if len(shape) != ENCODER_AXES[encoder]:
+            raise ConfigError(
+                f"params.yaml: '{where}.encoders.{modality}' is '{encoder}', which takes "
+                f"{_AXES[ENCODER_AXES[encoder]]} a clip, but '{kind}' gives {_AXES[len(shape)]}."
+            )
     if block.target in block.auxiliary:
         raise ConfigError(
             f"params.yaml: '{where}.auxiliary' names the target modality '{block.target}'."
@@ -209,26 +221,32 @@ def _check_references(params: Params) -> None:
     for name in params.datasets:
         params.dataset(name)
     for name in params.data:
-        for auxiliary in (False, True):
-            training = params.training_of(name, auxiliary=auxiliary)
-            if training.warmup_epochs >= training.epochs and not auxiliary:
-                raise ConfigError(
-                    f"params.yaml: 'training.warmup_epochs' is {training.warmup_epochs}, but the "
-                    f"data set '{name}' trains for {training.epochs} epochs in all."
-                )
+        _check_warmup(params.training_of(name), "training", name)
+        params.training_of(name, auxiliary=True)
     for method in params.methods:
         if method not in METHODS:
             raise ConfigError(_unknown(f"method '{method}'", method, METHODS, "methods"))
     for configuration in params.configurations:
-        _, _, training = params.method_options(configuration)
-        values = {**params.training.model_dump(), **training}
-        check(Training, values, f"configurations.{configuration}.training")
+        _, _, override = params.method_options(configuration)
+        where = f"configurations.{configuration}.training"
+        for name in params.data:
+            values = {**params.training_of(name).model_dump(), **override}
+            _check_warmup(check(Training, values, where), where, name)
     lists = {f"sections.{name}": rows for name, rows in params.sections.items()}
     for key, rows in {**lists, "table4": params.table4, "figure4": params.figure4}.items():
         for row in rows:
             if row not in params.configurations:
                 what = f"configuration '{row}'"
                 raise ConfigError(_unknown(what, row, params.configurations, key))
+
+
+def _check_warmup(training: Training, where: str, dataset: str) -> None:
+    if training.warmup_epochs >= training.epochs:
+        raise ConfigError(
+            f"params.yaml: '{where}' has {training.warmup_epochs} warm-up epochs "
+            f"(warmup_epochs) of {training.epochs} epochs in all on the data set '{dataset}'; "
+            "the warm-up must be shorter."
+        )
 
 
 def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:

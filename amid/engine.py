@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -159,11 +160,13 @@ class Trainer:
 
     def _judge(self, metrics: dict[str, float], predictions: dict[str, list[int]]) -> None:
         """Files the epoch's metrics and keeps it when it is the best on validation so far."""
-        metrics = {name: value for name, value in metrics.items() if value == value}
-        if not all(abs(value) < float("inf") for value in metrics.values()):
+        if not math.isfinite(metrics["train_loss"]):
             raise AmidError(
-                f"run {self.spec.key}: a metric of epoch {self.state.epoch} is infinite."
+                f"run {self.spec.key} ({self.spec.method} on {self.spec.dataset}, seed "
+                f"{self.spec.seed}) diverged: the loss of epoch {self.state.epoch + 1} is "
+                f"{metrics['train_loss']}; lower the learning rate or the weights."
             )
+        metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         history, state = self.state.history, self.state
         history.append(metrics)
         chosen = f"validation_{self.method.heads[0]}"

@@ -26,6 +26,15 @@ PINS = {
 }
 os.environ.update(PINS)
 
+# Lists of names, and what only talks to people: changing them changes no training run.
+WITHOUT_EFFECT = {
+    "amid.datasets",
+    "amid.errors",
+    "amid.extractors",
+    "amid.methods",
+    "amid.progress",
+}
+
 
 def derive_seed(*parts: object) -> int:
     """A seed below 2**63 from any printable parts: (seed, "student") and (seed, "epoch", 3) do not
@@ -66,14 +75,15 @@ def sha256_file(path: Path) -> str:
 def code_fingerprint(*modules: str) -> str:
     """sha256 over the code of `modules` and of all `amid` modules they import, however deep.
 
-    Comments, docstrings and layout do not count. Modules loaded by name (a method, a data set)
-    count only when named here: a new method does not make the old runs stale.
+    Comments, docstrings and layout do not count, nor do modules without effect on a result.
+    Modules loaded by name (a method, a data set) count only when named here: a new method does not
+    make the old runs stale.
     """
     trees: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in trees:
+        if name in trees or name in WITHOUT_EFFECT:
             continue
         spec = find_spec(name)
         if spec is None or spec.origin is None:

@@ -157,6 +157,15 @@ def gaps(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.DataFra
     return pd.DataFrame(rows, columns=["dataset", "configuration", "epoch", "gap", "std"])
 
 
+def wide(gaps: pd.DataFrame) -> pd.DataFrame:
+    """The gaps of one data set, a row an epoch: epoch, <configuration>, <configuration>_std ..."""
+    curves = {}
+    for configuration, curve in gaps.groupby("configuration", sort=False):
+        curves[configuration] = curve.set_index("epoch")["gap"]
+        curves[f"{configuration}_std"] = curve.set_index("epoch")["std"]
+    return pd.DataFrame(curves).reset_index()
+
+
 def to_csv(table: pd.DataFrame) -> str:
     """CSV with four decimals: enough to compute with, the same on every machine."""
     return table.to_csv(index=False, float_format="%.4f", lineterminator="\n")

@@ -37,16 +37,19 @@ def main(dataset: str) -> None:
         counts = {"clips": total, "kept": len(index), "quarantined": lost, "reasons": reasons}
         (folder / "extract.json").write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
         tracker.log_metrics({name: counts[name] for name in ("clips", "kept", "quarantined")})
-    worst = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items(), key=lambda r: -r[1]))
-    print(
-        f"extract@{dataset}: {len(index)} of {total} clips kept" + (f"; {worst}" if worst else "")
-    )
-    if lost > block.quarantine_limit * total:
-        raise AmidError(
-            f"extract@{dataset}: {lost} of {total} clips are damaged ({worst}), more than "
-            f"data.{dataset}.quarantine_limit = {block.quarantine_limit:g} allows; "
-            f"{folder / 'quarantine.parquet'} lists them."
+        worst = ", ".join(
+            f"{n} {reason}" for reason, n in sorted(reasons.items(), key=lambda r: -r[1])
         )
+        print(
+            f"extract@{dataset}: {len(index)} of {total} clips kept"
+            + (f"; {worst}" if worst else "")
+        )
+        if lost > block.quarantine_limit * total:
+            raise AmidError(
+                f"extract@{dataset}: {lost} of {total} clips are damaged ({worst}), more than "
+                f"data.{dataset}.quarantine_limit = {block.quarantine_limit:g} allows; "
+                f"{folder / 'quarantine.parquet'} lists them."
+            )
 
 
 if __name__ == "__main__":

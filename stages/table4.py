@@ -19,11 +19,14 @@ def main() -> None:
             "table4_seeds.csv": results.to_csv(results.per_seed(records)),
             "table4.md": results.table4_markdown(table),
             "table4.tex": results.table4_latex(table),
-            "figure4.csv": results.to_csv(gaps),
             "metrics.json": json.dumps(results.metrics(table), indent=1, sort_keys=True) + "\n",
         }
         for name, text in texts.items():
             (REPORTS / name).write_text(text, encoding="utf-8", newline="\n")
+        (REPORTS / "figure4").mkdir(exist_ok=True)
+        for dataset in params.datasets:  # a file a data set, a column a curve: as `dvc plots` likes
+            wide = results.to_csv(results.wide(gaps[gaps["dataset"] == dataset]))
+            (REPORTS / "figure4" / f"{dataset}.csv").write_text(wide, newline="\n")
         warmup = {name: params.training_of(name).warmup_epochs for name in params.datasets}
         figures.figure4(gaps, warmup, REPORTS / "figure4.png")
         tracker.log_files(*(REPORTS / name for name in (*texts, "figure4.png")))

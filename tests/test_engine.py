@@ -11,6 +11,7 @@ import torch
 from amid import engine
 from amid.batches import load_splits
 from amid.checkpoint import read_checkpoint
+from amid.errors import AmidError
 from amid.types import Batch, RunRecord, RunSpec
 from tests.small import small_run, write_data
 
@@ -164,6 +165,13 @@ def test_two_auxiliary_modalities_are_joined_by_a_trained_projection(tmp_path: P
     assert tensors["networks.join.weight"].shape == (16, 32)
     assert set(record.extractors) == {"audio", "text"}
     assert record.accuracy("student") > 0.4
+
+
+def test_a_run_that_diverges_says_so(data: Path, tmp_path: Path) -> None:
+    spec = small_run(data, "student_alone").spec
+    spec = dataclasses.replace(spec, training={**spec.training, "learning_rate": 1e38})
+    with pytest.raises(AmidError, match=r"diverged: the loss of epoch \d+ is nan; lower"):
+        train(spec, data, tmp_path)
 
 
 def test_learning_rate_falls_at_the_milestones(data: Path) -> None:

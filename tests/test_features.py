@@ -287,7 +287,7 @@ def test_real_clips_are_never_set_aside(shared, tmp_path):
                 row |= {f"{name}_path": path.name, f"{name}_start": start, f"{name}_end": end}
             rows.append(row)
     manifest = pd.DataFrame(rows)
-    box = frame_dct.Options(box=[92, 120, 58, 100], size=[32, 48])
+    box = frame_dct.Options(box=[0.6389, 0.8333, 0.3222, 0.5556], size=[32, 48])
     extractors = {"video": ("frame_dct", box), "audio": ("log_mel", log_mel.Options())}
     index, quarantine = extract_features(
         manifest, tmp_path, tmp_path / "out", extractors, workers=1, required=["video", "audio"]

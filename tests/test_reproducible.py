@@ -142,6 +142,24 @@ def test_the_code_fingerprint_sees_code_and_not_comments(tmp_path: Path) -> None
 _FINGERPRINT = "from amid.reproducible import code_fingerprint as f; print(f('amid_like'))"
 
 
+def test_a_new_line_in_a_list_of_names_makes_no_run_stale(monkeypatch) -> None:
+    before = code_fingerprint("amid.engine", "amid.methods.amid")
+    code_fingerprint.cache_clear()
+    read = Path.read_text
+
+    def with_a_new_line(path: Path, *arguments, **options) -> str:
+        text = read(path, *arguments, **options)
+        changed = path.parts[-2:] in {("methods", "__init__.py"), ("amid", "progress.py")}
+        return text + "\nNEW = 1\n" if changed else text
+
+    monkeypatch.setattr(Path, "read_text", with_a_new_line)
+    assert code_fingerprint("amid.engine", "amid.methods.amid") == before
+    code_fingerprint.cache_clear()
+    monkeypatch.setattr(Path, "read_text", lambda p, *a, **o: read(p, *a, **o) + "\nNEW = 1\n")
+    assert code_fingerprint("amid.engine", "amid.methods.amid") != before
+    code_fingerprint.cache_clear()
+
+
 def test_a_method_does_not_make_other_methods_runs_stale() -> None:
     names = {m: code_fingerprint("amid.engine", f"amid.methods.{m}") for m in ("amid", "baseline")}
     assert names["amid"] != names["baseline"]

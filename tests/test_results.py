@@ -102,6 +102,9 @@ def test_the_gap_is_teacher_minus_student_in_points(records) -> None:
     assert gaps["epoch"].tolist() == [1, 2]
     assert gaps["gap"].tolist() == pytest.approx([10.0, 30.0])
     assert gaps["std"].tolist() == pytest.approx([10.0, 10.0])
+    table = results.wide(gaps)
+    assert table.columns.tolist() == ["epoch", "amid", "amid_std"]
+    assert table["amid"].tolist() == gaps["gap"].tolist()
 
 
 def test_the_figure_is_a_picture_whose_bytes_depend_on_the_data_alone(records, tmp_path) -> None:

@@ -51,7 +51,7 @@ def test_a_stage_is_a_parent_with_a_child_a_training(trained, tmp_path, monkeypa
     assert tags["mlflow.parentRunId"] == parent.info.run_id
     assert (tags["seed"], tags["method"], tags["dataset"]) == ("0", "amid", "avlips")
     assert (tags["amid.run"], tags["DVC_EXP_NAME"]) == (record.key, "quiet-owl")
-    assert child.data.params["options.alpha"] == "4.0"
+    assert (child.data.params["alpha"], child.data.params["configuration"]) == ("4.0", "amid")
     client = open_client(tmp_path)
     for name in ("train_l_ft", "test_student", "test_teacher", "validation_similarity"):
         history = client.get_metric_history(child.info.run_id, name)

@@ -226,7 +226,8 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
 def _damaged(archive: Path, error: Exception) -> AmidError:
     return AmidError(
         f"{archive.name} is damaged or is neither a zip nor a tar archive "
-        f"({ascii(str(error))[1:-1][:120] or type(error).__name__}): delete it and get it anew."
+        f"({ascii(str(error))[1:-1][:120] or type(error).__name__}): "
+        "get it anew and put the new file in its place."
     )
 
 

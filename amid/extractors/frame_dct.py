@@ -19,12 +19,13 @@ from amid.media import MediaError
 
 
 class Options(BaseModel):
-    """Sizes in pixels, `margin` in seconds."""
+    """`size` in pixels, `box` in shares of the picture, `margin` in seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     frames: int = Field(8, ge=1, le=1000)
-    box: tuple[int, int, int, int] | None = Field(None, strict=False)  # top, bottom, left, right
+    # top, bottom, left, right in shares of the picture, which so may have any size
+    box: tuple[float, float, float, float] | None = Field(None, strict=False)
     size: tuple[int, int] = Field((32, 32), strict=False)  # rows, columns
     coefficients: int = Field(64, ge=1)
     differences: bool = True
@@ -41,8 +42,11 @@ class Options(BaseModel):
             )
         if self.box is not None:
             top, bottom, left, right = self.box
-            if not (0 <= top < bottom and 0 <= left < right):
-                raise ValueError(f"box {list(self.box)} must be top < bottom and left < right")
+            if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
+                raise ValueError(
+                    f"box {list(self.box)} must be shares of the picture from 0 to 1, "
+                    "top < bottom and left < right"
+                )
         return self
 
 

@@ -21,7 +21,6 @@ class Reason(StrEnum):
     not_finite = "not_finite"
     silent = "silent"
     span_outside = "span_outside"
-    box_outside = "box_outside"
     unreadable_text = "unreadable_text"
     bad_alignment = "bad_alignment"  # word times that are missing or contradict the file
 

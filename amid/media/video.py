@@ -27,7 +27,7 @@ cv2.setNumThreads(1)  # files are read in parallel, and one thread gives the sam
 DURATION_TOLERANCE = 0.25  # seconds that picture and sound of one clip may differ
 FRAME_TOLERANCE = 1  # frame counts in headers are often rounded
 
-Box = tuple[int, int, int, int]
+Box = tuple[float, float, float, float]
 Wanted = Callable[[int, float], set[int]]
 
 
@@ -63,9 +63,10 @@ def read_frames(
     """For each span of seconds its frames, (frames, H, W) uint8 grey, evenly over the span.
 
     Spans count from the first frame; NaN stands for the clip's start or end. Frames are taken to
-    follow each other at a constant rate. `box` = (top, bottom, left, right) in pixels cuts every
-    frame; `margin` widens spans by so many seconds on each side, as far as the clip goes. A span
-    outside the clip gives a MediaError in its place. Raises MediaError for a bad file.
+    follow each other at a constant rate. `box` = (top, bottom, left, right) in shares of the
+    picture cuts every frame; `margin` widens spans by so many seconds on each side, as far as the
+    clip goes. A span outside the clip gives a MediaError in its place. Raises MediaError for a bad
+    file.
     """
     whole = check(path)
 
@@ -132,17 +133,12 @@ def _as_declared(picture: Picture) -> bool:
     )
 
 
-def _grey(image: np.ndarray, box: Box | None, name: str) -> np.ndarray:
-    """(H, W) uint8 of an (H, W, 3) picture, cut to `box`."""
+def _grey(image: np.ndarray, box: Box | None) -> np.ndarray:
+    """(H, W) uint8 of an (H, W, 3) picture, cut to `box`; at least one pixel is left of it."""
     if box is not None:
-        top, bottom, left, right = box
         height, width = image.shape[:2]
-        if bottom > height or right > width:
-            raise MediaError(
-                Reason.box_outside,
-                f"the box [{top}, {bottom}, {left}, {right}] does not lie in the {height} rows and "
-                f"{width} columns of {name}",
-            )
+        top, left = min(round(box[0] * height), height - 1), min(round(box[2] * width), width - 1)
+        bottom, right = max(round(box[1] * height), top + 1), max(round(box[3] * width), left + 1)
         image = image[top:bottom, left:right]
     return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
@@ -165,7 +161,7 @@ def _by_opencv(path: Path, wanted: Wanted, box: Box | None) -> Picture | None:
             good, image = capture.retrieve()
             if not good or image is None:
                 return None
-            images[count] = _grey(image, box, path.name)
+            images[count] = _grey(image, box)
         count += 1
     return Picture(declared, count, rate, images)
 
@@ -216,7 +212,7 @@ def _second_opinion(
         stream = container.streams.video[0]
         stream.codec_context.thread_type = "NONE"
         images = {
-            number: _grey(frame.to_ndarray(format="bgr24"), box, path.name)
+            number: _grey(frame.to_ndarray(format="bgr24"), box)
             for number, frame in enumerate(_decode(container, stream, []))
             if number in indices
         }

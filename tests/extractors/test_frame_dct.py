@@ -66,7 +66,7 @@ def test_scaling_keeps_a_smooth_picture():
 
 def test_extract_reads_the_box(tmp_path):
     path = write_video(tmp_path / "clip.avi")
-    options = Options(frames=3, box=[8, 40, 16, 48], size=[32, 32], coefficients=4)
+    options = Options(frames=3, box=[0.1, 0.8, 0.2, 0.7], size=[32, 32], coefficients=4)
     spans = [Span("a", NAN, NAN), Span("b", 0.0, 0.4), Span("c", 1.0, 9.0)]
     whole, part, outside = extract(path, spans, options)
     # Frame k is grey of level 8 k; the constant coefficient is mean * 32.
@@ -85,7 +85,8 @@ def test_extract_reads_the_box(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"box": [20, 10, 0, 5]}, "top < bottom"),
+        ({"box": [0.9, 0.1, 0.0, 0.5]}, "top < bottom"),
+        ({"box": [8, 40, 16, 48]}, "shares of the picture"),
         ({"size": [31, 32]}, "even numbers"),
         ({"size": [4, 4], "coefficients": 17}, "must not exceed the 16"),
         ({"frames": 0}, "greater than or equal to 1"),

@@ -67,9 +67,10 @@ def test_box_and_margin(tmp_path):
     for _ in range(10):
         writer.write(np.repeat(picture[:, :, None], 3, 2).astype(np.uint8))
     writer.release()
-    (clip,) = read_frames(path, [WHOLE], 2, box=(10, 20, 30, 60))
+    (clip,) = read_frames(path, [WHOLE], 2, box=(10 / 48, 20 / 48, 30 / 64, 60 / 64))
     np.testing.assert_array_equal(clip, [picture[10:20, 30:60]] * 2)
-    assert reason(path, box=(10, 49, 30, 60)) is Reason.box_outside
+    (clip,) = read_frames(path, [WHOLE], 2, box=(0.999, 1.0, 0.999, 1.0))
+    np.testing.assert_array_equal(clip, [picture[-1:, -1:]] * 2)
 
     path = write_video(tmp_path / "levels.avi")
     early, middle, late = read_frames(
@@ -194,7 +195,7 @@ def test_real_clips(shared, tmp_path, capfd):
     clips = grid_clips(shared, tmp_path, 20)
     for path, spans in clips.items():
         assert len(spans) == 6
-        result = read_frames(path, spans, 8, box=(92, 120, 58, 100))
+        result = read_frames(path, spans, 8, box=(0.6389, 0.8333, 0.3222, 0.5556))
         assert [item.shape for item in result] == [(8, 28, 42)] * 6
     path = next(iter(clips))
     for share in np.linspace(0.03, 0.995, 12):
