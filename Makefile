@@ -19,7 +19,6 @@ $(VENV)/.installed: requirements.txt constraints.txt
 
 repro: install  ## raw clips -> Table 4
 	dvc repro
-	@python -m stages.platform > reports/platform.json
 	@cat reports/table4.md
 
 test: install  ## the test suite but for its slow part, which CI runs too: `pytest -m slow`

@@ -69,7 +69,8 @@ def extractor_card(folder: Path, modality: str) -> dict[str, Any]:
 def features_fingerprint(folder: Path, target: str, auxiliary: tuple[str, ...]) -> str:
     """sha256 over the index, the target's features and the auxiliary embeddings of a data set."""
     files = [folder / "features" / "index.parquet", folder / "features" / f"{target}.npy"]
-    files += [embeddings_folder(folder) / f"{modality}.npy" for modality in auxiliary]
+    for modality in auxiliary:  # the card as well: it stands in the run's record
+        files += [embeddings_folder(folder) / f"{modality}{end}" for end in (".npy", ".json")]
     for file in files:
         if not file.exists():
             raise AmidError(f"{file} is missing: run `dvc repro` for the stages before this one.")

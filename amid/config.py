@@ -102,7 +102,7 @@ class Params(Model):
     configurations: dict[Name, dict[str, Any]]
     sections: dict[Name, list[Name]]
     table4: Annotated[list[Name], Field(min_length=1)]
-    figure4: Annotated[list[Name], Field(min_length=1)]
+    figure4: Annotated[list[Name], Field(min_length=1, max_length=4)]
 
     def dataset(self, name: str) -> DataSet:
         """The block of one data set; ConfigError names the choices when there is none."""
@@ -238,6 +238,12 @@ def _check_references(params: Params) -> None:
             if row not in params.configurations:
                 what = f"configuration '{row}'"
                 raise ConfigError(_unknown(what, row, params.configurations, key))
+    for row in params.sections.get("baselines", []):
+        if params.method_options(row)[1].warmup() is not None:
+            raise ConfigError(
+                f"params.yaml: 'sections.baselines' names '{row}', whose method has a warm-up; "
+                "that stage reads neither warm-ups nor alpha, beta, gamma: use another section."
+            )
 
 
 def _check_warmup(training: Training, where: str, dataset: str) -> None:

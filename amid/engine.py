@@ -212,6 +212,7 @@ class Trainer:
         self.networks.load_state_dict(_below("networks", tensors))
         if method := _below("method", tensors):
             self.method.load_state_dict(method)
+        if meta["schedule"]:
             self.method.load_schedule_state(meta["schedule"])
         for name, optimiser in self._optimisers().items():
             states: dict[int, dict[str, Tensor]] = {}

@@ -34,11 +34,12 @@ def figure4(gaps: pd.DataFrame, warmup: dict[str, int], path: Path) -> None:
             axis.plot(curve["epoch"], curve["gap"], line, color=colour, label=title)
             low, high = curve["gap"] - curve["std"], curve["gap"] + curve["std"]
             axis.fill_between(curve["epoch"], low, high, color=colour, alpha=0.15, linewidth=0)
-        axis.axvline(warmup[name] + 0.5, color="0.5", linewidth=0.8)
-        axis.annotate(
-            "warm-up ends", (warmup[name] + 0.8, 0.97), xycoords=("data", "axes fraction"),
-            va="top", fontsize=8, color="0.35",
-        )  # fmt: skip
+        if name in warmup:
+            axis.axvline(warmup[name] + 0.5, color="0.5", linewidth=0.8)
+            axis.annotate(
+                "warm-up ends", (warmup[name] + 0.8, 0.97), xycoords=("data", "axes fraction"),
+                va="top", fontsize=8, color="0.35",
+            )  # fmt: skip
         axis.set_xlabel("epoch")
         axis.set_ylabel("teacher − student, test Top-1 (points)")
         axis.set_title(name)

@@ -26,11 +26,13 @@ PINS = {
 }
 os.environ.update(PINS)
 
-# Lists of names, and what only talks to people: changing them changes no training run.
+# Lists of names, what only talks to people, and what makes features (whose bytes are part of a
+# run's specification): changing them changes no training run.
 WITHOUT_EFFECT = {
     "amid.datasets",
     "amid.errors",
     "amid.extractors",
+    "amid.features",
     "amid.methods",
     "amid.progress",
 }

@@ -101,8 +101,9 @@ def paired_tests(runs: Sequence[RunRecord], reference: Sequence[RunRecord], head
 def table4(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.DataFrame:
     """One row a data set and configuration; accuracies in per cent of the test clips.
 
-    student, teacher: mean over seeds at the epoch with the best validation accuracy; *_std: sample
-    deviation over seeds; *_last: at the last epoch; p_*: paired tests of the student against AMID.
+    student, teacher: mean over seeds at the epoch where the head that the run selects on (the
+    student, where there is one) is best on validation; *_std: sample deviation over
+    seeds; *_last: at the last epoch; p_*: paired tests of the student against AMID.
     """
     rows = []
     for dataset, configurations in records.items():
@@ -148,6 +149,11 @@ def gaps(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.DataFra
     rows = []
     for dataset, configurations in records.items():
         for configuration, runs in configurations.items():
+            if "test_teacher" not in runs[0].history[-1] or runs[0].selected_on != "student":
+                raise AmidError(
+                    f"params.yaml: 'figure4' names '{configuration}', which does not train both a "
+                    "teacher and a student: there is no gap to draw."
+                )
             curves = 100 * np.array(
                 [[e["test_teacher"] - e["test_student"] for e in run.history] for run in runs]
             )  # (seeds, epochs)
@@ -155,6 +161,16 @@ def gaps(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.DataFra
             for epoch, (gap, std) in enumerate(zip(curves.mean(0), spread, strict=True), 1):
                 rows.append((dataset, configuration, epoch, gap, std))
     return pd.DataFrame(rows, columns=["dataset", "configuration", "epoch", "gap", "std"])
+
+
+def warmup_epochs(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> dict[str, int]:
+    """Data set -> epochs of the warm-up, for those with a run that has an adversarial phase."""
+    found: dict[str, int] = {}
+    for dataset, configurations in records.items():
+        for runs in configurations.values():
+            if "warmup_epochs" in runs[0].spec.options:
+                found[dataset] = runs[0].spec.options["warmup_epochs"]
+    return found
 
 
 def wide(gaps: pd.DataFrame) -> pd.DataFrame:
@@ -201,8 +217,9 @@ _HEAD = (
 )
 _RULE = "|---|" + "---:|" * 8
 _NOTE = (
-    "Test Top-1 in per cent, mean ± sample standard deviation over seeds, at the epoch with the "
-    "best validation accuracy; the test split takes no part in the choice. p: two-sided paired t "
+    "Test Top-1 in per cent, mean ± sample standard deviation over seeds, student and teacher at "
+    "the epoch where the student (for `teacher alone`: the teacher) is best on validation; the "
+    "test split takes no part in the choice. p: two-sided paired t "
     "tests of the student against AMID, over seeds and over test clips (each clip averaged over "
     "seeds), not corrected for the number of rows. The paper's columns are its numbers on UCF51: "
     "other data, other networks, shown for the order of the rows."

@@ -45,6 +45,10 @@ class Tracker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._opening.join()
+            if self._error is not None:  # the stage's own error is the one to show
+                return
         self._ready()
         status = "FINISHED" if kind is None else "FAILED"
         if kind is not None and issubclass(kind, KeyboardInterrupt):

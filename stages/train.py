@@ -21,7 +21,6 @@ def train_stage(
     folder = data_folder(dataset)
     runs = plan(params, dataset, partial(features_fingerprint, folder))
     store = RunStore(RUN_STORE)
-    store.adopt(RUNS / "warmup" / dataset)
     numbers = {"alpha": params.alpha, "beta": params.beta, "gamma": params.gamma}
     with Tracker(f"{section}@{dataset}", HOME, numbers) as tracker:
         run_all(
@@ -34,6 +33,7 @@ def train_stage(
         )
     outs = RUNS / section / dataset
     shutil.rmtree(outs, ignore_errors=True)
+    outs.mkdir(parents=True)
     for run in runs:
         store.export(run.spec.key, outs / run.folder, checkpoint=checkpoint)
 

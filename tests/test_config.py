@@ -71,6 +71,7 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
             ["amid_ccl_tau01.training", "of 5 epochs"],
         ),
         ("box: [0.6389, 0.8333", "box: [92, 120", ["extract.video", "shares"]),
+        ("baselines: [student_alone", "baselines: [l_ft", ["sections.baselines", "'l_ft'"]),
         ("dim: 128", "dim: 12.5", ["network.dim", "12.5"]),
     ],
 )

@@ -74,9 +74,10 @@ def run_all(
             try:
                 _follow(futures, token, store, tracker, progress, records)
             except BaseException:
+                workers_alive = list((pool._processes or {}).values())
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in list((pool._processes or {}).values()):
-                    process.terminate()
+                for process in workers_alive:  # not at the end of their trainings: now
+                    process.kill()
                 raise
     for key, run in unique.items():
         folder = store.folder(key)
@@ -174,5 +175,3 @@ def _train_locked(job: Job, store: RunStore) -> None:
         on_epoch=writer.epoch,
     )
     store.finish(record)
-    if parent is not None:  # nothing goes on from a run that has gone on from a warm-up
-        (folder / CHECKPOINT).unlink()

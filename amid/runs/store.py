@@ -11,7 +11,6 @@ where it was, and a run that two tables ask for is trained once. Layout, below `
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -66,13 +65,3 @@ class RunStore:
         target.mkdir(parents=True, exist_ok=True)
         for name in (RECORD, STUDENT, *([CHECKPOINT] if checkpoint else [])):
             shutil.copyfile(self.folder(key) / name, target / name)
-
-    def adopt(self, outs: Path) -> None:
-        """Takes runs in from outs, such as warm-ups that `dvc pull` brought to a fresh machine."""
-        for path in sorted(outs.glob(f"*/*/{RECORD}")):
-            key = json.loads(path.read_text(encoding="utf-8"))["run"]
-            with self.lock(key):
-                if self.record(key) is None and not (self.folder(key) / CHECKPOINT).exists():
-                    for name in (CHECKPOINT, STUDENT, RECORD):
-                        if (path.parent / name).exists():
-                            write_atomic(self.folder(key) / name, (path.parent / name).read_bytes())

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from amid.errors import AmidError
 from amid.runs.local import run_all
-from amid.runs.store import CHECKPOINT, RECORD, RunStore
-from tests.small import ROOT, small_run, write_data
+from amid.runs.store import RECORD, RunStore
+from tests.small import ROOT, small_params, small_run, write_data
 
 
 class Listener:
@@ -88,16 +89,31 @@ def test_a_damaged_record_is_trained_anew(data, tmp_path) -> None:
     assert content(store) == before
 
 
-def test_a_warm_up_comes_back_from_outs(data, tmp_path) -> None:
-    joint = small_run(data, "amid")
-    warmup = type(joint)("amid", joint.parent)
-    store, _ = run([warmup], data, tmp_path / "first")
-    store.export(joint.parent.key, tmp_path / "outs" / warmup.folder, checkpoint=True)
-    other = RunStore(tmp_path / "second")
-    other.adopt(tmp_path / "outs")
-    assert other.record(joint.parent.key) == store.record(joint.parent.key)
-    adopted = other.folder(joint.parent.key) / CHECKPOINT
-    assert adopted.read_bytes() == (store.folder(joint.parent.key) / CHECKPOINT).read_bytes()
+def test_a_finished_run_serves_as_the_warm_up_of_a_longer_one(data, tmp_path) -> None:
+    """L_FT + L_FA over 2 epochs is the warm-up of AMID with 2 warm-up epochs: one specification."""
+    short = small_params().training.model_copy(update={"epochs": 2, "warmup_epochs": 1})
+    first = small_run(data, "l_ft_l_fa", training=short)
+    longer = small_run(data, "amid")
+    assert first.spec.key == longer.parent.key
+    run([first], data, tmp_path / "both")
+    both, _ = run([longer], data, tmp_path / "both")
+    alone, _ = run([longer], data, tmp_path / "alone")
+    kept = content(both)
+    assert {name: kept[name] for name in content(alone)} == content(alone)
+
+
+def test_a_run_that_fails_ends_the_others_at_once(data, tmp_path) -> None:
+    training = small_params().training
+    long = training.model_copy(update={"epochs": 5000})
+    diverging = training.model_copy(update={"learning_rate": 1e38})
+    plan = [
+        small_run(data, "student_alone", training=long),
+        small_run(data, "student_alone", seed=1, training=diverging),
+    ]
+    start = time.monotonic()
+    with pytest.raises(AmidError, match="diverged"):
+        run(plan, data, tmp_path)
+    assert time.monotonic() - start < 60  # the long one alone takes minutes
 
 
 STAGE = """
