@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from amid.errors import AmidError
 from amid.features import FeatureStore
-from amid.reproducible import sha256_file
+from amid.reproducible import derive_seed, sha256_file
 from amid.types import Batch
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from amid.types import RunSpec
 
-EVALUATED = ("validation", "test")
+# Of a corpus of its own every fifth clip validates: the extractors then have seen no clip of the
+# other splits, whatever fold these end in.
+HELD_OUT = 5
 
 
 @dataclass(frozen=True)
@@ -95,24 +97,46 @@ def _splits(
     labels = index["label_index"].to_numpy(np.int64)
     whole = index[[f"has_{modality}" for modality in (target, *auxiliary)]].all(axis=1)
 
-    def batch(name: str) -> tuple[Batch, np.ndarray]:
-        rows = np.flatnonzero(((split == name) & whole).to_numpy())
+    def rows_of(name: str) -> np.ndarray:
+        return np.flatnonzero(((split == name) & whole).to_numpy())
+
+    def batch(rows: np.ndarray) -> Batch:
         return Batch(
             torch.from_numpy(np.ascontiguousarray(features[rows])),
             {m: torch.from_numpy(np.ascontiguousarray(e[rows])) for m, e in embeddings.items()},
             torch.from_numpy(labels[rows]),
-        ), rows
+            torch.arange(len(rows)),
+        )
 
-    train, rows = batch(corpus)
-    if not len(rows):
+    train, validation, test = map(rows_of, (corpus, "validation", "test"))
+    if corpus == "auxiliary":
+        held = np.arange(len(train)) % HELD_OUT == HELD_OUT - 1
+        train, validation = train[~held], train[held]
+    if not len(train):
         raise AmidError(f"{folder.name}: no clip of the split '{corpus}' is left to train on.")
-    validation, _ = batch("validation")
-    test, rows = batch("test")
-    clips = index["id"].iloc[rows].tolist()
+    clips = index["id"].iloc[test].tolist()
     cards = {name: extractor_card(folder, name) for name in auxiliary}
-    return Splits(train, validation, test, clips, store.classes, cards)
+    return Splits(batch(train), batch(validation), batch(test), clips, store.classes, cards)
 
 
 def load_splits(folder: Path, spec: RunSpec) -> Splits:
     """The data of a run from `folder` (features/ and embeddings/ below it)."""
-    return _splits(folder, spec.target, spec.auxiliary, spec.corpus, spec.fold)
+    splits = _splits(folder, spec.target, spec.auxiliary, spec.corpus, spec.fold)
+    if not spec.mismatched:
+        return splits
+    return replace(splits, train=mismatch(splits.train, spec.mismatched))
+
+
+def mismatch(batch: Batch, share: float) -> Batch:
+    """The samples, a share of which has the auxiliary modalities of another sample.
+
+    Which ones does not depend on the run's seed, and a larger share holds the smaller ones: the
+    chosen samples, in random order, each get what belongs to the next.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(derive_seed("mismatched"))
+    chosen = torch.randperm(len(batch), generator=generator)[: round(share * len(batch))]
+    source = torch.arange(len(batch))
+    source[chosen] = chosen.roll(1)
+    return replace(batch, auxiliary={m: e[source] for m, e in batch.auxiliary.items()})

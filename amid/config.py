@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,8 +14,12 @@ from amid.errors import ConfigError
 from amid.extractors import EXTRACTORS
 from amid.methods import METHODS
 
+if TYPE_CHECKING:
+    from amid.methods.base import MethodOptions
+
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+SetupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -73,6 +77,17 @@ class Training(Model):
     checkpoint_every: Positive
 
 
+class Selection(Model):
+    """Which samples of a batch are trained on; `amid.selection` has the rules."""
+
+    name: Literal["all", "dissect", "random", "small_loss"]
+    ratio: Annotated[float, Field(gt=0, le=1)]
+    version: Literal["warmup", "momentum"]
+    warmup_epochs: Annotated[int, Field(ge=1)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    between: Literal["teacher", "auxiliary"]
+
+
 class DataSet(Model):
     """One data set; `options` and the numbers in `extract` belong to its files in amid/."""
 
@@ -80,11 +95,49 @@ class DataSet(Model):
     options: Any
     target: Name
     auxiliary: Annotated[list[Name], Field(min_length=1)]
+    mismatched: Annotated[float, Field(ge=0, lt=1)]
+    setups: dict[SetupName, Annotated[list[Name], Field(min_length=1)]]
     quarantine_limit: Share
     extract: dict[Name, Any]
     encoders: dict[Name, Encoder]
     training: dict[str, Any]
     auxiliary_training: dict[str, Any]
+
+
+class Table3(Model):
+    """Cross-validation: every setup of a data set x configurations x folds x seeds."""
+
+    baseline: Name
+    configurations: Annotated[list[Name], Field(min_length=1)]
+    folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    training: dict[str, Any]
+
+
+class TableSelection(Model):
+    """Sample selection: rules x ratios x shares of mismatched pairs, on one configuration."""
+
+    configuration: Name
+    rules: dict[Name, dict[str, Any]]
+    ratios: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    mismatched: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)]
+
+
+class Tune(Model):
+    """The search of each method's numbers: the same count of trials for all, on validation."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    trials: dict[Name, Annotated[list[dict[str, Any]], Field(min_length=1)]]
+
+
+class Configured(NamedTuple):
+    """A configuration of params.yaml: a method with its numbers, and what it overrides."""
+
+    method: str
+    options: MethodOptions
+    training: dict[str, Any]
+    selection: Selection
+    mismatched: float | None
 
 
 class Params(Model):
@@ -98,11 +151,17 @@ class Params(Model):
     data: dict[Name, DataSet]
     network: Network
     training: Training
+    selection: Selection
     methods: dict[Name, dict[str, Any]]
     configurations: dict[Name, dict[str, Any]]
     sections: dict[Name, list[Name]]
+    table1: Annotated[list[Name], Field(min_length=1)]
+    figure3: Annotated[list[Name], Field(min_length=2, max_length=2)]
+    table3: Table3
     table4: Annotated[list[Name], Field(min_length=1)]
     figure4: Annotated[list[Name], Field(min_length=1, max_length=4)]
+    table_selection: TableSelection
+    tune: Tune
 
     def dataset(self, name: str) -> DataSet:
         """The block of one data set; ConfigError names the choices when there is none."""
@@ -120,9 +179,19 @@ class Params(Model):
             where = f"data.{dataset}.auxiliary_training"
         return check(Training, values, where)
 
-    def method_options(self, configuration: str) -> tuple[str, Any, dict[str, Any]]:
-        """(method, its options, overrides of `training`) of a configuration."""
-        values = dict(self.configurations[configuration])
+    def options(self, method: str) -> MethodOptions:
+        """A method's own numbers, alpha, beta and gamma among them where it has such."""
+        model = import_module(METHODS[method]).Options
+        weights = ("alpha", "beta", "gamma")
+        given = {name: getattr(self, name) for name in weights if name in model.model_fields}
+        return check(model, {**given, **self.methods.get(method, {})}, f"methods.{method}")
+
+    def resolved(self, configuration: str, overrides: dict[str, Any] | None = None) -> Configured:
+        """A configuration, `overrides` on top of its own numbers, as checked records."""
+        values = {**self.configurations[configuration]}
+        for name, value in (overrides or {}).items():
+            both = isinstance(value, dict) and isinstance(values.get(name), dict)
+            values[name] = {**values[name], **value} if both else value
         where = f"configurations.{configuration}"
         if "method" not in values:
             raise ConfigError(f"params.yaml: '{where}' must name its `method`.")
@@ -130,15 +199,19 @@ class Params(Model):
         if method not in METHODS:
             raise ConfigError(_unknown(f"method '{method}'", str(method), METHODS, where))
         training = values.pop("training", {})
+        mismatched = values.pop("mismatched", None)
+        chosen = values.pop("selection", {})
+        numbers = {**self.selection.model_dump(), **chosen}
+        selection = check(Selection, numbers, f"{where}.selection")
         options_model = import_module(METHODS[method]).Options
-        weights = {
-            name: getattr(self, name)
-            for name in ("alpha", "beta", "gamma")
-            if name in options_model.model_fields
-        }
-        given = {**weights, **self.methods.get(method, {})}
-        check(options_model, given, f"methods.{method}")
-        return method, check(options_model, {**given, **values}, where), training
+        if chosen and not options_model.compares_pairs:
+            raise ConfigError(
+                f"params.yaml: '{where}' has a selection, but '{method}' compares no pairs: there "
+                "is nothing to choose samples by."
+            )
+        given = self.options(method).model_dump()
+        options = check(options_model, {**given, **values}, where)
+        return Configured(method, options, training, selection, mismatched)
 
 
 def load(path: Path) -> Params:
@@ -194,7 +267,8 @@ def _checked_block(name: str, block: DataSet) -> DataSet:
         if kind not in EXTRACTORS:
             raise ConfigError(_unknown(f"extractor '{kind}'", str(kind), EXTRACTORS, place))
         extract[modality] = (kind, check(import_module(EXTRACTORS[kind]).Options, numbers, place))
-    for modality in (block.target, *block.auxiliary, *extract):
+    in_setups = [modality for chosen in block.setups.values() for modality in chosen]
+    for modality in (block.target, *block.auxiliary, *in_setups, *extract):
         for known, key in ((extract, "extract"), (block.encoders, "encoders")):
             if modality not in known:
                 raise ConfigError(f"params.yaml: '{where}.{key}' lacks the modality '{modality}'.")
@@ -206,16 +280,23 @@ def _checked_block(name: str, block: DataSet) -> DataSet:
                 f"params.yaml: '{where}.encoders.{modality}' is '{encoder}', which takes "
                 f"{_AXES[ENCODER_AXES[encoder]]} a clip, but '{kind}' gives {_AXES[len(shape)]}."
             )
-    if block.target in block.auxiliary:
-        raise ConfigError(
-            f"params.yaml: '{where}.auxiliary' names the target modality '{block.target}'."
-        )
+    named = {f"setups.{setup}": chosen for setup, chosen in block.setups.items()}
+    for key, chosen in {"auxiliary": block.auxiliary, **named}.items():
+        if block.target in chosen:
+            raise ConfigError(
+                f"params.yaml: '{where}.{key}' names the target modality '{block.target}'."
+            )
     return block.model_copy(update={"options": options, "extract": extract})
 
 
 def _check_references(params: Params) -> None:
-    for key in ("datasets", "seeds"):
-        values = getattr(params, key)
+    for key, values in {
+        "datasets": params.datasets,
+        "seeds": params.seeds,
+        "table3.folds": params.table3.folds,
+        "table3.seeds": params.table3.seeds,
+        "tune.seeds": params.tune.seeds,
+    }.items():
         if len(set(values)) < len(values):
             raise ConfigError(f"params.yaml: '{key}' names a value twice: {values}.")
     for name in params.datasets:
@@ -227,23 +308,48 @@ def _check_references(params: Params) -> None:
         if method not in METHODS:
             raise ConfigError(_unknown(f"method '{method}'", method, METHODS, "methods"))
     for configuration in params.configurations:
-        _, _, override = params.method_options(configuration)
+        override = params.resolved(configuration).training
         where = f"configurations.{configuration}.training"
         for name in params.data:
-            values = {**params.training_of(name).model_dump(), **override}
-            _check_warmup(check(Training, values, where), where, name)
+            _check_training(params, name, override, where)
     lists = {f"sections.{name}": rows for name, rows in params.sections.items()}
-    for key, rows in {**lists, "table4": params.table4, "figure4": params.figure4}.items():
+    lists |= {"table1": params.table1, "figure3": params.figure3}
+    lists |= {"table4": params.table4, "figure4": params.figure4}
+    table3 = params.table3
+    lists |= {"table3.baseline": [table3.baseline], "table3.configurations": table3.configurations}
+    lists |= {"table_selection.configuration": [params.table_selection.configuration]}
+    lists |= {"tune.trials": list(params.tune.trials)}
+    for key, rows in lists.items():
         for row in rows:
             if row not in params.configurations:
                 what = f"configuration '{row}'"
                 raise ConfigError(_unknown(what, row, params.configurations, key))
-    for row in params.sections.get("baselines", []):
-        if params.method_options(row)[1].warmup() is not None:
-            raise ConfigError(
-                f"params.yaml: 'sections.baselines' names '{row}', whose method has a warm-up; "
-                "that stage reads neither warm-ups nor alpha, beta, gamma: use another section."
-            )
+    for section in ("baselines", "compared"):
+        for row in params.sections.get(section, []):
+            if params.resolved(row).options.warmup() is not None:
+                raise ConfigError(
+                    f"params.yaml: 'sections.{section}' names '{row}', whose method has a warm-up; "
+                    "that stage reads neither warm-ups nor alpha, beta, gamma: use another section."
+                )
+    for name in params.data:
+        _check_training(params, name, table3.training, "table3.training")
+    for rule in params.table_selection.rules.values():
+        params.resolved(params.table_selection.configuration, {"selection": rule})
+    for configuration, trials in params.tune.trials.items():
+        for trial in trials:
+            params.resolved(configuration, trial)
+    counts = {name: len(trials) for name, trials in params.tune.trials.items()}
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise ConfigError(
+            f"params.yaml: 'tune.trials' gives some more trials than others ({shown}); one tuning "
+            "budget for all: give each the same number."
+        )
+
+
+def _check_training(params: Params, dataset: str, override: dict[str, Any], where: str) -> None:
+    values = {**params.training_of(dataset).model_dump(), **override}
+    _check_warmup(check(Training, values, where), where, dataset)
 
 
 def _check_warmup(training: Training, where: str, dataset: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from amid.batches import EVALUATED, load_splits
+from amid.batches import load_splits
 from amid.checkpoint import read_checkpoint, write_checkpoint
 from amid.errors import AmidError
 from amid.methods import METHODS
-from amid.metrics import within_class_similarity
+from amid.methods.base import Sizes
+from amid.metrics import mean_average_precision, retrieval_recall, within_class_similarity
 from amid.networks.crossmodal import CrossModal
 from amid.reproducible import derive_seed
+from amid.selection.rules import Selector
 from amid.types import RunRecord
 
 if TYPE_CHECKING:
@@ -26,14 +28,17 @@ if TYPE_CHECKING:
     from amid.methods.base import Method
     from amid.types import Batch, RunSpec
 
-EVALUATION_BATCH = 4096
+EVALUATED = ("validation", "test")
+EVALUATION_BATCH = 256  # small enough for the processor's cache: a third faster than one batch
+RECALL_AT = (1, 5, 10)
 
 
 @dataclass
 class State:
     """Where a run stands after `epoch` epochs; all that a checkpoint holds.
 
-    best: the networks' student at the best validation epoch; predictions: test classes there.
+    best: the networks to deploy as of the best validation epoch; predictions: test classes there.
+    steps: as in RunRecord.
     """
 
     epoch: int = 0
@@ -41,36 +46,56 @@ class State:
     best_epoch: int = -1
     best: dict[str, Tensor] = field(default_factory=dict)
     predictions: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    steps: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("steps", "samples", "scored"), 0)
+    )
 
 
 class Trainer:
-    """Everything one run trains: networks, the method's own parameters, and their optimisers."""
+    """Everything one run trains: networks, the method's own parameters, and their optimisers.
 
-    def __init__(self, spec: RunSpec, data: Splits) -> None:
+    teacher: the networks of a fixed teacher, for methods that distil one.
+    """
+
+    def __init__(self, spec: RunSpec, data: Splits, teacher: CrossModal | None = None) -> None:
         torch.set_num_threads(1)  # the count of threads changes bits
         torch.use_deterministic_algorithms(True)
+        if teacher is not None:
+            data = _taught(data, teacher)
         self.spec, self.data = spec, data
         network, training = spec.network, spec.training
-        self.method: Method = import_module(METHODS[spec.method]).build(
-            spec.options, dim=network["dim"], slope=network["slope"], seed=spec.seed
+        auxiliary_dims = {m: data.train.auxiliary[m].shape[1] for m in spec.auxiliary}
+        sizes = Sizes(
+            dim=network["dim"],
+            slope=network["slope"],
+            classes=len(data.classes),
+            samples=len(data.train),
+            auxiliary=auxiliary_dims,
+            seed=spec.seed,
         )
+        self.method: Method = import_module(METHODS[spec.method]).build(spec.options, sizes)
+        self.method.prepare(data.train, teacher)
         self.networks = CrossModal(
-            heads=self.method.heads,
+            trains=self.method.trains,
+            directions=self.method.directions,
             classes=len(data.classes),
             target_shape=tuple(data.train.target.shape[1:]),
-            auxiliary_dims={m: data.train.auxiliary[m].shape[1] for m in spec.auxiliary},
+            auxiliary_dims=auxiliary_dims,
             network=network,
             seed=spec.seed,
         )
         self.networks.student.standardise.fit(data.train.target)
-        self.optimiser = _optimiser(training, list(self.networks.parameters()))
-        own = list(self.method.parameters())
-        rate = self.method.adversary_optimiser()
-        self.adversary = (
-            torch.optim.SGD(own, lr=rate["learning_rate"], momentum=rate["momentum"], fused=True)
-            if own
-            else None
-        )
+        adversary = list(self.method.adversary_parameters())
+        known = set(map(id, adversary))
+        own = [p for p in self.method.parameters() if id(p) not in known]
+        self.optimiser = _optimiser(training, [*self.networks.parameters(), *own])
+        self.adversary: torch.optim.Optimizer | None = None
+        if adversary:
+            rate = self.method.adversary_optimiser()
+            self.adversary = torch.optim.SGD(
+                adversary, lr=rate["learning_rate"], momentum=rate["momentum"], fused=True
+            )
+        self.selector = Selector(spec.selection, len(data.train)) if spec.selection else None
         self.state = State()
 
     def fit(
@@ -100,12 +125,17 @@ class Trainer:
             labels=self.data.test.labels.tolist(),
             classes=self.data.classes,
             extractors=self.data.extractors,
+            retrieval=self.retrieval(),
+            steps=self.state.steps,
         )
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """One pass over the training samples; the mean of every loss term over the batches."""
         self.networks.train()
+        self.method.train()
         self.method.begin_epoch(epoch)
+        if self.selector is not None:
+            self.selector.begin_epoch(epoch)
         self._set_learning_rate(epoch)
         # Drawn anew from (seed, epoch): a resumed epoch needs no generator's state.
         torch.manual_seed(derive_seed(self.spec.seed, "epoch", epoch))
@@ -120,7 +150,12 @@ class Trainer:
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Steps (1) to (3) of the paper's second phase; without an adversary, (1) and (3)."""
-        reps = self.networks(batch)
+        if self.selector is not None:
+            self.state.steps["scored"] += len(batch) * self.selector.scores
+            batch = batch.take(self.selector.choose(self.method, self.networks, batch))
+        self.state.steps["steps"] += 1
+        self.state.steps["samples"] += len(batch)
+        reps = self.method(self.networks, batch)
         against = self.method.adversary_losses(reps, batch.labels)
         if against:
             self.adversary.zero_grad()
@@ -131,19 +166,20 @@ class Trainer:
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
+        self.method.end_step()
         return {k: v.detach() for k, v in {**terms, **against, "loss": loss}.items()}
 
     @torch.no_grad()
     def evaluate(self, metrics: dict[str, float]) -> dict[str, list[int]]:
         """Adds accuracies and similarities to `metrics`; returns the classes of the test clips."""
         self.networks.eval()
+        self.method.eval()
         predictions: dict[str, list[int]] = {}
         for split in EVALUATED:
             batch: Batch = getattr(self.data, split)
             if not len(batch):
                 continue
-            parts = torch.arange(len(batch)).split(EVALUATION_BATCH)
-            reps = [self.networks(batch.take(rows)) for rows in parts]
+            reps = [self.method(self.networks, batch.take(rows)) for rows in _parts(batch)]
             for head in self.method.heads:
                 predicted = torch.cat([getattr(r, f"{head}_logits").argmax(1) for r in reps])
                 metrics[f"{split}_{head}"] = float((predicted == batch.labels).double().mean())
@@ -157,6 +193,43 @@ class Trainer:
                 within = float(within_class_similarity(teacher, student, batch.labels))
                 metrics[f"{split}_within_class_similarity"] = within
         return predictions
+
+    @torch.no_grad()
+    def retrieval(self) -> dict[str, dict[str, float]]:
+        """Table 2's numbers of the student at the best and the last epoch (RunRecord.retrieval)."""
+        if "student" not in self.method.heads or not len(self.data.test):
+            return {}
+        train, test = self.data.train, self.data.test
+        states = {"best": self.state.best, "last": self.networks.deployed_state(("student",))}
+        found: dict[str, dict[str, float]] = {}
+        for at, state in states.items():
+            student = load_model(self.card(("student",)), state)
+            gallery, queries = (
+                torch.cat([student(b.take(r)).student for r in _parts(b)]) for b in (train, test)
+            )
+            recalls = retrieval_recall(queries, test.labels, gallery, train.labels, RECALL_AT)
+            found[at] = {f"r@{k}": v for k, v in zip(RECALL_AT, recalls, strict=True)}
+            precision = mean_average_precision(queries, test.labels, gallery, train.labels)
+            found[at]["map"] = precision
+        return found
+
+    def card(self, heads: tuple[str, ...]) -> dict[str, Any]:
+        """All that `load_model` needs beside the weights that serve `heads`."""
+        auxiliary = self.data.train.auxiliary if "teacher" in heads else {}
+        return {
+            "auxiliary": {name: values.shape[1] for name, values in auxiliary.items()},
+            "classes": self.data.classes,
+            "directions": self.method.directions,
+            "heads": list(heads),
+            "network": self.spec.network,
+            "run": self.spec.key,
+            "shape": list(self.data.train.target.shape[1:]),
+            "target": self.spec.target,
+        }
+
+    def deployed_heads(self) -> tuple[str, ...]:
+        """What the run is for: its student, or, where it has none, its teacher."""
+        return ("student",) if "student" in self.method.heads else self.method.heads
 
     def _judge(self, metrics: dict[str, float], predictions: dict[str, list[int]]) -> None:
         """Files the epoch's metrics and keeps it when it is the best on validation so far."""
@@ -175,7 +248,7 @@ class Trainer:
         # Without validation clips the last epoch counts: the test split has no say.
         if metrics.get(chosen, float("inf")) > best or chosen not in metrics:
             state.best_epoch = state.epoch
-            state.best = self.networks.student_state()
+            state.best = self.networks.deployed_state(self.deployed_heads())
             state.predictions["best"] = predictions
 
     def _set_learning_rate(self, epoch: int) -> None:
@@ -189,6 +262,8 @@ class Trainer:
         tensors = {f"networks.{k}": v for k, v in self.networks.state_dict().items()}
         tensors |= {f"method.{k}": v for k, v in self.method.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.state.best.items()}
+        if self.selector is not None:
+            tensors |= {f"selection.{k}": v for k, v in self.selector.state_dict().items()}
         for name, optimiser in self._optimisers().items():
             for number, values in optimiser.state_dict()["state"].items():
                 for key, value in values.items():
@@ -200,6 +275,7 @@ class Trainer:
             "best_epoch": self.state.best_epoch,
             "predictions": self.state.predictions,
             "schedule": self.method.schedule_state(),
+            "steps": self.state.steps,
         }
         write_checkpoint(path, tensors, meta)
 
@@ -212,6 +288,8 @@ class Trainer:
         self.networks.load_state_dict(_below("networks", tensors))
         if method := _below("method", tensors):
             self.method.load_state_dict(method)
+        if self.selector is not None:
+            self.selector.load_state_dict(_below("selection", tensors))
         if meta["schedule"]:
             self.method.load_schedule_state(meta["schedule"])
         for name, optimiser in self._optimisers().items():
@@ -226,6 +304,7 @@ class Trainer:
             best_epoch=meta["best_epoch"],
             best=_below("best", tensors),
             predictions=meta["predictions"],
+            steps=meta["steps"],
         )
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
@@ -239,16 +318,19 @@ def train(
     run_folder: Path,
     *,
     parent: Path | None,
+    teacher: Path | None,
     checkpoint_every: int,
     on_epoch: Callable[[int, dict[str, float]], None],
     on_start: Callable[[int, list[dict[str, float]]], None],
 ) -> RunRecord:
     """Trains one run, from its own checkpoint if it has one, else from its warm-up's, else anew.
 
-    parent: the warm-up's checkpoint. on_start gets the epochs already done and their metrics.
-    Leaves checkpoint.safetensors and student.safetensors (the best epoch's) in `run_folder`.
+    parent: the warm-up's checkpoint. teacher: a fixed teacher's model.safetensors. on_start gets
+    the epochs already done and their metrics. Leaves checkpoint.safetensors and model.safetensors
+    (the best epoch's student; of a run without a student, its teacher) in `run_folder`.
     """
-    trainer = Trainer(spec, load_splits(data_folder, spec))
+    fixed = None if teacher is None else load_model(*reversed(read_checkpoint(teacher)))
+    trainer = Trainer(spec, load_splits(data_folder, spec), fixed)
     checkpoint = run_folder / "checkpoint.safetensors"
     if checkpoint.exists():
         trainer.load(checkpoint)
@@ -258,30 +340,45 @@ def train(
     record = trainer.fit(
         on_epoch=on_epoch, checkpoint=checkpoint, checkpoint_every=checkpoint_every
     )
-    card = {
-        "classes": record.classes,
-        "target": spec.target,
-        "network": spec.network,
-        "shape": list(trainer.data.train.target.shape[1:]),
-        "run": spec.key,
-    }
-    write_checkpoint(run_folder / "student.safetensors", trainer.state.best, card)
+    card = trainer.card(trainer.deployed_heads())
+    write_checkpoint(run_folder / "model.safetensors", trainer.state.best, card)
     return record
 
 
-def load_student(path: Path) -> tuple[CrossModal, dict[str, Any]]:
-    """A saved student, ready to classify, and its card."""
-    tensors, card = read_checkpoint(path)
+def load_model(card: dict[str, Any], weights: dict[str, Tensor]) -> CrossModal:
+    """A trained student or teacher, ready to classify; card and weights as in a model file."""
     networks = CrossModal(
-        heads=("student",),
+        trains=("student", *card["heads"]),
+        directions=card["directions"],
         classes=len(card["classes"]),
         target_shape=tuple(card["shape"]),
-        auxiliary_dims={},
+        auxiliary_dims=card["auxiliary"],
         network=card["network"],
         seed=0,
     )
-    networks.load_state_dict(tensors)
-    return networks.eval(), card
+    networks.load_state_dict(weights)
+    return networks.eval()
+
+
+@torch.no_grad()
+def _taught(data: Splits, teacher: CrossModal) -> Splits:
+    """The splits with what a fixed teacher says of every sample, which never changes."""
+
+    def taught(batch: Batch) -> Batch:
+        reps = [teacher(batch.take(rows)) for rows in _parts(batch)]
+        if not reps:
+            return batch
+        representations = torch.cat([r.teacher for r in reps])  # (N, D)
+        logits = torch.cat([r.teacher_logits for r in reps])  # (N, C)
+        return replace(batch, teacher=representations, teacher_logits=logits)
+
+    splits = {name: taught(getattr(data, name)) for name in ("train", *EVALUATED)}
+    return replace(data, **splits)
+
+
+def _parts(batch: Batch) -> tuple[Tensor, ...]:
+    """Rows of a split in portions for evaluation; none of an empty one."""
+    return torch.arange(len(batch)).split(EVALUATION_BATCH) if len(batch) else ()
 
 
 def _optimiser(training: dict[str, Any], parameters: list[Tensor]) -> torch.optim.Optimizer:

@@ -80,3 +80,11 @@ def within_class_similarity(teacher: Tensor, student: Tensor, labels: Tensor) ->
     total = (teacher_sums * student_sums).sum() - (teacher * student).sum()
     pairs = torch.bincount(members).square().sum() - len(labels)
     return (total / pairs).item() if pairs else math.nan
+
+
+def mean_average_precision(queries, query_labels, gallery, gallery_labels):
+    s = unit_rows(queries) @ unit_rows(gallery).T
+    order = s.argsort(dim=1, descending=True, stable=True)
+    right = (gallery_labels[order] == query_labels[:, None]).double()
+    precision = right.cumsum(1) / torch.arange(1, len(gallery) + 1)
+    return ((precision * right).sum(1) / right.sum(1).clamp(min=1)).mean().item()

@@ -83,8 +83,8 @@ class Tracker:
         for start in range(0, len(metrics), METRICS_A_CALL):
             self._client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_CALL])
 
-    def log_run(self, run: PlannedRun, record: RunRecord, lines: list[dict], student: Path) -> None:
-        """Closes a run's MLflow run with its results and the `student` file; one trained earlier
+    def log_run(self, run: PlannedRun, record: RunRecord, lines: list[dict], model: Path) -> None:
+        """Closes a run's MLflow run with its results and the `model` file; one trained earlier
         is logged if it is not there yet (a new mlruns/, runs that came with `dvc pull`)."""
         self._ready()
         key = run.spec.key
@@ -102,7 +102,7 @@ class Tracker:
                     summary |= {f"best_{name}": best[name], f"last_{name}": last[name]}
         for name, value in summary.items():
             self._client.log_metric(run_id, name, value)
-        self._client.log_artifact(run_id, str(student))
+        self._client.log_artifact(run_id, str(model))
         self._client.set_terminated(run_id, "FINISHED")
 
     def _open(self) -> None:

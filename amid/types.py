@@ -18,33 +18,48 @@ class Batch:
     target: (B, ...) features of the modality the student sees.
     auxiliary: per auxiliary modality the (B, E) embeddings of its frozen extractor.
     labels: (B,) int64 class indices.
+    samples: (B,) int64 positions in the whole split, by which memory banks know their samples.
+    teacher, teacher_logits: (B, D), (B, C) of a fixed teacher trained before, where there is one.
     """
 
     target: Tensor
     auxiliary: dict[str, Tensor]
     labels: Tensor
+    samples: Tensor
+    teacher: Tensor | None = None
+    teacher_logits: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: Tensor) -> Batch:
         """The samples at `rows` (K,) int64."""
-        auxiliary = {name: values[rows] for name, values in self.auxiliary.items()}
-        return Batch(self.target[rows], auxiliary, self.labels[rows])
+        return Batch(
+            self.target[rows],
+            {name: values[rows] for name, values in self.auxiliary.items()},
+            self.labels[rows],
+            self.samples[rows],
+            None if self.teacher is None else self.teacher[rows],
+            None if self.teacher_logits is None else self.teacher_logits[rows],
+        )
 
 
 @dataclass(frozen=True)
 class Representations:
-    """What the networks say of one batch; teacher and auxiliary are None where not trained.
+    """What the networks say of one batch; teacher and auxiliary are None where there is none.
 
-    student T, auxiliary A, teacher F: (B, D); logits: (B, C), both from the shared classifier.
+    student T, auxiliary A, teacher F: (B, D); logits: (B, C).
+    modalities: per auxiliary modality the (B, E) embeddings that A is made of.
+    samples: (B,) int64 positions in the split, as in Batch.
     """
 
     student: Tensor
     student_logits: Tensor
+    samples: Tensor
     auxiliary: Tensor | None = None
     teacher: Tensor | None = None
     teacher_logits: Tensor | None = None
+    modalities: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,9 @@ class RunSpec:
     options: of the method, canonical (numbers without effect left out).
     corpus: the split trained on, "train" or, for auxiliary extractors, "auxiliary".
     features: fingerprint of the arrays trained on. code: fingerprint of the modules that train.
+    teacher: key of the run whose teacher is distilled, for methods with a fixed one.
+    selection: which samples of a batch are trained on (amid.selection), None for all.
+    mismatched: share of the training samples whose auxiliary modalities are another sample's.
     """
 
     dataset: str
@@ -68,6 +86,9 @@ class RunSpec:
     corpus: str
     features: str
     code: str
+    teacher: str | None = None
+    selection: dict[str, Any] | None = None
+    mismatched: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "auxiliary": list(self.auxiliary)}
@@ -92,6 +113,10 @@ class RunRecord:
     predictions: {"best" | "last": {"student" | "teacher": predicted class index a test clip}}.
     clips, labels: ids and true class indices of the test clips, in the order of the predictions.
     extractors: per auxiliary modality, what its frozen extractor was trained on.
+    retrieval: {"best" | "last": {"r@1", "r@5", "r@10", "map": share}}, test clips as queries in the
+        training clips by the student's representations; empty for a run without a student.
+    steps: of the whole run, "steps" of the optimiser, "samples" that went forward and backward,
+        "scored" samples that only went forward to be chosen among.
     """
 
     spec: RunSpec
@@ -103,6 +128,8 @@ class RunRecord:
     labels: list[int]
     classes: list[str]
     extractors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    retrieval: dict[str, dict[str, float]] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

@@ -30,8 +30,8 @@ def main(dataset: str) -> None:
             tracker=tracker,
         )
     for run in runs:
-        student = store.student(run.spec.key)
-        card = freeze(records[run.spec.key], student, features, embeddings_folder(folder))
+        model = store.model(run.spec.key)
+        card = freeze(records[run.spec.key], model, features, embeddings_folder(folder))
         alone = 100 * card["test_accuracy"]
         print(f"auxiliary@{dataset}: {run.configuration} alone {alone:.1f} % on test")
 

@@ -7,7 +7,7 @@ from functools import partial
 from amid import config
 from amid.batches import features_fingerprint
 from amid.runs.local import run_all
-from amid.runs.plan import PlannedRun, section_runs
+from amid.runs.plan import PlannedRun, section_runs, with_teachers
 from amid.runs.store import RunStore
 from amid.tracking import Tracker
 from stages.common import HOME, PARAMS, RUN_STORE, RUNS, data_folder, run_stage
@@ -24,7 +24,7 @@ def train_stage(
     numbers = {"alpha": params.alpha, "beta": params.beta, "gamma": params.gamma}
     with Tracker(f"{section}@{dataset}", HOME, numbers) as tracker:
         run_all(
-            runs,
+            with_teachers(runs),
             store=store,
             data=folder,
             workers=params.workers,

@@ -69,7 +69,12 @@ def small_params(**updates: object) -> config.Params:
         name: block.model_copy(update={"training": {"batch_size": 8}, "auxiliary_training": {}})
         for name, block in params.data.items()
     }
+    crd = {**params.methods["crd"], "dim": 16}
+    crcd = {**params.methods["crcd"], "dim": 16}
+    methods = {**params.methods, "crd": crd, "crcd": crcd}
+    table3 = params.table3.model_copy(update={"folds": [0, 1, 2, 3]})
     values = {"network": network, "training": training, "data": blocks, "seeds": [0, 1]}
+    values |= {"methods": methods, "table3": table3}
     return params.model_copy(update={**values, **updates})
 
 

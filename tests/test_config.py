@@ -6,6 +6,7 @@ import pytest
 
 from amid import config
 from amid.errors import ConfigError
+from amid.methods import METHODS
 
 
 @pytest.fixture
@@ -37,6 +38,9 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         for modality, (_, options) in block.extract.items():
             missing = set(type(options).model_fields) - options.model_fields_set
             assert not missing, (name, modality, missing)
+    for method in METHODS:  # options refuses a number that is missing
+        given = set(params.methods[method]) | {"alpha", "beta", "gamma"}
+        assert set(type(params.options(method)).model_fields) <= given, method
 
 
 @pytest.mark.parametrize(
@@ -54,9 +58,9 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("extractor: frame_dct", "extractor: frame_dtc", ["'frame_dtc'", "frame_dct"]),
         ("frames: 8", "frames: 0", ["data.avlips.extract.video.frames", "is 0"]),
         ("bands: 40", "band: 40", ["data.avlips.extract.audio.band"]),
-        ("training: {batch_size: 32}", "training: {batch: 32}", ["data.avlips.training.batch"]),
-        ("batch_size: 32", "batch_size: 0", ["data.avlips.training.batch_size", "is 0"]),
-        ("warmup_epochs: 10", "warmup_epochs: 40", ["'training'", "warmup_epochs", "40"]),
+        ("training: {}", "training: {batch: 32}", ["data.avlips.training.batch"]),
+        ("training: {}", "training: {batch_size: 0}", ["data.avlips.training.batch_size", "is 0"]),
+        ("warmup_epochs: 8", "warmup_epochs: 30", ["'training'", "warmup_epochs", "30"]),
         ("temperature: 0.1", "temperature: 0.0", ["temperature", "greater than 0"]),
         ("temperature: 0.1", "temprature: 0.1", ["temprature", "did you mean 'temperature'?"]),
         ("{method: teacher}", "{method: techer}", ["'techer'", "did you mean 'teacher'?"]),
@@ -73,6 +77,27 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("box: [0.6389, 0.8333", "box: [92, 120", ["extract.video", "shares"]),
         ("baselines: [student_alone", "baselines: [l_ft", ["sections.baselines", "'l_ft'"]),
         ("dim: 128", "dim: 12.5", ["network.dim", "12.5"]),
+        ("weight: 0.8", "wieght: 0.8", ["methods.crd.wieght", "did you mean 'weight'?"]),
+        ("negatives: 16384", "negatives: 0", ["methods.crd.negatives", "is 0"]),
+        ("table1: [student_alone, crd", "table1: [student_alone, crdd", ["'crdd'", "table1"]),
+        ("figure3: [amid, ccl]", "figure3: [amid]", ["'figure3'", "at least 2"]),
+        ("baseline: student_alone", "baseline: alone", ["'alone'", "table3.baseline"]),
+        ("{epochs: 10, warmup_epochs: 3}", "{epochs: 3, warmup_epochs: 3}", ["table3.training"]),
+        ("folds: [0, 1", "folds: [0, 0", ["'table3.folds'", "twice"]),
+        ("L-V: [text]", "L-V: [txt]", ["'txt'", "data.avlips"]),
+        ("L-V: [text]", "L-V: [video]", ["setups.L-V", "target modality"]),
+        ("mismatched: 0.0", "mismatched: 1.0", ["data.avlips.mismatched", "less than 1"]),
+        ("ratio: 0.5", "ratio: 0.0", ["selection.ratio", "greater than 0"]),
+        ("name: all", "name: disect", ["selection.name", "'dissect'"]),
+        ("dissect: {name: dissect}", "dissect: {name: dissect, rtio: 1}", ["rtio", "selection"]),
+        ("    gmc: [{}, ", "    gmc: [", ["tune.trials", "gmc 5", "one tuning budget"]),
+        ("{temperature: 0.3}, ", "{temperatur: 0.3}, ", ["temperatur", "configurations.gmc"]),
+        ("compared: [crd,", "compared: [l_ft,", ["sections.compared", "'l_ft'"]),
+        (
+            "student_alone: {method: baseline}",
+            "student_alone: {method: baseline, selection: {name: random}}",
+            ["student_alone", "compares no pairs"],
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_key(edited, old, new, words) -> None:
@@ -96,19 +121,19 @@ def test_text_that_is_no_yaml_is_one_sentence(edited) -> None:
 
 
 def test_a_number_such_as_1e_3_is_read_as_dvc_reads_it(edited) -> None:
-    params = edited("learning_rate: 0.001", "learning_rate: 1e-3")
-    assert params.training.learning_rate == 0.001
+    params = edited("learning_rate: 0.003", "learning_rate: 3e-3")
+    assert params.training.learning_rate == 0.003
 
 
-def test_overrides_of_a_data_set_reach_its_training_alone(root: Path) -> None:
-    params = config.load(root / "params.yaml")
+def test_overrides_of_a_data_set_reach_its_training_alone(edited) -> None:
+    params = edited("training: {}", "training: {batch_size: 32}")
     assert params.training_of("avlips").batch_size == 32
     assert params.training_of("grid").batch_size == params.training.batch_size == 64
 
 
 def test_weights_at_top_level_reach_the_method_unless_overridden(edited) -> None:
     params = edited("alpha: 4.0", "alpha: 3.5")
-    _, options, _ = params.method_options("amid")
+    options = params.resolved("amid").options
     assert (options.alpha, options.gamma) == (3.5, 1.0)
-    _, options, _ = params.method_options("l_ft_l_fa")
+    options = params.resolved("l_ft_l_fa").options
     assert (options.alpha, options.gamma) == (3.5, 0.0)

@@ -22,7 +22,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(
-    spec: RunSpec, data: Path, folder: Path, parent: Path | None = None, on_epoch=lambda *_: None
+    spec: RunSpec,
+    data: Path,
+    folder: Path,
+    parent: Path | None = None,
+    on_epoch=lambda *_: None,
+    teacher: Path | None = None,
 ) -> RunRecord:
     folder.mkdir(exist_ok=True)
     return engine.train(
@@ -30,6 +35,7 @@ def train(
         data,
         folder,
         parent=parent,
+        teacher=teacher,
         checkpoint_every=1,
         on_epoch=on_epoch,
         on_start=lambda *_: None,
@@ -37,7 +43,7 @@ def train(
 
 
 def left_by(record: RunRecord, folder: Path) -> list[bytes]:
-    files = ("student.safetensors", "checkpoint.safetensors")
+    files = ("model.safetensors", "checkpoint.safetensors")
     return [record.to_json().encode(), *((folder / name).read_bytes() for name in files)]
 
 
@@ -112,10 +118,11 @@ def test_the_test_split_has_no_say_in_the_choice_of_the_epoch(data, tmp_path) ->
 def test_the_saved_student_needs_the_target_alone_and_is_the_best_epochs(data, tmp_path) -> None:
     spec = small_run(data, "amid").spec
     record = train(spec, data, tmp_path)
-    student, card = engine.load_student(tmp_path / "student.safetensors")
+    weights, card = read_checkpoint(tmp_path / "model.safetensors")
+    student = engine.load_model(card, weights)
     test = load_splits(data, spec).test
     with torch.no_grad():
-        reps = student(Batch(test.target, {}, test.labels))
+        reps = student(Batch(test.target, {}, test.labels, test.samples))
     assert reps.teacher is None
     assert reps.student_logits.argmax(1).tolist() == record.predictions["best"]["student"]
     assert card["classes"] == record.classes

@@ -6,31 +6,28 @@ The configurations of Table 4 are this method with some weights at 0 or another 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from amid.losses import adversarial, agreement
 from amid.losses.ccl import pair_contrastive
 from amid.losses.mutual_information import class_aware_nce
-from amid.methods.base import Method
+from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.crossmodal import built
 from amid.networks.discriminators import ENHANCED_LAYERS, FUNDAMENTAL_LAYERS, Discriminator
 
 if TYPE_CHECKING:
     from amid.types import Representations
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 CONTRASTIVE = {"nce": class_aware_nce, "ccl": pair_contrastive}
 
 
-class Options(BaseModel):
+class Options(MethodOptions):
     """alpha, beta, gamma: Eq. 17 (the paper's); the rest is our choice (docs/equations.md)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     alpha: Weight
     beta: Weight
@@ -44,7 +41,6 @@ class Options(BaseModel):
     discriminator_momentum: Annotated[float, Field(ge=0, lt=1)]
 
     def canonical(self, warmup_epochs: int) -> dict:
-        """The numbers that have an effect: two configurations that train alike are one run."""
         values = {**self.model_dump(), "warmup_epochs": warmup_epochs}
         idle: set[str] = set()
         if self.gamma == 0:
@@ -55,16 +51,17 @@ class Options(BaseModel):
         return {name: value for name, value in values.items() if name not in idle}
 
     def warmup(self) -> Options:
-        """The options of the warm-up: Eq. 17 without the gamma term."""
+        """Eq. 17 without the gamma term."""
         return self.model_copy(update={"gamma": 0.0})
 
 
 class Adversary(torch.nn.Module):
     """D1 and D2 with two verbs: `loss` trains them, `fooled` is the student's side of the game."""
 
-    def __init__(self, options: dict, dim: int, slope: float, seed: int) -> None:
+    def __init__(self, options: dict, sizes: Sizes) -> None:
         super().__init__()
-        hidden = options["discriminator_hidden"]
+        hidden, dim, slope = options["discriminator_hidden"], sizes.dim, sizes.slope
+        seed = sizes.seed
         self.d1 = built(lambda: Discriminator(dim, hidden, FUNDAMENTAL_LAYERS, slope), seed, "d1")
         self.d2 = built(lambda: Discriminator(dim, hidden, ENHANCED_LAYERS, slope), seed, "d2")
 
@@ -87,10 +84,10 @@ class Adversary(torch.nn.Module):
 
 
 class Amid(Method):
-    def __init__(self, options: dict, *, dim: int, slope: float, seed: int) -> None:
+    def __init__(self, options: dict, sizes: Sizes) -> None:
         super().__init__()
         self.options = options
-        self.adversary = Adversary(options, dim, slope, seed) if options["gamma"] > 0 else None
+        self.adversary = Adversary(options, sizes) if options["gamma"] > 0 else None
         self.dynamic = adversarial.DynamicWeights(options.get("smoothing", 0.0))
         self.joint = False
         self._frequency: list[Tensor] = []
@@ -129,6 +126,9 @@ class Amid(Method):
             self._frequency.append(repeated.float().mean())
         return terms
 
+    def adversary_parameters(self) -> Sequence[torch.nn.Parameter]:
+        return list(self.parameters())
+
     def adversary_optimiser(self) -> dict[str, float]:
         return {
             "learning_rate": self.options.get("discriminator_learning_rate", 0.0),
@@ -153,5 +153,5 @@ class Amid(Method):
         self.dynamic.load_state_dict(state)
 
 
-def build(options: dict, *, dim: int, slope: float, seed: int) -> Amid:
-    return Amid(options, dim=dim, slope=slope, seed=seed)
+def build(options: dict, sizes: Sizes) -> Amid:
+    return Amid(options, sizes)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
+from torch.nn import functional
 
-from amid.methods.base import Method
+from amid.methods.base import Method, MethodOptions, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,24 +14,20 @@ if TYPE_CHECKING:
     from amid.types import Representations
 
 
-class Options(BaseModel):
+class Options(MethodOptions):
     """No numbers of its own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    def canonical(self, warmup_epochs: int) -> dict:
-        return {}
-
-    def warmup(self) -> None:
-        return None
+    sees_auxiliary: ClassVar[bool] = False
+    compares_pairs: ClassVar[bool] = False
 
 
 class Baseline(Method):
     heads = ("student",)
+    trains = ("student",)
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
-        return {"classification": F.cross_entropy(reps.student_logits, labels)}
+        return {"classification": functional.cross_entropy(reps.student_logits, labels)}
 
 
-def build(options: dict, *, dim: int, slope: float, seed: int) -> Baseline:
+def build(options: dict, sizes: Sizes) -> Baseline:
     return Baseline()

@@ -1,13 +1,12 @@
-"""Teacher alone: cross-entropy on the full-modality representation F."""
+"""Teacher alone: cross-entropy on the full-modality representation F. CRD and CRCD distil it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-import torch.nn.functional as F
+from torch.nn import functional
 
-from amid.methods.base import Method
-from amid.methods.baseline import Options as Options  # no numbers of its own either
+from amid.methods.base import Method, MethodOptions, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,12 +14,19 @@ if TYPE_CHECKING:
     from amid.types import Representations
 
 
+class Options(MethodOptions):
+    """No numbers of its own."""
+
+    compares_pairs: ClassVar[bool] = False
+
+
 class Teacher(Method):
     heads = ("teacher",)
+    trains = ("student", "teacher")
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
-        return {"classification": F.cross_entropy(reps.teacher_logits, labels)}
+        return {"classification": functional.cross_entropy(reps.teacher_logits, labels)}
 
 
-def build(options: dict, *, dim: int, slope: float, seed: int) -> Teacher:
+def build(options: dict, sizes: Sizes) -> Teacher:
     return Teacher()

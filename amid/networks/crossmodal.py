@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from amid.losses.cosine import unit_rows
 from amid.networks.encoders import ENCODERS
 from amid.reproducible import derive_seed
 from amid.types import Representations
@@ -36,21 +37,25 @@ class CrossModal(nn.Module):
     embeddings come with the batch. With one auxiliary modality A is its embedding, with several
     a trained projection of all of them. One linear classifier is shared (Eq. 15).
 
-    heads: which of "student" and "teacher" the method trains and the engine evaluates.
+    trains: which of "student", "auxiliary" (that projection) and "teacher" are built; a batch that
+        brings a fixed teacher's representations needs none.
+    directions: representations are brought to length sqrt(D), so that the classifier sees
+        directions only.
     """
 
     def __init__(
         self,
         *,
-        heads: tuple[str, ...],
+        trains: tuple[str, ...],
         classes: int,
         target_shape: tuple[int, ...],
         auxiliary_dims: dict[str, int],
         network: dict[str, Any],
         seed: int,
+        directions: bool = False,
     ) -> None:
         super().__init__()
-        self.heads = heads
+        self.directions = directions
         dim, slope = network["dim"], network["slope"]
         encoder = network["encoder"]
         self.student = built(
@@ -61,33 +66,39 @@ class CrossModal(nn.Module):
         joined = sum(auxiliary_dims.values())
         self.join: nn.Module | None = None
         self.teacher: nn.Module | None = None
-        if "teacher" in heads:
-            if len(auxiliary_dims) > 1:
-                self.join = built(lambda: nn.Linear(joined, dim), seed, "join")
+        if "auxiliary" in trains and len(auxiliary_dims) > 1:
+            self.join = built(lambda: nn.Linear(joined, dim), seed, "join")
+        if "teacher" in trains:
             hidden = network["fusion"]["hidden"]
             self.teacher = built(lambda: Fusion(dim + joined, hidden, dim, slope), seed, "teacher")
 
     def forward(self, batch: Batch) -> Representations:
-        student = self.student(batch.target)  # (B, D)
+        encoded = self.student(batch.target)  # (B, D)
+        student = self._direction(encoded)  # (B, D)
         student_logits = self.classifier(student)  # (B, C)
-        if self.teacher is None:
-            return Representations(student, student_logits)
-        embeddings = [batch.auxiliary[name] for name in self.modalities]
-        joined = torch.cat(embeddings, dim=1)  # (B, E)
-        auxiliary = joined if self.join is None else self.join(joined)  # (B, D)
-        teacher = self.teacher(torch.cat([student, joined], dim=1))  # (B, D)
+        modalities = {name: batch.auxiliary[name] for name in self.modalities}
+        auxiliary = teacher = teacher_logits = None
+        if modalities:
+            joined = torch.cat(list(modalities.values()), dim=1)  # (B, E)
+            auxiliary = joined if self.join is None else self.join(joined)  # (B, D)
+            if self.teacher is not None:
+                teacher = self._direction(self.teacher(torch.cat([encoded, joined], dim=1)))
+                teacher_logits = self.classifier(teacher)  # (B, C)
+        if batch.teacher is not None:
+            teacher, teacher_logits = batch.teacher, batch.teacher_logits
         return Representations(
-            student, student_logits, auxiliary, teacher, self.classifier(teacher)
+            student, student_logits, batch.samples, auxiliary, teacher, teacher_logits, modalities
         )
 
-    def student_state(self) -> dict[str, Tensor]:
-        """Copies of what classifies the target modality alone: the encoder and the classifier."""
+    def _direction(self, rows: Tensor) -> Tensor:
+        return unit_rows(rows) * rows.shape[1] ** 0.5 if self.directions else rows  # (B, D)
+
+    def deployed_state(self, heads: tuple[str, ...]) -> dict[str, Tensor]:
+        """Copies of what `heads` need: the student the target's encoder and the classifier, the
+        teacher its own network as well."""
+        parts = {"student", "classifier", *heads}
         state = self.state_dict()
-        return {
-            name: value.clone()
-            for name, value in state.items()
-            if name.split(".")[0] in ("student", "classifier")
-        }
+        return {k: v.clone() for k, v in state.items() if k.split(".")[0] in parts}
 
 
 def built(make: Callable[[], nn.Module], seed: int, name: str) -> nn.Module:

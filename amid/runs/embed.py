@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from amid.checkpoint import write_atomic
+from amid.checkpoint import read_checkpoint, write_atomic
 from amid.features import FeatureStore
 from amid.types import RunRecord, canonical_json
 
@@ -16,7 +16,7 @@ BATCH = 4096
 
 
 def freeze(
-    record: RunRecord, student: Path, features: FeatureStore, target: Path
+    record: RunRecord, model: Path, features: FeatureStore, target: Path
 ) -> dict[str, Any]:
     """Writes <modality>.npy (N, D) float32, the weights and a card of what they were trained on.
 
@@ -25,11 +25,11 @@ def freeze(
     """
     import torch
 
-    from amid.engine import load_student
+    from amid.engine import load_model
 
     modality = record.spec.target
     target.mkdir(parents=True, exist_ok=True)
-    networks, _ = load_student(student)
+    networks = load_model(*reversed(read_checkpoint(model)))
     values = features.array(modality)
     with torch.no_grad():
         parts = [
@@ -41,7 +41,7 @@ def freeze(
     seen = raw[trained_on.to_numpy()]  # (K, D)
     embeddings = (raw - seen.mean(0)) / np.maximum(seen.std(0), 1e-6)
     np.save(target / f"{modality}.npy", embeddings.astype(np.float32), allow_pickle=False)
-    shutil.copyfile(student, target / f"{modality}.safetensors")
+    shutil.copyfile(model, target / f"{modality}.safetensors")
     card = {
         "run": record.key,
         "modality": modality,

@@ -11,14 +11,14 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amid.errors import AmidError
 from amid.progress import Progress
 from amid.runs import journal
 from amid.runs.plan import PlannedRun
-from amid.runs.store import CHECKPOINT, JOURNAL, STUDENT, RunStore
+from amid.runs.store import CHECKPOINT, JOURNAL, RunStore
 from amid.tracking import Tracker
 from amid.types import RunRecord, RunSpec
 
@@ -31,6 +31,7 @@ class Job:
 
     spec: RunSpec
     parent: RunSpec | None
+    teacher: RunSpec | None
     store: Path
     data: Path
     checkpoint_every: int
@@ -58,7 +59,9 @@ def run_all(
     if missing:
         token = uuid.uuid4().hex
         jobs = {
-            run.spec.key: Job(run.spec, run.parent, store.root, data, checkpoint_every, token)
+            run.spec.key: Job(
+                run.spec, run.parent, run.teacher, store.root, data, checkpoint_every, token
+            )
             for run in missing
         }
         with (
@@ -80,8 +83,8 @@ def run_all(
                     process.kill()
                 raise
     for key, run in unique.items():
-        folder = store.folder(key)
-        tracker.log_run(run, records[key], journal.read(folder / JOURNAL), folder / STUDENT)
+        lines = journal.read(store.folder(key) / JOURNAL)
+        tracker.log_run(run, records[key], lines, store.model(key))
     trained = len(missing)
     print(
         f"{tracker.stage}: {len(unique)} runs, {trained} trained, "
@@ -159,9 +162,12 @@ def _train(job: Job) -> None:
 def _train_locked(job: Job, store: RunStore) -> None:
     from amid import engine
 
-    parent = None
+    parent = teacher = None
+    if job.teacher is not None:
+        _train(replace(job, spec=job.teacher, parent=None, teacher=None))
+        teacher = store.model(job.teacher.key)
     if job.parent is not None:
-        _train(Job(job.parent, None, job.store, job.data, job.checkpoint_every, job.token))
+        _train(replace(job, spec=job.parent, parent=None))
         parent = store.folder(job.parent.key) / CHECKPOINT
     folder = store.folder(job.spec.key)
     writer = journal.JournalWriter(folder / JOURNAL, job.token)
@@ -170,6 +176,7 @@ def _train_locked(job: Job, store: RunStore) -> None:
         job.data,
         folder,
         parent=parent,
+        teacher=teacher,
         checkpoint_every=job.checkpoint_every,
         on_start=writer.start,
         on_epoch=writer.epoch,

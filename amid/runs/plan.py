@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from amid.config import DataSet, Params, Training, check
+from amid.config import DataSet, Params, Selection, Training, check
 from amid.errors import ConfigError
 from amid.methods import METHODS
 from amid.reproducible import code_fingerprint
@@ -19,17 +20,15 @@ Fingerprint = Callable[[str, tuple[str, ...]], str]
 class PlannedRun:
     """A run with the place a table finds it at.
 
-    parent: the warm-up it goes on from; its last checkpoint is where an unbroken run would be.
+    folder: below the section's outs. parent: the warm-up it goes on from; its last checkpoint is
+    where an unbroken run would be. teacher: the run whose teacher it distils.
     """
 
     configuration: str
+    folder: str
     spec: RunSpec
     parent: RunSpec | None = None
-
-    @property
-    def folder(self) -> str:
-        """Below the section's outs: configuration/seed<n>."""
-        return f"{self.configuration}/seed{self.spec.seed}"
+    teacher: RunSpec | None = None
 
 
 def section_runs(
@@ -53,8 +52,106 @@ def warmup_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[
         for seed in params.seeds:
             run = configured_run(params, dataset, configuration, seed, fingerprint)
             if run.parent is not None:
-                found.setdefault(run.parent.key, PlannedRun(configuration, run.parent))
+                found.setdefault(
+                    run.parent.key, PlannedRun(configuration, run.folder, run.parent)
+                )
     return list(found.values())
+
+
+def fold_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
+    """Table 3: the baseline, and each setup of the data set x configurations, x folds x seeds.
+
+    Nothing when the data set has no setups. Unbroken runs: no other shares their warm-ups.
+    """
+    table, setups = params.table3, params.dataset(dataset).setups
+    places = [("V", table.baseline, None)] if setups else []
+    places += [(s, c, tuple(m)) for s, m in setups.items() for c in table.configurations]
+    return [
+        configured_run(
+            params,
+            dataset,
+            configuration,
+            seed,
+            fingerprint,
+            folder=f"{setup}/{configuration}/fold{fold}/seed{seed}",
+            fold=fold,
+            auxiliary=auxiliary,
+            training=table.training,
+            unbroken=True,
+        )
+        for setup, configuration, auxiliary in places
+        for fold in table.folds
+        for seed in table.seeds
+    ]
+
+
+def selection_name(rule: str, ratio: float, mismatched: float) -> str:
+    """Folder of the runs of one rule of sample selection, with both shares in per cent."""
+    return f"{rule}_r{100 * ratio:g}_m{100 * mismatched:g}"
+
+
+def selection_grid(params: Params) -> list[tuple[str, float, float]]:
+    """(rule, ratio, share of mismatched pairs) of every row of the table; rule "all" at 1.0."""
+    table = params.table_selection
+    return [
+        (rule, ratio, mismatched)
+        for mismatched in table.mismatched
+        for ratio in table.ratios
+        for rule in (["all"] if ratio == 1 else table.rules)
+    ]
+
+
+def selection_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
+    """The table of sample selection: one configuration under every rule, ratio and share."""
+    table = params.table_selection
+    runs = []
+    for rule, ratio, mismatched in selection_grid(params):
+        chosen = {"name": "all"} if rule == "all" else {**table.rules[rule], "ratio": ratio}
+        name = selection_name(rule, ratio, mismatched)
+        runs += [
+            configured_run(
+                params,
+                dataset,
+                table.configuration,
+                seed,
+                fingerprint,
+                folder=f"{name}/seed{seed}",
+                overrides={"selection": chosen, "mismatched": mismatched},
+                unbroken=True,
+            )
+            for seed in params.seeds
+        ]
+    return runs
+
+
+def tune_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
+    """The search of each method's numbers, with seeds apart from the reported ones."""
+    return [
+        configured_run(
+            params,
+            dataset,
+            configuration,
+            seed,
+            fingerprint,
+            folder=f"{configuration}/trial{number}/seed{seed}",
+            overrides=trial,
+            unbroken=True,
+        )
+        for configuration, trials in params.tune.trials.items()
+        for number, trial in enumerate(trials)
+        for seed in params.tune.seeds
+    ]
+
+
+def with_teachers(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
+    """The runs, after the fixed teachers they need: no worker then waits for another's teacher."""
+    runs = list(runs)
+    teachers = {
+        run.teacher.key: PlannedRun("teacher", f"teacher/{run.teacher.key}", run.teacher)
+        for run in runs
+        if run.teacher is not None
+    }
+    return [*teachers.values(), *runs]
 
 
 def auxiliary_runs(
@@ -66,6 +163,7 @@ def auxiliary_runs(
     training = params.training_of(dataset, auxiliary=True)
     return [
         PlannedRun(
+            modality,
             modality,
             RunSpec(
                 dataset=dataset,
@@ -93,35 +191,78 @@ def configured_run(
     configuration: str,
     seed: int,
     fingerprint: Fingerprint,
+    *,
+    folder: str | None = None,
+    overrides: dict[str, Any] | None = None,
     fold: int | None = None,
+    auxiliary: tuple[str, ...] | None = None,
+    training: dict[str, Any] | None = None,
+    unbroken: bool = False,
 ) -> PlannedRun:
-    """One configuration on one data set with one seed, and its warm-up if it has one."""
-    block = params.dataset(dataset)
-    method, options, override = params.method_options(configuration)
-    numbers = {**params.training_of(dataset).model_dump(), **override}
-    training = check(Training, numbers, f"configurations.{configuration}.training")
-    # The student alone neither sees the auxiliary modalities nor depends on them.
-    auxiliary = () if method == "baseline" else tuple(block.auxiliary)
+    """One configuration on one data set with one seed, with its warm-up and its fixed teacher.
 
-    def spec(of: object, epochs: int) -> RunSpec:
+    overrides: on top of the configuration's numbers. auxiliary: in place of the data set's.
+    training: numbers of the protocol, for the fixed teacher as well. unbroken: without a parent.
+    """
+    block = params.dataset(dataset)
+    method, options, override, selection, mismatched = params.resolved(configuration, overrides)
+    protocol = {**params.training_of(dataset).model_dump(), **(training or {})}
+    where = f"configurations.{configuration}.training"
+    numbers = check(Training, {**protocol, **override}, where)
+    mismatched = block.mismatched if mismatched is None else mismatched
+    chosen = tuple(block.auxiliary if auxiliary is None else auxiliary)
+
+    def spec(
+        method: str, of: Any, training: Training, epochs: int, teacher: RunSpec | None = None
+    ) -> RunSpec:
+        seen = chosen if of.sees_auxiliary else ()
         return RunSpec(
             dataset=dataset,
             method=method,
             options=of.canonical(training.warmup_epochs),
             target=block.target,
-            auxiliary=auxiliary,
-            network=_network(params, block, block.target, fusion=bool(auxiliary)),
+            auxiliary=seen,
+            network=_network(
+                params, block, block.target, fusion=bool(seen) and not of.fixed_teacher
+            ),
             training=_training(training, epochs),
             seed=seed,
             fold=fold,
             corpus="train",
-            features=fingerprint(block.target, auxiliary),
+            features=fingerprint(block.target, seen),
             code=_code(method),
+            teacher=None if teacher is None else teacher.key,
+            selection=_selection(selection) if of.compares_pairs else None,
+            mismatched=mismatched if seen else 0.0,
         )
 
-    before = options.warmup()
-    parent = spec(before, training.warmup_epochs) if before and training.warmup_epochs else None
-    return PlannedRun(configuration, spec(options, training.epochs), parent)
+    teacher = None
+    if options.fixed_teacher:  # the data set's numbers: configurations of one seed share it
+        alone = check(Training, protocol, f"data.{dataset}.training")
+        teacher = spec("teacher", params.options("teacher"), alone, alone.epochs)
+    before = None if unbroken else options.warmup()
+    parent = None
+    if before and numbers.warmup_epochs:
+        parent = spec(method, before, numbers, numbers.warmup_epochs, teacher)
+    return PlannedRun(
+        configuration,
+        folder or f"{configuration}/seed{seed}",
+        spec(method, options, numbers, numbers.epochs, teacher),
+        parent,
+        teacher,
+    )
+
+
+def _selection(selection: Selection) -> dict[str, Any] | None:
+    """The numbers of a selection that have an effect, None when all samples are trained on."""
+    if selection.name == "all" or selection.ratio == 1:
+        return None
+    values = {"name": selection.name, "ratio": selection.ratio}
+    if selection.name == "dissect":
+        values |= {"version": selection.version, "between": selection.between}
+        own = "warmup_epochs" if selection.version == "warmup" else "momentum"
+        values[own] = getattr(selection, own)
+    return values
 
 
 def _network(params: Params, block: DataSet, target: str, *, fusion: bool) -> dict:

@@ -4,7 +4,7 @@ It lies outside DVC's outs (which DVC deletes before a stage runs), so an interr
 where it was, and a run that two tables ask for is trained once. Layout, below `.runs/<platform>/`:
 
     <key>/record.json            written last: the run is complete
-    <key>/student.safetensors    the student of the best validation epoch
+    <key>/model.safetensors      the student of the best validation epoch (or the teacher alone)
     <key>/checkpoint.safetensors the state after the last saved epoch
     <key>/journal.jsonl          metrics of every epoch with the time, for MLflow
 """
@@ -20,9 +20,9 @@ from amid.checkpoint import write_atomic
 from amid.reproducible import platform_fingerprint
 from amid.types import RunRecord
 
-RECORD, STUDENT, CHECKPOINT, JOURNAL = (
+RECORD, MODEL, CHECKPOINT, JOURNAL = (
     "record.json",
-    "student.safetensors",
+    "model.safetensors",
     "checkpoint.safetensors",
     "journal.jsonl",
 )
@@ -44,12 +44,12 @@ class RunStore:
             record = RunRecord.from_json((self.folder(key) / RECORD).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        whole = record.key == key and (self.folder(key) / STUDENT).exists()
+        whole = record.key == key and (self.folder(key) / MODEL).exists()
         return record if whole else None
 
-    def student(self, key: str) -> Path:
-        """The student file of a run."""
-        return self.folder(key) / STUDENT
+    def model(self, key: str) -> Path:
+        """The file of a run's student (or of its teacher, where it trains no student)."""
+        return self.folder(key) / MODEL
 
     def finish(self, record: RunRecord) -> None:
         """Files the record: from now on the run is complete."""
@@ -61,7 +61,7 @@ class RunStore:
         return FileLock(self.runs / f"{key}.lock")
 
     def export(self, key: str, target: Path, *, checkpoint: bool) -> None:
-        """Copies what the outs hold of a run: record and student, for warm-ups the checkpoint."""
+        """Copies what the outs hold of a run: record and model, for warm-ups the checkpoint."""
         target.mkdir(parents=True, exist_ok=True)
-        for name in (RECORD, STUDENT, *([CHECKPOINT] if checkpoint else [])):
+        for name in (RECORD, MODEL, *([CHECKPOINT] if checkpoint else [])):
             shutil.copyfile(self.folder(key) / name, target / name)

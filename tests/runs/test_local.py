@@ -48,7 +48,7 @@ def run(plan, data: Path, root: Path, workers: int = 2) -> tuple[RunStore, Liste
 
 def content(store: RunStore) -> dict[str, bytes]:
     """What the outs are made of; journals hold times and are no outs."""
-    names = ("record.json", "student.safetensors")
+    names = ("record.json", "model.safetensors")
     return {
         str(path.relative_to(store.runs)): path.read_bytes()
         for path in sorted(store.runs.glob("*/*"))
@@ -70,6 +70,19 @@ def test_runs_are_trained_once_and_their_warm_up_with_them(data, tmp_path, capsy
     assert "4 runs, 0 trained, 4 from the store" in capsys.readouterr().out
     assert content(store) == before
     assert not listener.epochs
+
+
+def test_a_fixed_teacher_is_trained_once_and_shared(data, tmp_path, capsys) -> None:
+    plan = [small_run(data, name) for name in ("crd", "crcd")]
+    assert plan[0].teacher == plan[1].teacher
+    store, _ = run(plan, data, tmp_path)
+    assert len(list(store.runs.glob(f"*/{RECORD}"))) == 3
+    before = content(store)
+    teacher = small_run(data, "teacher_alone")
+    assert teacher.spec == plan[0].teacher  # the run of Table 4 is the one that is distilled
+    run([teacher], data, tmp_path)
+    assert "1 runs, 0 trained, 1 from the store" in capsys.readouterr().out
+    assert content(store) == before
 
 
 def test_bytes_do_not_depend_on_the_number_of_workers(data, tmp_path) -> None:

@@ -6,7 +6,19 @@ import pytest
 
 from amid import config
 from amid.errors import ConfigError
-from amid.runs.plan import PlannedRun, auxiliary_runs, section_runs, warmup_runs
+from amid.runs.plan import (
+    PlannedRun,
+    auxiliary_runs,
+    configured_run,
+    fold_runs,
+    section_runs,
+    selection_grid,
+    selection_name,
+    selection_runs,
+    tune_runs,
+    warmup_runs,
+    with_teachers,
+)
 from amid.types import RunSpec
 from tests.small import ROOT
 
@@ -30,26 +42,116 @@ def new_runs(**updates: object) -> dict[str, int]:
     return {name: len(keys - known) for name, keys in all_runs(**updates).items()}
 
 
-def test_how_many_runs_table_4_takes() -> None:
+def test_how_many_runs_tables_1_2_and_4_take() -> None:
     counts = {name: len(keys) for name, keys in all_runs().items()}
     # warm-ups: L_FT, L_FT + L_FA (which AMID shares), CCL's loss twice; three seeds each
-    assert counts == {"warmup": 12, "baselines": 6, "amid": 3, "ablation": 12}
+    assert counts == {"warmup": 12, "baselines": 6, "amid": 3, "ablation": 12, "compared": 12}
+
+
+def test_table_3_takes_the_baseline_and_every_setup_with_every_method_and_fold() -> None:
+    params = config.load(ROOT / "params.yaml")
+    runs = fold_runs(params, "avlips", fingerprint)
+    assert len({run.spec.key for run in runs}) == len(runs) == 5 + 3 * 4 * 5
+    assert len({run.folder for run in runs}) == len(runs)
+    assert {run.spec.fold for run in runs} == {0, 1, 2, 3, 4}
+    assert {run.spec.auxiliary for run in runs if run.folder.startswith("AL-V/")} == {
+        ("audio", "text")
+    }
+    assert {run.spec.auxiliary for run in runs if run.configuration == "student_alone"} == {()}
+    # one teacher a setup and fold, and the protocol's number of epochs for it as well
+    teachers = with_teachers(runs)[: -len(runs)]
+    assert len(teachers) == 3 * 5
+    assert {run.spec.training["epochs"] for run in teachers} == {params.table3.training["epochs"]}
+    assert fold_runs(params, "grid", fingerprint) == []
+
+
+def test_a_fixed_teacher_is_the_teacher_alone_of_the_same_seed() -> None:
+    params = config.load(ROOT / "params.yaml")
+    alone = {
+        run.spec.seed: run.spec
+        for run in section_runs("baselines", params, "avlips", fingerprint)
+        if run.configuration == "teacher_alone"
+    }
+    distilled = [
+        run
+        for run in section_runs("compared", params, "avlips", fingerprint)
+        if run.configuration in ("crd", "crcd")
+    ]
+    assert len(distilled) == 6
+    for run in distilled:
+        assert run.teacher == alone[run.spec.seed]
+        assert run.spec.teacher == run.teacher.key
+    for run in section_runs("compared", params, "avlips", fingerprint):
+        if run.configuration in ("gmc", "ccl"):
+            assert run.teacher is None
+
+
+def test_sample_selection_shares_the_run_that_keeps_everything() -> None:
+    params = config.load(ROOT / "params.yaml")
+    grid = selection_grid(params)
+    assert len(grid) == 3 * (1 + 3 * 3)
+    assert selection_name("dissect", 0.25, 0.4) == "dissect_r25_m40"
+    runs = selection_runs(params, "avlips", fingerprint)
+    assert len({run.spec.key for run in runs}) == len(grid) * len(params.seeds)
+    whole = {r.spec.key for r in runs if r.folder.startswith("all_r100_m0/")}
+    assert whole == {r.spec.key for r in section_runs("amid", params, "avlips", fingerprint)}
+    shares = {run.spec.mismatched for run in runs}
+    assert shares == {0.0, 0.2, 0.4}
+
+
+def test_numbers_of_a_selection_without_effect_do_not_count() -> None:
+    params = config.load(ROOT / "params.yaml")
+
+    def key(configuration: str, **selection: object) -> str:
+        chosen = params.selection.model_copy(update=selection)
+        changed = params.model_copy(update={"selection": chosen})
+        return configured_run(changed, "avlips", configuration, 0, fingerprint).spec.key
+
+    assert key("amid") == key("amid", momentum=0.5) == key("amid", name="dissect", ratio=1.0)
+    assert key("amid", name="random") == key("amid", name="random", warmup_epochs=9)
+    dissect = key("amid", name="dissect")
+    assert dissect == key("amid", name="dissect", momentum=0.5)
+    assert dissect != key("amid", name="dissect", warmup_epochs=9)
+    assert dissect != key("amid", name="dissect", version="momentum")
+    assert key("student_alone") == key("student_alone", name="dissect")  # it compares no pairs
+
+
+def test_mismatched_pairs_concern_whoever_sees_the_auxiliary_modalities() -> None:
+    params = config.load(ROOT / "params.yaml")
+    block = params.data["avlips"].model_copy(update={"mismatched": 0.2})
+    changed = new_runs(data={**params.data, "avlips": block})
+    assert changed == {"warmup": 12, "baselines": 3, "amid": 3, "ablation": 12, "compared": 12}
+
+
+def test_the_search_uses_seeds_apart_from_the_reported_ones_and_one_budget() -> None:
+    params = config.load(ROOT / "params.yaml")
+    runs = tune_runs(params, "avlips", fingerprint)
+    assert not {run.spec.seed for run in runs} & set(params.seeds)
+    counts = {len(trials) for trials in params.tune.trials.values()}
+    assert len(counts) == 1
+    assert len(runs) == len(params.tune.trials) * counts.pop() * len(params.tune.seeds)
+    assert len({run.folder for run in runs}) == len(runs)
+
+
+NONE = {"compared": 0}  # none of the compared methods reads alpha, beta, gamma
 
 
 def test_alpha_trains_what_depends_on_it_and_nothing_else() -> None:
-    assert new_runs(alpha=4.1) == {"warmup": 12, "baselines": 0, "amid": 3, "ablation": 12}
+    assert new_runs(alpha=4.1) == {"warmup": 12, "baselines": 0, "amid": 3, "ablation": 12} | NONE
 
 
 def test_beta_leaves_l_ft_alone() -> None:
-    assert new_runs(beta=1.6) == {"warmup": 9, "baselines": 0, "amid": 3, "ablation": 9}
+    assert new_runs(beta=1.6) == {"warmup": 9, "baselines": 0, "amid": 3, "ablation": 9} | NONE
 
 
 def test_gamma_leaves_the_warm_ups_alone() -> None:
-    assert new_runs(gamma=1.1) == {"warmup": 0, "baselines": 0, "amid": 3, "ablation": 6}
+    expected = {"warmup": 0, "baselines": 0, "amid": 3, "ablation": 6}
+    assert new_runs(gamma=1.1) == expected | NONE
 
 
 def test_another_seed_trains_its_own_runs_only() -> None:
-    assert new_runs(seeds=[0, 1, 2, 3]) == {"warmup": 4, "baselines": 2, "amid": 1, "ablation": 4}
+    expected = {"warmup": 4, "baselines": 2, "amid": 1, "ablation": 4, "compared": 4}
+    assert new_runs(seeds=[0, 1, 2, 3]) == expected
 
 
 @pytest.mark.parametrize("field", ["checkpoint_every", "auxiliary_seed"])
@@ -69,7 +171,7 @@ def test_l_ft_l_fa_and_amid_go_on_from_the_same_warm_up() -> None:
     ]
     parents = {(run.spec.seed, run.parent.key) for run in runs}
     assert len(parents) == len(params.seeds)
-    assert {run.parent.training["epochs"] for run in runs} == {10}
+    assert {run.parent.training["epochs"] for run in runs} == {params.training.warmup_epochs}
 
 
 def test_a_fixed_order_of_equal_specifications_is_one_run() -> None:
@@ -84,7 +186,8 @@ def test_without_an_adversary_its_numbers_do_not_count() -> None:
     params = config.load(ROOT / "params.yaml")
     methods = {"amid": {**params.methods["amid"], "discriminator_learning_rate": 0.01}}
     methods = {**params.methods, **methods}
-    assert new_runs(methods=methods) == {"warmup": 0, "baselines": 0, "amid": 3, "ablation": 6}
+    expected = {"warmup": 0, "baselines": 0, "amid": 3, "ablation": 6}
+    assert new_runs(methods=methods) == expected | NONE
 
 
 def test_the_baseline_does_not_depend_on_the_auxiliary_modalities() -> None:

@@ -1,0 +1,73 @@
+"""CRD: contrastive representation distillation of a fixed teacher (Tian, Krishnan, Isola, 2020).
+
+Source of formulas and defaults: HobbitLong/RepDistiller.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from amid.losses.crd import bank_scores, noise_contrastive
+from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
+from amid.networks.memory import Negatives, PairedBanks
+
+if TYPE_CHECKING:
+    from amid.networks.crossmodal import CrossModal
+    from amid.types import Batch, Representations
+
+
+class Options(MethodOptions):
+    """weight: of the contrastive term beside cross-entropy. dim: d of the linear heads.
+
+    momentum: of the memory banks. negatives: K.
+    """
+
+    fixed_teacher: ClassVar[bool] = True
+
+    weight: Weight
+    temperature: Positive
+    negatives: Annotated[int, Field(gt=0)]
+    dim: Annotated[int, Field(gt=0)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Crd(Method):
+    trains = ("student",)
+
+    def __init__(self, options: dict, sizes: Sizes) -> None:
+        super().__init__()
+        self.options = options
+        self.memory = PairedBanks(
+            sizes.dim, options["dim"], sizes.samples, options["momentum"], sizes.seed
+        )
+
+    def prepare(self, train: Batch, teacher: CrossModal | None) -> None:
+        self.negatives = Negatives(train.labels, self.options["negatives"])
+
+    def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
+        weight, temperature = self.options["weight"], self.options["temperature"]
+        terms = {"classification": functional.cross_entropy(reps.student_logits, labels)}
+        student, teacher = self.memory(reps)  # (B, d) each
+        candidates, weights = self.negatives.draw(labels)
+        for name, (anchors, bank) in self.memory.sides(student, teacher).items():
+            own = (anchors * bank.rows[reps.samples]).sum(1, keepdim=True)  # (B, 1)
+            others = bank_scores(anchors, bank.rows[candidates], temperature)  # (B, K')
+            scores = bank.normalised(torch.cat([(own / temperature).exp(), others], 1), weights)
+            contrast = noise_contrastive(scores, len(bank.rows), weights)
+            terms[f"{name}_contrastive"] = weight * contrast
+        return terms
+
+    def end_step(self) -> None:
+        self.memory.update()
+
+    def similarity_pair(self, reps: Representations, between: str) -> tuple[Tensor, Tensor]:
+        return self.memory(reps)
+
+
+def build(options: dict, sizes: Sizes) -> Crd:
+    return Crd(options, sizes)

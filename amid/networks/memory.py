@@ -1,0 +1,111 @@
+"""Memory banks of past representations, and the negatives drawn from them (CRD, CRCD)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from amid.losses.cosine import unit_rows
+from amid.networks.crossmodal import built
+from amid.reproducible import derive_seed
+
+if TYPE_CHECKING:
+    from amid.types import Representations
+
+
+class MemoryBank(nn.Module):
+    """One unit row a training sample: (N, d), at random first, then moving averages.
+
+    normaliser: Z of the scores against this bank, fixed by the first batch; 0 until then.
+    Source: RepDistiller's ContrastMemory.
+    """
+
+    rows: Tensor
+    normaliser: Tensor
+
+    def __init__(self, samples: int, dim: int, momentum: float, seed: int) -> None:
+        super().__init__()
+        self.momentum = momentum
+        generator = torch.Generator().manual_seed(seed)
+        first = torch.rand(samples, dim, generator=generator) * 2 - 1  # (N, d)
+        self.register_buffer("rows", unit_rows(first))
+        self.register_buffer("normaliser", torch.zeros(()))
+
+    @torch.no_grad()
+    def update(self, samples: Tensor, representations: Tensor) -> None:
+        """Moves the rows of `samples` (B,) towards unit `representations` (B, d)."""
+        past = self.rows[samples]  # (B, d)
+        self.rows[samples] = unit_rows(past.lerp(representations.detach(), 1 - self.momentum))
+
+    def normalised(self, scores: Tensor, weights: Tensor) -> Tensor:
+        """Scores / Z: (R, K' + 1) with multiplicities (R, K') of all columns but the first.
+
+        Z is N times the mean score of the first batch's positives and drawn negatives.
+        """
+        if not self.normaliser and len(scores):
+            with torch.no_grad():
+                total = scores[:, 0].sum() + (weights * scores[:, 1:]).sum()
+                self.normaliser = total / (len(scores) + weights.sum()) * len(self.rows)
+        return scores / self.normaliser
+
+
+class PairedBanks(nn.Module):
+    """A linear head and a bank for either side, student and fixed teacher: T, F -> (B, d) each."""
+
+    def __init__(self, length: int, dim: int, samples: int, momentum: float, seed: int) -> None:
+        super().__init__()
+        names = ("student", "teacher")
+        self.heads = nn.ModuleDict(
+            {n: built(lambda: nn.Linear(length, dim), seed, f"{n}_head") for n in names}
+        )
+        self.banks = nn.ModuleDict(
+            {n: MemoryBank(samples, dim, momentum, derive_seed(seed, f"{n}_bank")) for n in names}
+        )
+
+    def forward(self, reps: Representations) -> tuple[Tensor, Tensor]:
+        """Unit rows of both heads: only there are T and the fixed F comparable."""
+        student = self.heads["student"](reps.student)  # (B, d)
+        teacher = self.heads["teacher"](reps.teacher)  # (B, d)
+        self._last = (reps.samples, unit_rows(student), unit_rows(teacher))
+        return self._last[1:]
+
+    def sides(self, student: Tensor, teacher: Tensor) -> dict[str, tuple[Tensor, MemoryBank]]:
+        """Whose head anchors -> (anchors (B, d), the other side's bank)."""
+        return {
+            "student": (student, self.banks["teacher"]),
+            "teacher": (teacher, self.banks["student"]),
+        }
+
+    def update(self) -> None:
+        """Moves both banks towards what the heads said of the last batch; after its backward pass,
+        which still needs the rows as they were."""
+        samples, student, teacher = self._last
+        self.banks["student"].update(samples, student)
+        self.banks["teacher"].update(samples, teacher)
+
+
+class Negatives:
+    """Draws `count` samples of other classes for each of a batch, as multiplicities.
+
+    One set of candidates serves the whole batch, so that one matrix product scores them. Where the
+    other classes hold fewer than `count` samples, the published codes draw with replacement; here
+    every sample stands with its expected multiplicity count / M instead (the same mean, no noise).
+    Where they hold more, the candidates are drawn anew for each batch without replacement.
+    """
+
+    def __init__(self, labels: Tensor, count: int) -> None:
+        self.labels, self.count = labels, count
+        self.largest_class = int(torch.bincount(labels).max())
+
+    def draw(self, labels: Tensor) -> tuple[Tensor | slice, Tensor]:
+        """Labels (B,) -> positions of K' candidates in the bank, multiplicities (B, K').
+
+        A row of multiplicities adds up to `count`, or to 0 where no sample of another class exists.
+        """
+        total = len(self.labels)
+        wanted = self.count + self.largest_class
+        candidates = torch.randperm(total)[:wanted] if wanted < total else slice(None)
+        other = (labels[:, None] != self.labels[candidates]).to(torch.float32)  # (B, K')
+        return candidates, other * (self.count / other.sum(dim=1, keepdim=True).clamp(min=1))

@@ -1,0 +1,1 @@
+"""Sample selection: which samples of a batch are trained on."""
