@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from amid.losses.cosine import unit_rows
+from amid.losses.cosine import cosine_matrix, unit_rows
+from amid.retrieval import nearest
 
-# Cosines held at once in a retrieval: 2**23 float32 are 32 MiB.
-COSINES_A_CHUNK = 2**23
+# Cosines ranked at once: 2**22 float32 are 16 MiB, and ranking them takes six times that.
+COSINES_A_CHUNK = 2**22
 
 
 def retrieval_recall(
@@ -27,23 +28,32 @@ def retrieval_recall(
     rank by gallery index; a query whose class the gallery lacks is a miss; K beyond the gallery
     means all of it.
     """
-    size = len(gallery)
-    order = torch.arange(size, device=gallery.device)  # (M,)
-    # A query's own length does not change the order of its neighbours.
-    gallery = unit_rows(gallery)  # (M, D)
-    ranks = []
-    chunk = max(1, COSINES_A_CHUNK // size)
+    _, indices = nearest(queries, gallery, max(ks))  # (N, K)
+    right = gallery_labels[indices] == query_labels[:, None]  # (N, K)
+    return [right[:, :k].any(dim=1).double().mean().item() for k in ks]
+
+
+def mean_average_precision(
+    queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor
+) -> float:
+    """mAP: the mean over queries of the average precision of the whole gallery ranked by cosine.
+
+    (N, D), (N,), (M, D), (M,) -> a number in [0, 1]. A query's average precision is the mean, over
+    the gallery samples of its class, of the share of its class down to that sample. Equal cosines
+    rank by gallery index; a query whose class the gallery lacks counts 0.
+    """
+    chunk = max(1, COSINES_A_CHUNK // len(gallery))
+    total = 0.0
     for rows, labels in zip(queries.split(chunk), query_labels.split(chunk), strict=True):
-        cosines = rows @ gallery.T  # (n, M)
-        right = labels[:, None] == gallery_labels  # (n, M)
-        matching = cosines.masked_fill(~right, -math.inf)  # (n, M)
-        # A query succeeds at K when fewer than K gallery samples come before the best of its class.
-        best = matching.argmax(dim=1, keepdim=True)  # (n, 1), the first of equals
-        limit = matching.gather(1, best)  # (n, 1), -inf without a sample of the class
-        before = (cosines > limit) | ((cosines == limit) & (order < best))  # (n, M)
-        ranks.append(before.sum(dim=1))
-    rank = torch.cat(ranks)  # (N,)
-    return [(rank < min(k, size)).double().mean().item() for k in ks]
+        cosines = cosine_matrix(rows, gallery)  # (n, M)
+        ranking = cosines.argsort(dim=1, descending=True, stable=True)  # (n, M)
+        # Hits row by row, in the order of the ranking: its h-th hit at `rank` has precision h/rank.
+        query, rank = (gallery_labels[ranking] == labels[:, None]).nonzero(as_tuple=True)  # (H,)
+        hits = torch.bincount(query, minlength=len(rows))  # (n,)
+        before = hits.cumsum(0) - hits  # (n,), hits of the rows above
+        nth = torch.arange(1, len(query) + 1, device=query.device) - before[query]  # (H,)
+        total += (nth / (rank + 1).double() / hits[query]).sum().item()
+    return total / len(queries)
 
 
 def weighted_accuracy(predictions: Tensor, labels: Tensor) -> float:
@@ -65,6 +75,18 @@ def unweighted_accuracy(predictions: Tensor, labels: Tensor) -> float:
     return sum(recalls) / len(recalls)
 
 
+def macro_f1(predictions: Tensor, labels: Tensor) -> float:
+    """Macro F1: the mean over the classes that occur in the labels of 2PR / (P + R); (N,), (N,).
+
+    Precision P and recall R of a class that is never predicted rightly count 0.
+    """
+    classes, members = labels.unique(return_inverse=True)  # (C,), (N,)
+    right = torch.bincount(members, weights=(predictions == labels).double())  # (C,)
+    predicted = torch.stack([(predictions == label).sum() for label in classes])  # (C,)
+    # 2PR / (P + R) written in counts, which has no division by zero.
+    return (2 * right / (predicted + torch.bincount(members))).mean().item()
+
+
 def within_class_similarity(teacher: Tensor, student: Tensor, labels: Tensor) -> float:
     """Mean cos(F_i, T_j) over the ordered pairs i != j of one class (Fig. 5); NaN without a pair.
 
@@ -80,11 +102,3 @@ def within_class_similarity(teacher: Tensor, student: Tensor, labels: Tensor) ->
     total = (teacher_sums * student_sums).sum() - (teacher * student).sum()
     pairs = torch.bincount(members).square().sum() - len(labels)
     return (total / pairs).item() if pairs else math.nan
-
-
-def mean_average_precision(queries, query_labels, gallery, gallery_labels):
-    s = unit_rows(queries) @ unit_rows(gallery).T
-    order = s.argsort(dim=1, descending=True, stable=True)
-    right = (gallery_labels[order] == query_labels[:, None]).double()
-    precision = right.cumsum(1) / torch.arange(1, len(gallery) + 1)
-    return ((precision * right).sum(1) / right.sum(1).clamp(min=1)).mean().item()

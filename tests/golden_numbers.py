@@ -2,7 +2,8 @@
 
 A case holds `function`, `inputs`, `expected`, optionally `grad` (input -> the whole gradient) or
 `grad_entries` and `grad_norm` (input -> [[index ..., value], ...] and Frobenius norm), `rtol` and
-`atol`. Inputs may be generated from a seed; null stands for NaN.
+`atol`. Inputs may be generated from a seed; null stands for NaN. Inputs and gradients named in
+`LISTS` are lists of arrays.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor
 COPY = Path(__file__).parent / "golden" / "losses.json"
 INTEGERS = {"labels", "query_labels", "gallery_labels", "predictions"}
 PLAIN = {"ks"}
+LISTS = {"modalities"}
 
 
 def cases(prefix: str, path: Path = COPY) -> list[dict[str, Any]]:
@@ -62,12 +64,15 @@ def arguments(case: dict[str, Any], dtype: torch.dtype = torch.float64) -> dict[
     wanted = {**case.get("grad", {}), **case.get("grad_entries", {})}
     inputs: dict[str, Any] = {}
     for name, value in materialise(case["inputs"]).items():
+        asks = name in wanted
         if name in PLAIN or not isinstance(value, list):
             inputs[name] = value
         elif name in INTEGERS:
             inputs[name] = torch.tensor(value, dtype=torch.int64)
+        elif name in LISTS:
+            inputs[name] = [torch.tensor(each, dtype=dtype, requires_grad=asks) for each in value]
         else:
-            inputs[name] = torch.tensor(value, dtype=dtype, requires_grad=name in wanted)
+            inputs[name] = torch.tensor(value, dtype=dtype, requires_grad=asks)
     return inputs
 
 
@@ -101,9 +106,15 @@ def assert_gradients(
     relative: float = 1e-11,
 ) -> None:
     """The gradients of a scalar result; atol = max(floor, relative * the case's largest entry)."""
-    whole, some = case.get("grad", {}), case.get("grad_entries", {})
+    whole, some = dict(case.get("grad", {})), case.get("grad_entries", {})
     if not whole and not some:
         return
+    inputs = dict(inputs)
+    for name in LISTS & set(whole):
+        for index, (tensor, gradient) in enumerate(
+            zip(inputs.pop(name), whole.pop(name), strict=True)
+        ):
+            inputs[f"{name}[{index}]"], whole[f"{name}[{index}]"] = tensor, gradient
     listed = [torch.tensor(value, dtype=torch.float64) for value in whole.values()]
     listed += [torch.tensor([entry[-1] for entry in entries]) for entries in some.values()]
     largest = max(float(values.abs().max()) for values in listed if values.numel())

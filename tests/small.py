@@ -79,8 +79,21 @@ def small_params(**updates: object) -> config.Params:
 
 
 def small_run(
-    folder: Path, configuration: str = "amid", seed: int = 0, **updates: object
+    folder: Path,
+    configuration: str = "amid",
+    seed: int = 0,
+    *,
+    auxiliary: tuple[str, ...] | None = None,
+    overrides: dict | None = None,
+    **updates: object,
 ) -> PlannedRun:
     """One configuration on the data that `write_data` left in `folder`."""
-    fingerprint = partial(features_fingerprint, folder)
-    return configured_run(small_params(**updates), "avlips", configuration, seed, fingerprint)
+    return configured_run(
+        small_params(**updates),
+        "avlips",
+        configuration,
+        seed,
+        partial(features_fingerprint, folder),
+        auxiliary=auxiliary,
+        overrides=overrides,
+    )

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from amid import metrics
+from amid import metrics, retrieval
 from amid.metrics import (
     class_accuracy,
+    macro_f1,
+    mean_average_precision,
     retrieval_recall,
     unweighted_accuracy,
     weighted_accuracy,
@@ -64,16 +66,19 @@ def test_recall_equals_the_explicit_loops(seed, counts, classes):
     assert retrieval_recall(*inputs, ks) == [recall_by_loops(*inputs, k) for k in ks]
 
 
-def test_recall_in_chunks_is_the_same_in_little_memory(monkeypatch):
+def test_recall_needs_no_tensor_of_all_cosines_nor_a_second_gallery(monkeypatch):
     queries, _, query_labels = random_batch(1, 50, 4, 8)
-    gallery, _, gallery_labels = random_batch(2, 40, 4, 8)
+    gallery, _, gallery_labels = random_batch(2, 400, 4, 8)
     inputs = queries.detach(), query_labels, gallery.detach(), gallery_labels, [1, 3, 10]
     whole = retrieval_recall(*inputs)
-    for cosines in (1, 200, 280):  # one query at a time, 5, 7 (which does not divide 50)
-        monkeypatch.setattr(metrics, "COSINES_A_CHUNK", cosines)
+    # Blocks of all shapes, and ones that do not divide: no two cosines here are so close that the
+    # last bit, which may depend on a block's shape, changes their order.
+    for rows, columns in ((1, 100), (5, 40), (7, 64)):
+        monkeypatch.setattr(retrieval, "QUERIES_A_BLOCK", rows)
+        monkeypatch.setattr(retrieval, "GALLERY_A_BLOCK", columns)
         with Observed() as seen:
             assert retrieval_recall(*inputs) == whole
-        assert seen.largest <= max(cosines, queries.numel())
+        assert seen.largest <= 50 * 10  # the K nearest of every query
     assert 0 < whole[0] < whole[1] < whole[2] < 1
 
 
@@ -95,6 +100,86 @@ def test_query_of_a_foreign_class_is_a_miss_at_every_k():
     rows = torch.eye(3)
     labels = torch.tensor([0, 1, 2])
     assert retrieval_recall(rows, labels + 10, rows, labels, [1, 3, 50]) == [0, 0, 0]
+
+
+def precision_by_loops(
+    queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor
+) -> float:
+    total = 0.0
+    for row, label in zip(queries, query_labels, strict=True):
+        cosines = [
+            (torch.dot(row, other) / (row.norm() * other.norm())).item() for other in gallery
+        ]
+        ranking = sorted(range(len(gallery)), key=lambda index: (-cosines[index], index))
+        hits, precisions = 0, []
+        for rank, index in enumerate(ranking, start=1):
+            if gallery_labels[index] == label:
+                hits += 1
+                precisions.append(hits / rank)
+        total += sum(precisions) / len(precisions) if precisions else 0
+    return total / len(queries)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@given(
+    seed=st.integers(0, 10_000),
+    counts=st.tuples(st.integers(1, 9), st.integers(1, 12)),
+    classes=st.integers(1, 6),
+    chunk=st.integers(1, 60),
+)
+def test_average_precision_equals_the_explicit_loops(seed, counts, classes, chunk):
+    queries, _, query_labels = random_batch(seed, counts[0], 3, classes)
+    gallery, _, gallery_labels = random_batch(seed + 1, counts[1], 3, classes)
+    inputs = queries.detach(), query_labels, gallery.detach(), gallery_labels
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "COSINES_A_CHUNK", chunk)
+        got = mean_average_precision(*inputs)
+    assert got == pytest.approx(precision_by_loops(*inputs), rel=1e-12)
+
+
+def test_average_precision_equals_scikit_learn():
+    sklearn_metrics = pytest.importorskip("sklearn.metrics")
+    queries, _, query_labels = random_batch(5, 40, 6, 7)
+    gallery, _, gallery_labels = random_batch(6, 300, 6, 7)
+    queries, gallery = queries.detach(), gallery.detach()
+    cosines = torch.cosine_similarity(queries[:, None], gallery, dim=2)
+    assert all(len(row.unique()) == 300 for row in cosines)  # scikit-learn joins ties in one rank
+    want = [
+        sklearn_metrics.average_precision_score(gallery_labels == label, row)
+        for row, label in zip(cosines, query_labels, strict=True)
+    ]
+    got = mean_average_precision(queries, query_labels, gallery, gallery_labels)
+    assert got == pytest.approx(sum(want) / len(want), rel=1e-12)
+
+
+def test_average_precision_of_equal_cosines_goes_by_gallery_index():
+    gallery = torch.zeros(40, 3)
+    labels = torch.arange(40) % 4
+    # The samples of class c stand at ranks c + 1, c + 5, c + 9, ...
+    want = [sum(h / (4 * h - 3 + c) for h in range(1, 11)) / 10 for c in range(4)]
+    for c in range(4):
+        got = mean_average_precision(gallery[:1], torch.tensor([c]), gallery, labels)
+        assert got == pytest.approx(want[c], rel=1e-12)
+    got = mean_average_precision(gallery, labels, gallery, labels)
+    assert got == pytest.approx(sum(want) / 4, rel=1e-12)
+
+
+def test_average_precision_of_a_class_the_gallery_lacks_is_0():
+    rows = torch.eye(3)
+    labels = torch.tensor([0, 1, 2])
+    assert mean_average_precision(rows, labels + 10, rows, labels) == 0
+    assert mean_average_precision(rows, torch.tensor([0, 1, 9]), rows, labels) == pytest.approx(
+        2 / 3
+    )
+
+
+def test_average_precision_needs_memory_for_a_chunk(monkeypatch):
+    queries, _, query_labels = random_batch(7, 60, 2, 8)
+    gallery, _, gallery_labels = random_batch(8, 80, 2, 8)
+    monkeypatch.setattr(metrics, "COSINES_A_CHUNK", 240)
+    with Observed() as seen:
+        mean_average_precision(queries.detach(), query_labels, gallery.detach(), gallery_labels)
+    assert seen.largest <= 240
 
 
 @settings(max_examples=50, deadline=None, derandomize=True, database=None)
@@ -125,6 +210,34 @@ def test_accuracies_equal_scikit_learn():
     )
     assert got == pytest.approx(want, rel=1e-12)
     assert got[0] != pytest.approx(got[1])
+
+
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@given(PREDICTED)
+def test_macro_f1_equals_counting(pairs):
+    scores = []
+    for label in {other for _, other in pairs}:
+        hits = sum(mine == other == label for mine, other in pairs)
+        predicted = sum(mine == label for mine, _ in pairs)
+        present = sum(other == label for _, other in pairs)
+        precision, recall = hits / predicted if predicted else 0, hits / present
+        scores.append(2 * precision * recall / (precision + recall) if hits else 0)
+    predictions, labels = (torch.tensor(column) for column in zip(*pairs, strict=True))
+    assert macro_f1(predictions, labels) == pytest.approx(sum(scores) / len(scores))
+
+
+def test_macro_f1_equals_scikit_learn():
+    sklearn_metrics = pytest.importorskip("sklearn.metrics")
+    generator = torch.Generator().manual_seed(9)
+    labels = torch.randint(6, (500,), generator=generator).square()  # unequal, with gaps
+    predictions = torch.where(torch.rand(500, generator=generator) < 0.6, labels, labels.roll(1))
+    predictions[:50] = 7  # a class that no label has: it lowers recalls, and has no score itself
+    predictions[predictions == 4] = 9  # a class that is never predicted: its score is 0
+    want = sklearn_metrics.f1_score(
+        labels, predictions, labels=labels.unique(), average="macro", zero_division=0
+    )
+    assert macro_f1(predictions, labels) == pytest.approx(want, rel=1e-12)
+    assert macro_f1(labels, labels) == 1
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)

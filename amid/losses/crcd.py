@@ -1,10 +1,49 @@
+"""The relations of CRCD (Zhu et al., "Complementary Relation Contrastive Distillation", CVPR 2021).
+
+Status: our reading. There is no official code; the public Lechatelia/CRCD is another reading.
+"""
+
+from __future__ import annotations
+
+import math
+
 import torch
+from torch import Tensor
+
 from amid.losses.cosine import unit_rows
-def relation_scores(anchors,centres,positives,candidates,temperature):
-    r=unit_rows(anchors-centres)
-    pos=(r*unit_rows(positives-centres)).sum(1,keepdim=True)
-    d2=(candidates**2).sum(1)[None]-2*centres@candidates.T+(centres**2).sum(1,keepdim=True)
-    d=d2.clamp(min=1e-8).sqrt()
-    neg=(r@candidates.T-(r*centres).sum(1,keepdim=True))/d
-    return (torch.cat([pos,neg],1)/temperature).exp()
-def gradient_agreement(a,b): return (1-(unit_rows(a)*unit_rows(b)).sum(1)).mean()
+
+
+def relation_scores(
+    anchors: Tensor, centres: Tensor, positives: Tensor, candidates: Tensor, temperature: float
+) -> Tensor:
+    """exp(cosine / temperature) between relations: (P, d), (P, d), (P, d), (K, d) -> (P, 1 + K).
+
+    All relations of row i start at centre t_i. The anchor's a_i - t_i is compared with the
+    positive's p_i - t_i in column 0 and with the candidates' c_k - t_i in column k. A difference of
+    zero has cosine 0 and gradient 0; so has a candidate that rounding cannot tell from the centre.
+    Gradients flow to all.
+    """
+    relations = unit_rows(anchors - centres)  # (P, d)
+    own = (relations * unit_rows(positives - centres)).sum(dim=1, keepdim=True)  # (P, 1)
+
+    # The differences c_k - t_i would be (P, K, d): products give their dot products and lengths.
+    along = relations @ candidates.T - (relations * centres).sum(dim=1, keepdim=True)  # (P, K)
+    scale = candidates.square().sum(dim=1) + centres.square().sum(dim=1, keepdim=True)  # (P, K)
+    squared = torch.addmm(scale, centres, candidates.T, alpha=-2)  # (P, K)
+    # Each of the three sums of d products is wrong by up to d roundings, so a smaller square (even
+    # a negative one) says no more than "near zero": a candidate that is the centre itself, say.
+    # Infinite lengths make both cosine and gradient 0, as in amid.losses.cosine.
+    unresolved = candidates.shape[1] * torch.finfo(squared.dtype).eps * scale.detach()  # (P, K)
+    lengths = squared.masked_fill(squared <= unresolved, math.inf).sqrt()  # (P, K)
+    # Of a length just above that bound few digits are right. The clamp keeps its cosine one: at a
+    # low temperature the exponential of more would drown all other candidates.
+    cosines = torch.cat([own, along / lengths], dim=1).clamp(-1, 1)  # (P, 1 + K)
+    return (cosines / temperature).exp()
+
+
+def gradient_agreement(student_gradient: Tensor, teacher_gradient: Tensor) -> Tensor:
+    """Mean over the batch of 1 - cos(dCE/dT_i, dCE/dF_i): (B, D), (B, D) -> scalar in [0, 2].
+
+    A zero gradient has cosine 0. Gradients flow to both.
+    """
+    return 1 - (unit_rows(student_gradient) * unit_rows(teacher_gradient)).sum(dim=1).mean()

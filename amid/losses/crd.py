@@ -1,10 +1,49 @@
+"""The contrastive loss of CRD (Tian, Krishnan, Isola, ICLR 2020), as its released code computes it.
+
+Source: HobbitLong/RepDistiller.
+"""
+
+from __future__ import annotations
+
 import torch
-EPS=1e-7
-def bank_scores(a,b,t): return (a@b.T/t).exp()
-def noise_contrastive(scores,n_samples,weights=None):
-    pos,neg=scores[:,0],scores[:,1:]
-    if weights is None: weights=torch.ones_like(neg)
-    c=weights.sum(1)/n_samples
-    p=pos.log()-(pos+c+EPS).log()
-    n=weights*(c.clamp(min=1e-30)[:,None].log()-(neg+c[:,None]+EPS).log())
-    return -(p.sum()+n.sum())/len(scores)
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+# Inside the denominators of the released code: it matters where K / n is small, so it is part of
+# the definition.
+EPSILON = 1e-7
+
+
+def bank_scores(anchors: Tensor, bank: Tensor, temperature: float) -> Tensor:
+    """exp(s_i . v_j / temperature), not normalised: (B, d), (N, d) -> (B, N).
+
+    Rows are used as they are; unit rows give exp(cosine / temperature). Gradients flow to both.
+    """
+    # One product with many rows of the bank is several times faster than gathering B x K of them.
+    return (anchors @ bank.T / temperature).exp()
+
+
+def noise_contrastive(scores: Tensor, n_samples: int, weights: Tensor | None = None) -> Tensor:
+    """Noise-contrastive estimation against K uniform negatives: (B, 1 + K) -> scalar in nats.
+
+        -(1/B) sum_i [log(x_i0 / (x_i0 + c + 1e-7)) + sum_k log(c / (x_ik + c + 1e-7))],
+        c = K / n_samples.
+    scores: x > 0, normalised; column 0 is the positive. n_samples: rows of the memory bank.
+    weights: (B, K) how often each negative was drawn, 0 for never; K of row i is then their sum,
+    and negatives of weight 0 may have score 0. Gradients flow to the scores.
+    """
+    negatives = scores[:, 1:]  # (B, K)
+    if weights is None:
+        weights = torch.ones_like(negatives[:1]).expand_as(negatives)
+    weights = weights.to(scores.dtype)
+    count = weights.sum(dim=1)  # (B,)
+    c = count / n_samples  # (B,)
+    noise = c + EPSILON  # (B,)
+    # x / (x + noise) is the sigmoid of log x - log noise: right digits however far x is from noise.
+    # c / (x + noise) is (c / noise) / (1 + x / noise), both factors near 1: log1p keeps the digits
+    # that the logarithm of a quotient loses K times over. xlog1py, because a row without negatives
+    # has c = 0 and contributes 0.
+    positive = logsigmoid(scores[:, 0].log() - noise.log())  # (B,)
+    negative = (weights * torch.log1p(negatives / noise[:, None])).sum(dim=1)  # (B,)
+    negative = negative + torch.special.xlog1py(count, EPSILON / c)
+    return (negative - positive).mean()

@@ -1,7 +1,37 @@
-import torch
-from torch.nn import functional
-def softened_divergence(s,t,T):
-    return T*T*functional.kl_div((s/T).log_softmax(1),(t.detach()/T).log_softmax(1),reduction="batchmean",log_target=True)
-def symmetric_divergence(a,b):
-    p,q=a.log_softmax(1),b.log_softmax(1)
-    return .5*((p.exp()-q.exp())*(p-q)).sum()/len(a)
+"""Divergences between two networks' class probabilities that the compared methods use."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import kl_div
+
+
+def softened_divergence(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float
+) -> Tensor:
+    """Distillation by temperature^2 KL(teacher || student), batch mean in nats.
+
+    (B, C), (B, C) -> scalar; probabilities are softmax(logits / temperature), and the square keeps
+    the gradients' size whatever the temperature. Gradients flow to the student alone.
+
+    Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015.
+    """
+    # In log-space throughout: a probability that underflows to 0 has no finite logarithm.
+    student = (student_logits / temperature).log_softmax(dim=1)  # (B, C)
+    teacher = (teacher_logits.detach() / temperature).log_softmax(dim=1)  # (B, C)
+    divergence = kl_div(student, teacher, reduction="batchmean", log_target=True)
+    return temperature**2 * divergence
+
+
+def symmetric_divergence(a_logits: Tensor, b_logits: Tensor) -> Tensor:
+    """[KL(a || b) + KL(b || a)] / 2, batch mean in nats: (B, C), (B, C) -> scalar.
+
+    Called JSD in CCL (Chen et al., CVPR 2021; yanbeic/CCL), though it has no upper bound and is not
+    the Jensen-Shannon divergence of Eq. 16. The released code adds 1e-10 inside the logarithm of
+    p / q; here the logarithms of p and q are taken from the logits, which stays finite without.
+    Gradients flow to both.
+    """
+    log_p = a_logits.log_softmax(dim=1)  # (B, C)
+    log_q = b_logits.log_softmax(dim=1)  # (B, C)
+    # Both divergences as one product: its factors have the same sign, so it is never negative.
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum() / (2 * len(log_p))

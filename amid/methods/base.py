@@ -120,4 +120,3 @@ class Method(nn.Module, ABC):
 
     def load_schedule_state(self, state: dict) -> None:
         """Takes back what `schedule_state` gave."""
-

@@ -15,9 +15,7 @@ from amid.types import RunRecord, canonical_json
 BATCH = 4096
 
 
-def freeze(
-    record: RunRecord, model: Path, features: FeatureStore, target: Path
-) -> dict[str, Any]:
+def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path) -> dict[str, Any]:
     """Writes <modality>.npy (N, D) float32, the weights and a card of what they were trained on.
 
     The embedding is the representation the extractor's classifier sees, its dimensions brought to

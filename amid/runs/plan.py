@@ -52,9 +52,7 @@ def warmup_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[
         for seed in params.seeds:
             run = configured_run(params, dataset, configuration, seed, fingerprint)
             if run.parent is not None:
-                found.setdefault(
-                    run.parent.key, PlannedRun(configuration, run.folder, run.parent)
-                )
+                found.setdefault(run.parent.key, PlannedRun(configuration, run.folder, run.parent))
     return list(found.values())
 
 

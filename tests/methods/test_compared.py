@@ -1,0 +1,253 @@
+"""The compared methods: who learns from what, what a batch leaves in the banks, edge cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from amid import engine
+from amid.batches import load_splits
+from amid.methods import METHODS
+from amid.methods.ccl import Composition
+from amid.methods.crcd import classification_gradient, partners
+from amid.networks.memory import MemoryBank, Negatives
+from amid.types import Batch
+from tests.small import small_run, write_data
+
+COMPARED = ("crd", "gmc", "ccl", "crcd")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data") / "avlips", modalities=("audio", "text"))
+
+
+def trainer(
+    data: Path, configuration: str, *, auxiliary: tuple[str, ...] = ("audio",), **overrides
+):
+    """A trainer of the configuration, its fixed teacher untrained."""
+    run = small_run(data, configuration, auxiliary=auxiliary, overrides=overrides)
+    teacher = None
+    if run.teacher is not None:
+        other = engine.Trainer(run.teacher, load_splits(data, run.teacher))
+        teacher = engine.load_model(
+            other.card(("teacher",)), other.networks.deployed_state(("teacher",))
+        )
+    return engine.Trainer(run.spec, load_splits(data, run.spec), teacher)
+
+
+def terms(one: engine.Trainer, batch: Batch) -> dict[str, torch.Tensor]:
+    return one.method.losses(one.method(one.networks, batch), batch.labels)
+
+
+def touched(one: engine.Trainer, value: torch.Tensor) -> set[str]:
+    """First two parts of the names of the parameters that a term's gradient reaches."""
+    one.networks.zero_grad()
+    one.method.zero_grad()
+    value.backward(retain_graph=True)
+    names = [*one.networks.named_parameters(), *one.method.named_parameters()]
+    reached = (n for n, p in names if p.grad is not None and p.grad.abs().sum() > 0)
+    return {".".join(name.split(".")[:2]) for name in reached}
+
+
+@pytest.mark.parametrize("configuration", COMPARED)
+def test_terms_have_names_and_reach_the_student(data: Path, configuration: str) -> None:
+    one = trainer(data, configuration)
+    found = terms(one, one.data.train.take(torch.arange(12)))
+    assert all(value.isfinite() and value.ndim == 0 for value in found.values())
+    assert "student.project" in touched(one, sum(found.values()))
+    expected = {
+        "crd": {"classification", "student_contrastive", "teacher_contrastive"},
+        "gmc": {"classification", "contrastive"},
+        "ccl": {
+            "classification",
+            "student_contrastive",
+            "student_divergence",
+            "composition_classification",
+            "composition_contrastive",
+            "composition_divergence",
+        },
+        "crcd": {
+            "classification",
+            "distillation",
+            "gradient",
+            "student_relation",
+            "teacher_relation",
+        },
+    }
+    assert set(found) == expected[configuration]
+
+
+def test_ccl_the_student_learns_from_its_own_loss_alone(data: Path) -> None:
+    one = trainer(data, "ccl")
+    for name, value in terms(one, one.data.train.take(torch.arange(12))).items():
+        reached = {name.split(".")[0] for name in touched(one, value)}
+        if name.startswith("composition"):
+            assert reached == {"compositions"}, name
+        else:
+            assert reached <= {"student", "classifier"}, name
+
+
+def test_ccl_composes_every_auxiliary_modality(data: Path) -> None:
+    one, two = trainer(data, "ccl"), trainer(data, "ccl", auxiliary=("audio", "text"))
+    assert set(two.method.compositions) == {"audio", "text"}
+    batch = two.data.train.take(torch.arange(12))
+    first, both = terms(one, one.data.train.take(torch.arange(12))), terms(two, batch)
+    assert both["composition_classification"] > first["composition_classification"]
+    two.method.eval()
+    reps = two.method(two.networks, batch)
+    parts = [c(reps.modalities[n], reps.student)[1] for n, c in two.method.compositions.items()]
+    torch.testing.assert_close(reps.teacher_logits, torch.stack(parts).mean(0))
+
+
+def test_the_composition_is_the_auxiliary_feature_and_a_residual_of_directions() -> None:
+    torch.manual_seed(0)
+    compose = Composition(3, 2, 4).double()
+    a, v = torch.randn(5, 3).double(), torch.randn(5, 2).double()
+    m, logits = compose(a, v)
+    for i in range(5):
+        both = torch.cat([a[i] / a[i].norm(), v[i] / v[i].norm()])
+        wanted = a[i] + compose.residual.weight @ both + compose.residual.bias
+        torch.testing.assert_close(m[i], wanted)
+        torch.testing.assert_close(
+            logits[i], compose.classifier.weight @ wanted + compose.classifier.bias
+        )
+    torch.testing.assert_close(compose(a, 7 * v)[0], m)
+
+
+def test_gmc_classifies_the_joint_and_tests_the_students_direction_in_its_place(data) -> None:
+    one = trainer(data, "gmc", auxiliary=("audio", "text"))
+    batch = one.data.train.take(torch.arange(12))
+    reps = one.method(one.networks, batch)
+    dim = reps.student.shape[1]
+    for rows in (reps.student, reps.teacher):
+        torch.testing.assert_close(rows.norm(dim=1), torch.full((12,), dim**0.5))
+    torch.testing.assert_close(reps.student_logits, one.networks.classifier(reps.student))
+    found = terms(one, batch)
+    assert {"teacher.hidden", "student.project"} <= touched(one, found["classification"])
+    reached = touched(one, found["contrastive"])
+    assert {"projections.audio", "projections.text", "student.project"} <= reached
+    assert "classifier.weight" not in reached
+    one.method.options["weight"] = 0.0
+    assert set(terms(one, batch)) == {"classification"}
+
+
+@pytest.mark.parametrize("configuration", ["crd", "crcd"])
+def test_a_fixed_teacher_is_not_trained_and_reported_as_it_is(data, configuration) -> None:
+    one = trainer(data, configuration)
+    assert one.networks.teacher is None
+    before = one.data.test.teacher_logits.clone()
+    metrics: dict[str, float] = {}
+    one.evaluate(metrics)
+    right = before.argmax(1) == one.data.test.labels
+    assert metrics["test_teacher"] == pytest.approx(right.double().mean().item())
+    one.train_epoch(0)
+    assert torch.equal(one.data.test.teacher_logits, before)
+
+
+@pytest.mark.parametrize("configuration", ["crd", "crcd"])
+def test_banks_move_after_the_step_and_for_the_batch_alone(data, configuration) -> None:
+    one = trainer(data, configuration)
+    bank = one.method.memory.banks["student"]
+    before = bank.rows.clone()
+    rows = torch.tensor([3, 8, 5, 21])
+    one.step(one.data.train.take(rows))
+    moved = (bank.rows != before).any(1)
+    assert moved.nonzero().flatten().tolist() == [3, 5, 8, 21]
+    torch.testing.assert_close(bank.rows.norm(dim=1), torch.ones(len(before)))
+    constant = bank.normaliser.clone()
+    assert constant > 0
+    one.step(one.data.train.take(torch.arange(10)))
+    assert torch.equal(bank.normaliser, constant)  # fixed by the first batch
+
+
+def test_a_bank_is_a_moving_average_on_the_sphere() -> None:
+    bank = MemoryBank(4, 3, 0.5, seed=0)
+    past, new = bank.rows[2].clone(), torch.nn.functional.normalize(torch.randn(1, 3))
+    bank.update(torch.tensor([2]), new)
+    wanted = 0.5 * past + 0.5 * new[0]
+    torch.testing.assert_close(bank.rows[2], wanted / wanted.norm())
+
+
+def test_the_normaliser_is_n_times_the_mean_score_of_what_was_drawn() -> None:
+    bank = MemoryBank(10, 3, 0.5, seed=0)
+    scores = torch.tensor([[2.0, 1.0, 3.0], [4.0, 5.0, 7.0]])
+    weights = torch.tensor([[1.0, 0.0], [2.0, 1.0]])
+    mean = (2 + 4 + 1 * 1 + 2 * 5 + 1 * 7) / (2 + 4)
+    torch.testing.assert_close(bank.normalised(scores, weights), scores / (10 * mean))
+
+
+def test_negatives_are_of_other_classes_and_add_up() -> None:
+    labels = torch.tensor([0, 0, 1, 2, 2, 2])
+    few = Negatives(labels, 12)  # more than there are: expected multiplicities of all
+    candidates, weights = few.draw(torch.tensor([0, 2]))
+    assert candidates == slice(None)
+    torch.testing.assert_close(weights.sum(1), torch.tensor([12.0, 12.0]))
+    assert weights[0].tolist() == [0, 0, 3, 3, 3, 3]
+    many = Negatives(labels.repeat(100), 50)
+    torch.manual_seed(0)
+    first, weights = many.draw(torch.tensor([0, 1]))
+    assert len(first) == len(set(first.tolist())) == 50 + 300
+    assert (weights[0][many.labels[first] == 0] == 0).all()
+    torch.testing.assert_close(weights.sum(1), torch.tensor([50.0, 50.0]))
+    assert not torch.equal(first, many.draw(torch.tensor([0, 1]))[0])
+    _, alone = Negatives(torch.zeros(5, dtype=torch.int64), 3).draw(torch.tensor([0]))
+    assert alone.sum() == 0
+
+
+@pytest.mark.parametrize(("count", "each"), [(1, 4), (2, 4), (5, 2), (5, 9)])
+def test_partners_are_others_and_as_many_as_there_are(count: int, each: int) -> None:
+    first, second = partners(count, each)
+    assert len(first) == count * min(each, count - 1)
+    assert (first != second).all()
+    assert len(set(zip(first.tolist(), second.tolist(), strict=True))) == len(first)
+
+
+def test_the_classification_gradient_is_p_minus_y_times_the_weights() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(5, 3, dtype=torch.float64)
+    labels = torch.tensor([0, 4, 2, 2])
+    logits = features @ weights.T
+    one_hot = torch.nn.functional.one_hot(labels, 5)
+    wanted = (logits.softmax(1) - one_hot) @ weights
+    got = classification_gradient(logits, labels, features)
+    torch.testing.assert_close(got, wanted)
+    assert got.requires_grad
+
+
+@pytest.mark.parametrize("rows", [[0], [0, 4], [0, 1, 2, 3]], ids=["one", "one class", "no pair"])
+@pytest.mark.parametrize("configuration", [*COMPARED, "amid", "student_alone", "teacher_alone"])
+def test_small_batches_are_finite(data: Path, configuration: str, rows: list[int]) -> None:
+    one = trainer(data, configuration)
+    one.method.begin_epoch(5)
+    before = [p.clone() for p in one.networks.parameters()]
+    found = one.step(one.data.train.take(torch.tensor(rows)))
+    assert all(value.isfinite() for value in found.values())
+    after = list(one.networks.parameters())
+    assert all(p.isfinite().all() for p in after)
+    assert not all(map(torch.equal, before, after))
+
+
+@pytest.mark.parametrize("configuration", COMPARED)
+def test_a_killed_run_resumes_to_the_same_state(data: Path, configuration: str, tmp_path) -> None:
+    whole, cut = trainer(data, configuration), trainer(data, configuration)
+    for epoch in range(3):
+        whole.train_epoch(epoch)
+    cut.train_epoch(0)
+    cut.state.epoch = 1
+    cut.save(tmp_path / "checkpoint.safetensors")
+    resumed = trainer(data, configuration)
+    resumed.load(tmp_path / "checkpoint.safetensors")
+    for epoch in (1, 2):
+        resumed.train_epoch(epoch)
+    for module in ("networks", "method"):
+        mine, theirs = (getattr(t, module).state_dict() for t in (resumed, whole))
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_every_method_is_a_file_with_options_and_a_row() -> None:
+    assert set(COMPARED) | {"baseline", "teacher", "amid"} == set(METHODS)
