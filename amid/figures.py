@@ -3,37 +3,70 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from amid.results import TITLES
 
-# Okabe and Ito's colours, told apart by line style as well.
-STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"))
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by line style and by marker as well.
+STYLES = (("#0072B2", "-", "o"), ("#D55E00", "--", "D"), ("#009E73", "-.", "s"))
+STYLES = (*STYLES, ("#CC79A7", ":", "^"))
+
+
+def figure3(classes: pd.DataFrame, path: Path) -> None:
+    """Class-wise accuracy of two configurations, a panel a data set, one below the other.
+
+    classes: as from series.class_wise; its order is the order of the classes. A stroke joins the
+    two accuracies of a class: solid where the first configuration is ahead, dotted where behind.
+    """
+    first, second = (name.removesuffix("_std") for name in classes if name.endswith("_std"))
+    names = list(dict.fromkeys(classes["dataset"]))
+    figure, axes = _panels(len(names), 1, (7.2, 0.3 + 2.9 * len(names)))
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        panel = classes[classes["dataset"] == name].reset_index(drop=True)
+        for ahead, line in ((panel["difference"] >= 0, "-"), (panel["difference"] < 0, ":")):
+            rows = panel[ahead]
+            axis.vlines(
+                rows.index, rows[first], rows[second], color="0.35", linestyle=line, linewidth=1.1
+            )
+        for configuration, (colour, _, marker) in zip((first, second), STYLES, strict=False):
+            axis.plot(
+                panel.index, panel[configuration], marker, color=colour, markersize=4.5 if configuration == first else 6.5,
+                markerfacecolor=colour if configuration == first else "none",
+                label=TITLES.get(configuration, configuration),
+            )  # fmt: skip
+        axis.set_xticks(panel.index, panel["class"], rotation=90, fontsize=7)
+        axis.set_xlim(-0.7, len(panel) - 0.3)
+        axis.set_xlabel(f"class, by falling difference {_short(first)} − {_short(second)}")
+        axis.set_ylabel("student, test Top-1 (%)")
+        axis.set_title(name, loc="left")
+        axis.grid(axis="y", alpha=0.3)
+        axis.legend(
+            frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1),
+            borderaxespad=0.2,
+        )  # fmt: skip
+    _save(figure, path)
 
 
 def figure4(gaps: pd.DataFrame, warmup: dict[str, int], path: Path) -> None:
     """Gap teacher - student over epochs, a panel a data set, bands of one deviation over seeds.
 
-    gaps: as from results.gaps. warmup: data set -> epochs of the warm-up, marked by a line.
+    gaps: as from series.gaps. warmup: data set -> epochs of the warm-up, marked by a line.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     names = list(dict.fromkeys(gaps["dataset"]))
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(1.2 + 4.6 * len(names), 3.6), squeeze=False, layout="constrained"
-    )
+    figure, axes = _panels(1, len(names), (1.2 + 4.6 * len(names), 3.6))
     for axis, name in zip(axes[0], names, strict=True):
         panel = gaps[gaps["dataset"] == name]
         curves = panel.groupby("configuration", sort=False)
-        for (configuration, curve), (colour, line) in zip(curves, STYLES, strict=False):
+        for (configuration, curve), (colour, line, _) in zip(curves, STYLES, strict=False):
             title = TITLES.get(configuration, configuration)
             axis.plot(curve["epoch"], curve["gap"], line, color=colour, label=title)
-            low, high = curve["gap"] - curve["std"], curve["gap"] + curve["std"]
-            axis.fill_between(curve["epoch"], low, high, color=colour, alpha=0.15, linewidth=0)
+            _band(axis, curve["epoch"], curve["gap"], curve["std"], colour)
         if name in warmup:
             axis.axvline(warmup[name] + 0.5, color="0.5", linewidth=0.8)
             axis.annotate(
@@ -45,5 +78,59 @@ def figure4(gaps: pd.DataFrame, warmup: dict[str, int], path: Path) -> None:
         axis.set_title(name)
         axis.grid(alpha=0.3)
         axis.legend(frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def selection(table: pd.DataFrame, path: Path) -> None:
+    """Accuracy against the ratio that selection keeps, a line a rule, bands of one deviation.
+
+    A row of panels a data set, a panel a share of mismatched pairs; the lines meet in the run on
+    all samples. table: as from results.selection.
+    """
+    names = list(dict.fromkeys(table["dataset"]))
+    shares = list(dict.fromkeys(table["mismatched"]))
+    rules = [rule for rule in dict.fromkeys(table["rule"]) if rule != "all"]
+    size = (1.2 + 2.9 * len(shares), 0.5 + 2.9 * len(names))
+    figure, axes = _panels(len(names), len(shares), size, sharey="row")
+    for row, name in zip(axes, names, strict=True):
+        for axis, mismatched in zip(row, shares, strict=True):
+            here = (table["dataset"] == name) & (table["mismatched"] == mismatched)
+            for rule, (colour, line, marker) in zip(rules, STYLES, strict=False):
+                curve = table[here & table["rule"].isin([rule, "all"])].sort_values("ratio")
+                axis.plot(
+                    curve["ratio"], curve["student"], line, marker=marker, markersize=4,
+                    color=colour, label=rule,
+                )  # fmt: skip
+                std = curve["student_std"].astype(float).fillna(0)
+                _band(axis, curve["ratio"], curve["student"], std, colour)
+            axis.set_xlabel("share of each batch trained on")
+            axis.set_xticks(sorted(set(table["ratio"])))
+            axis.set_title(f"{name}, {100 * mismatched:g} % mismatched pairs", fontsize=10)
+            axis.grid(alpha=0.3)
+        row[0].set_ylabel("student, test Top-1 (%)")
+        row[0].legend(frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def _short(configuration: str) -> str:
+    return TITLES.get(configuration, configuration).split(" (")[0]
+
+
+def _panels(rows: int, columns: int, size: tuple[float, float], **kwargs: Any) -> tuple:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", **kwargs)
+
+
+def _band(axis: Axes, x: pd.Series, mean: pd.Series, std: pd.Series, colour: str) -> None:
+    axis.fill_between(x, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
     figure.savefig(path, dpi=160, metadata={"Software": None})
     plt.close(figure)

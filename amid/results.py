@@ -1,10 +1,13 @@
-"""Run records -> tables. Reads outs of the training stages, never MLflow."""
+"""Run records -> the frames that tables show. Accuracies and shares are in per cent.
+
+Of every number x: x is the mean over the runs of a row at the epoch where the head that a run
+selects on (the student, where there is one) is best on validation; x_std its sample deviation;
+x_last, x_last_std the same at the last epoch; p_x_holm is p_x after Holm's correction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,62 +15,169 @@ import pandas as pd
 from amid import paper
 from amid.config import Params
 from amid.errors import AmidError
-from amid.types import RunRecord
+from amid.records import TARGET_ALONE, FoldRecords, Records, SelectionRecords, TuneRecords
+from amid.statistics import Paired, holm, mean_std, paired_over_seeds_and_clips, paired_t
+from amid.types import RunRecord, canonical_json
 
 TITLES = {
     "student_alone": "student alone",
     "teacher_alone": "teacher alone",
     "l_ft": "L_FT",
     "l_ft_l_fa": "L_FT + L_FA",
+    "crd": "CRD",
+    "gmc": "GMC",
+    "ccl": "CCL",
+    "crcd": "CRCD",
     "amid": "AMID (Eq. 17)",
     "amid_ccl": "AMID with CCL's contrastive loss (its temperature, 0.5)",
     "amid_ccl_tau01": "AMID with CCL's contrastive loss (our temperature, 0.1)",
 }
 REFERENCE = "amid"  # the configuration that the tests compare with
+RETRIEVAL = ("r@1", "r@5", "r@10", "map")
+EMOTION = ("wa", "ua", "f1")
+FOLD_COLUMNS = [
+    *("dataset", "setup", "configuration", "fold", "seed", "run", "best_epoch"),
+    *EMOTION,
+    *(f"{name}_last" for name in EMOTION),
+]
 
 
-@dataclass(frozen=True)
-class Paired:
-    """Two-sided paired tests of a configuration against the reference, None where undefined.
+def table1(records: Records) -> pd.DataFrame:
+    """Recognition, one row a data set and configuration: test Top-1 of student and teacher.
 
-    seeds: t test over the seeds' accuracies: would other seeds agree on these test clips?
-    clips: t test over the test clips, each counted with its mean over the seeds: would other
-        clips agree, with these seeds?
+    p_seeds, p_clips: paired tests of the student against AMID, corrected within a data set.
     """
+    table = _with_holm(_recognition(records), ["dataset"], "p_seeds", "p_clips")
+    table["paper_student"] = [paper.TABLE1.get(name) for name in table["configuration"]]
+    return table
 
-    seeds: float | None
-    clips: float | None
 
+def table2(records: Records) -> pd.DataFrame:
+    """Retrieval, one row a data set and configuration: test clips as queries in the training
+    clips, by the student.
 
-def load_records(
-    params: Params, runs: Path, configurations: Sequence[str]
-) -> dict[str, dict[str, list[RunRecord]]]:
-    """{data set: {configuration: records in the order of the seeds}}, as params.yaml asks for.
-
-    Enumerated from the parameters, never globbed: what an earlier choice left does not count.
+    p_seeds: paired t test of R@1 over seeds against AMID, corrected within a data set.
     """
-    section_of = {c: name for name, section in params.sections.items() for c in section}
-    records: dict[str, dict[str, list[RunRecord]]] = {}
-    for dataset in params.datasets:
-        records[dataset] = {}
-        for configuration in configurations:
-            if configuration not in section_of:
+    rows = []
+    for dataset, configurations in records.items():
+        for configuration, runs in configurations.items():
+            row = {"dataset": dataset, "configuration": configuration, "seeds": len(runs)}
+            for name in RETRIEVAL:
+                row |= _spreads(runs, name, lambda run, at, name=name: _retrieved(run, name, at))
+            mine, reference = (
+                [_retrieved(run, "r@1", "best") for run in compared]
+                for compared in (runs, configurations.get(REFERENCE, []))
+            )
+            defined = configuration != REFERENCE and reference and None not in mine + reference
+            rows.append({**row, "p_seeds": paired_t(mine, reference) if defined else None})
+    return _with_holm(pd.DataFrame(rows), ["dataset"], "p_seeds")
+
+
+def table3(folds: pd.DataFrame) -> pd.DataFrame:
+    """Cross-validation, one row a data set, setup and configuration, over the folds and seeds in
+    `folds` (as from per_fold).
+
+    wa, ua, f1: WA, UA and macro F1 of the student. p_amid, p_baseline: paired t test of WA
+    over (fold, seed) against AMID in the same setup and against the target modality alone,
+    corrected within a setup.
+    """
+    rows, numbers = [], [*EMOTION, *(f"{name}_last" for name in EMOTION)]
+    for dataset, of_dataset in folds.groupby("dataset", sort=False):
+        groups = of_dataset.groupby(["setup", "configuration"], sort=False)
+        accuracies = {place: list(runs["wa"]) for place, runs in groups}
+        baseline = next((w for (s, _), w in accuracies.items() if s == TARGET_ALONE), None)
+        for (setup, configuration), runs in groups:
+            row = {"dataset": dataset, "setup": setup, "configuration": configuration}
+            row |= {"folds": runs["fold"].nunique(), "seeds": runs["seed"].nunique()}
+            for name in numbers:
+                row[name], row[f"{name}_std"] = mean_std(list(runs[name]))
+            mine, amid = accuracies[setup, configuration], accuracies.get((setup, REFERENCE))
+            with_amid = amid is not None and configuration != REFERENCE
+            row["p_amid"] = paired_t(mine, amid) if with_amid else None
+            with_baseline = baseline is not None and setup != TARGET_ALONE
+            row["p_baseline"] = paired_t(mine, baseline) if with_baseline else None
+            wa, ua = paper.TABLE3.get((setup, configuration), (None, None))
+            rows.append({**row, "paper_wa": wa, "paper_ua": ua})
+    spreads = [column for name in numbers for column in (name, f"{name}_std")]
+    columns = ["dataset", "setup", "configuration", "folds", "seeds", *spreads]
+    columns += ["p_amid", "p_baseline", "paper_wa", "paper_ua"]
+    table = pd.DataFrame(rows, columns=columns)
+    return _with_holm(table, ["dataset", "setup"], "p_amid", "p_baseline")
+
+
+def table4(records: Records) -> pd.DataFrame:
+    """Ablation, one row a data set and configuration: test Top-1 of student and teacher.
+
+    p_seeds, p_clips: paired tests of the student against AMID, not corrected.
+    """
+    table = _recognition(records)
+    numbers = [paper.TABLE4.get(name, (None, None)) for name in table["configuration"]]
+    table["paper_student"] = [student for student, _ in numbers]
+    table["paper_teacher"] = [teacher for _, teacher in numbers]
+    return table
+
+
+def selection(records: SelectionRecords) -> pd.DataFrame:
+    """Sample selection, one row a data set, share of mismatched pairs, ratio and rule.
+
+    student: test Top-1. steps, samples, scored, compute: shares (0..1) of what the run on all
+    samples has: optimiser steps; samples that went forward and backward; samples that only went
+    forward, to be chosen among, as a share of its samples; and 3 samples + scored, a backward pass
+    counted as two forward passes.
+    """
+    rows = []
+    for dataset, places in records.items():
+        for (rule, ratio, mismatched), runs in places.items():
+            if ("all", 1.0, mismatched) not in places:
                 raise AmidError(
-                    f"params.yaml: no entry of 'sections' trains the configuration "
-                    f"'{configuration}' that a table asks for."
+                    "params.yaml: 'table_selection.ratios' lacks 1.0, the run on all samples that "
+                    "the others are compared with."
                 )
-            folder = runs / section_of[configuration] / dataset / configuration
-            paths = [folder / f"seed{seed}" / "record.json" for seed in params.seeds]
-            for path in paths:
-                if not path.exists():
-                    raise AmidError(f"{path} is missing: run `dvc repro`.")
-            records[dataset][configuration] = [
-                RunRecord.from_json(path.read_text(encoding="utf-8")) for path in paths
-            ]
-    return records
+            whole, own = _steps(places["all", 1.0, mismatched]), _steps(runs)
+            row = {"dataset": dataset, "mismatched": mismatched, "ratio": ratio, "rule": rule}
+            row["seeds"] = len(runs)
+            row |= _spreads(runs, "student", lambda run, at: run.accuracy("student", at))
+            row["steps"] = own["steps"] / whole["steps"]
+            row["samples"] = own["samples"] / whole["samples"]
+            row["scored"] = own["scored"] / whole["samples"]
+            row["compute"] = (3 * own["samples"] + own["scored"]) / (3 * whole["samples"])
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def per_seed(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.DataFrame:
+def tune(params: Params, records: TuneRecords) -> pd.DataFrame:
+    """The search, one row a data set, configuration and trial.
+
+    overrides: what the trial changes, as JSON. validation: the student's Top-1 on validation at
+    the best epoch. chosen: the configuration's trial with the highest `mean_over_data_sets`, the
+    earlier one of equals.
+    """
+    rows = []
+    for dataset, trials in records.items():
+        for (configuration, trial), runs in trials.items():
+            row = {"dataset": dataset, "configuration": configuration, "trial": trial}
+            row["overrides"] = canonical_json(params.tune.trials[configuration][trial])
+            row["seeds"] = len(runs)
+            row["validation"], row["validation_std"] = mean_std(
+                [100 * run.history[run.best_epoch]["validation_student"] for run in runs]
+            )
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    of_trial = table.groupby(["configuration", "trial"], sort=False)["validation"]
+    table["mean_over_data_sets"] = of_trial.transform("mean")
+    best = table.groupby("configuration", sort=False)["mean_over_data_sets"].idxmax()
+    chosen = table.loc[best].set_index("configuration")["trial"]
+    table["chosen"] = table["trial"] == table["configuration"].map(chosen)
+    return table
+
+
+def tuned(table: pd.DataFrame) -> dict[str, int]:
+    """{configuration: number of the trial that the search chose}; table: as from tune."""
+    chosen = table[table["chosen"]].drop_duplicates("configuration")
+    return {name: int(n) for name, n in zip(chosen["configuration"], chosen["trial"], strict=True)}
+
+
+def per_seed(records: Records) -> pd.DataFrame:
     """One row a run: what the means of a table are made of, with the run's name in MLflow."""
     rows = []
     for dataset, configurations in records.items():
@@ -82,52 +192,18 @@ def per_seed(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def paired_tests(runs: Sequence[RunRecord], reference: Sequence[RunRecord], head: str) -> Paired:
-    """Tests of the difference in test Top-1 of `head` at the epochs chosen on validation."""
-    from scipy.stats import ttest_rel
-
-    right, other = _correct(runs, head), _correct(reference, head)  # (seeds, clips)
-    if right is None or other is None:
-        return Paired(None, None)
-
-    def p(a: np.ndarray, b: np.ndarray) -> float | None:
-        if len(a) < 2 or np.ptp(a - b) == 0:  # the t statistic needs a spread
-            return None
-        return float(ttest_rel(a, b).pvalue)
-
-    return Paired(p(right.mean(1), other.mean(1)), p(right.mean(0), other.mean(0)))
-
-
-def table4(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.DataFrame:
-    """One row a data set and configuration; accuracies in per cent of the test clips.
-
-    student, teacher: mean over seeds at the epoch where the head that the run selects on (the
-    student, where there is one) is best on validation; *_std: sample deviation over
-    seeds; *_last: at the last epoch; p_*: paired tests of the student against AMID.
-    """
+def per_fold(records: FoldRecords) -> pd.DataFrame:
+    """One row a run of the cross-validation: what Table 3 is made of."""
     rows = []
-    for dataset, configurations in records.items():
-        for configuration, runs in configurations.items():
-            row = {"dataset": dataset, "configuration": configuration, "seeds": len(runs)}
-            for head in ("student", "teacher"):
-                for at, suffix in (("best", ""), ("last", "_last")):
-                    mean, std = mean_std([run.accuracy(head, at) for run in runs])
-                    row |= {f"{head}{suffix}": mean, f"{head}{suffix}_std": std}
-            tests = Paired(None, None)
-            if configuration != REFERENCE and REFERENCE in configurations:
-                tests = paired_tests(runs, configurations[REFERENCE], "student")
-            row |= {"p_seeds": tests.seeds, "p_clips": tests.clips}
-            student, teacher = paper.TABLE4.get(configuration, (None, None))
-            rows.append({**row, "paper_student": student, "paper_teacher": teacher})
-    return pd.DataFrame(rows)
-
-
-def mean_std(accuracies: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Mean and sample deviation in per cent; None without values, no deviation for one value."""
-    values = [100 * a for a in accuracies if a is not None]
-    if not values:
-        return None, None
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+    for dataset, places in records.items():
+        for (setup, configuration), runs in places.items():
+            for run in runs:
+                row = {"dataset": dataset, "setup": setup, "configuration": configuration}
+                row |= {"fold": run.spec.fold, "seed": run.spec.seed}
+                row |= {"run": run.key, "best_epoch": run.best_epoch + 1}
+                last = {f"{name}_last": value for name, value in _emotion(run, "last").items()}
+                rows.append({**row, **_emotion(run, "best"), **last})
+    return pd.DataFrame(rows, columns=FOLD_COLUMNS)
 
 
 def metrics(table: pd.DataFrame) -> dict:
@@ -141,123 +217,79 @@ def metrics(table: pd.DataFrame) -> dict:
     return found
 
 
-def gaps(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.DataFrame:
-    """Figure 4's data: test Top-1 of the teacher minus the student's, in points, of every epoch.
+def student_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """{data set: {configuration: student}} of a table, for `dvc metrics show`."""
+    return {
+        dataset: {name: row["student"] for name, row in rows.items() if "student" in row}
+        for dataset, rows in metrics(table).items()
+    }
 
-    Columns dataset, configuration, epoch (from 1), gap (mean over seeds), std (sample deviation).
-    """
+
+def paired_tests(runs: Sequence[RunRecord], reference: Sequence[RunRecord], head: str) -> Paired:
+    """Tests of the difference in test Top-1 of `head` at the epochs chosen on validation."""
+    return paired_over_seeds_and_clips(_right(runs, head), _right(reference, head))
+
+
+def _recognition(records: Records) -> pd.DataFrame:
     rows = []
     for dataset, configurations in records.items():
         for configuration, runs in configurations.items():
-            if "test_teacher" not in runs[0].history[-1] or runs[0].selected_on != "student":
-                raise AmidError(
-                    f"params.yaml: 'figure4' names '{configuration}', which does not train both a "
-                    "teacher and a student: there is no gap to draw."
-                )
-            curves = 100 * np.array(
-                [[e["test_teacher"] - e["test_student"] for e in run.history] for run in runs]
-            )  # (seeds, epochs)
-            spread = curves.std(0, ddof=1) if len(runs) > 1 else np.zeros(curves.shape[1])
-            for epoch, (gap, std) in enumerate(zip(curves.mean(0), spread, strict=True), 1):
-                rows.append((dataset, configuration, epoch, gap, std))
-    return pd.DataFrame(rows, columns=["dataset", "configuration", "epoch", "gap", "std"])
+            row = {"dataset": dataset, "configuration": configuration, "seeds": len(runs)}
+            for head in ("student", "teacher"):
+                row |= _spreads(runs, head, lambda run, at, head=head: run.accuracy(head, at))
+            tests = Paired(None, None)
+            if configuration != REFERENCE and REFERENCE in configurations:
+                tests = paired_tests(runs, configurations[REFERENCE], "student")
+            rows.append({**row, "p_seeds": tests.seeds, "p_clips": tests.clips})
+    return pd.DataFrame(rows)
 
 
-def warmup_epochs(records: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> dict[str, int]:
-    """Data set -> epochs of the warm-up, for those with a run that has an adversarial phase."""
-    found: dict[str, int] = {}
-    for dataset, configurations in records.items():
-        for runs in configurations.values():
-            if "warmup_epochs" in runs[0].spec.options:
-                found[dataset] = runs[0].spec.options["warmup_epochs"]
+def _spreads(
+    runs: Sequence[RunRecord], name: str, share: Callable[[RunRecord, str], float | None]
+) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for at, suffix in (("best", ""), ("last", "_last")):
+        shares = [share(run, at) for run in runs]
+        mean, std = mean_std([None if value is None else 100 * value for value in shares])
+        found |= {f"{name}{suffix}": mean, f"{name}{suffix}_std": std}
     return found
 
 
-def wide(gaps: pd.DataFrame) -> pd.DataFrame:
-    """The gaps of one data set, a row an epoch: epoch, <configuration>, <configuration>_std ..."""
-    curves = {}
-    for configuration, curve in gaps.groupby("configuration", sort=False):
-        curves[configuration] = curve.set_index("epoch")["gap"]
-        curves[f"{configuration}_std"] = curve.set_index("epoch")["std"]
-    return pd.DataFrame(curves).reset_index()
+def _steps(runs: Sequence[RunRecord]) -> dict[str, float]:
+    names = ("steps", "samples", "scored")
+    return {name: float(np.mean([run.steps[name] for run in runs])) for name in names}
 
 
-def to_csv(table: pd.DataFrame) -> str:
-    """CSV with four decimals: enough to compute with, the same on every machine."""
-    return table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+def _retrieved(run: RunRecord, name: str, at: str) -> float | None:
+    return run.retrieval.get(at, {}).get(name)
 
 
-def table4_markdown(table: pd.DataFrame) -> str:
-    """Table 4 for reading, with what the numbers are in a sentence below."""
-    lines = ["# Table 4: which terms carry the gain", ""]
-    for dataset, rows in table.groupby("dataset", sort=False):
-        lines += [f"## {dataset}, {rows['seeds'].iloc[0]} seeds", "", _HEAD, _RULE]
-        lines += [_markdown_row(row) for row in rows.to_dict("records")]
-        lines.append("")
-    return "\n".join([*lines, _NOTE, ""])
+def _emotion(run: RunRecord, at: str) -> dict[str, float]:
+    import torch
+
+    from amid.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
+
+    predicted, labels = torch.tensor(run.predictions[at]["student"]), torch.tensor(run.labels)
+    functions = (weighted_accuracy, unweighted_accuracy, macro_f1)
+    values = [100 * function(predicted, labels) for function in functions]
+    return dict(zip(EMOTION, values, strict=True))
 
 
-def table4_latex(table: pd.DataFrame) -> str:
-    """Table 4 as a LaTeX tabular (needs no package)."""
-    lines = [r"\begin{tabular}{llrrrr}", r"\hline"]
-    lines.append(r"data & configuration & student & teacher & \multicolumn{2}{c}{paper, UCF51} \\")
-    for _, rows in table.groupby("dataset", sort=False):
-        lines.append(r"\hline")
-        for row in rows.to_dict("records"):
-            cells = [row["dataset"], TITLES.get(row["configuration"], row["configuration"])]
-            cells += [_mean_std(row, head, r"$\pm$") for head in ("student", "teacher")]
-            cells += [_number(row["paper_student"]), _number(row["paper_teacher"])]
-            lines.append(" & ".join(cell.replace("_", r"\_") for cell in cells) + r" \\")
-    return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
-
-
-_HEAD = (
-    "| configuration | student | teacher | student, last epoch | teacher, last epoch "
-    "| p (seeds) | p (clips) | paper: student | paper: teacher |"
-)
-_RULE = "|---|" + "---:|" * 8
-_NOTE = (
-    "Test Top-1 in per cent, mean ± sample standard deviation over seeds, student and teacher at "
-    "the epoch where the student (for `teacher alone`: the teacher) is best on validation; the "
-    "test split takes no part in the choice. p: two-sided paired t "
-    "tests of the student against AMID, over seeds and over test clips (each clip averaged over "
-    "seeds), not corrected for the number of rows. The paper's columns are its numbers on UCF51: "
-    "other data, other networks, shown for the order of the rows."
-)
-
-
-def _markdown_row(row: dict) -> str:
-    title = TITLES.get(row["configuration"], row["configuration"])
-    cells = [f"**{title}**" if row["configuration"] == REFERENCE else title]
-    cells += [
-        _mean_std(row, head) for head in ("student", "teacher", "student_last", "teacher_last")
-    ]
-    cells += [_p(row["p_seeds"]), _p(row["p_clips"])]
-    cells += [_number(row["paper_student"]), _number(row["paper_teacher"])]
-    return "| " + " | ".join(cells) + " |"
-
-
-def _mean_std(row: dict, name: str, sign: str = "±") -> str:
-    mean, std = row[name], row[f"{name}_std"]
-    if pd.isna(mean):
-        return "-"
-    return f"{mean:.1f}" if pd.isna(std) else f"{mean:.1f} {sign} {std:.1f}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if pd.isna(value) else f"{value:.1f}"
-
-
-def _p(value: float | None) -> str:
-    if pd.isna(value):
-        return "-"
-    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
-
-
-def _correct(runs: Sequence[RunRecord], head: str) -> np.ndarray | None:
+def _right(runs: Sequence[RunRecord], head: str) -> np.ndarray | None:
+    """(seeds, clips), 1 where a run's head is right; None when it has no such head."""
     predicted = [run.predictions["best"].get(head) for run in runs]
     if any(p is None for p in predicted):
         return None
     return np.array(
         [np.equal(p, run.labels) for p, run in zip(predicted, runs, strict=True)], dtype=float
     )
+
+
+def _with_holm(table: pd.DataFrame, by: Sequence[str], *names: str) -> pd.DataFrame:
+    """The table with p_x_holm beside each p_x in `names`, corrected within groups of `by`."""
+    corrected = table.copy()
+    for name in names:
+        groups = table.groupby(list(by), sort=False)[name]
+        values = groups.transform(lambda p: pd.Series(holm(list(p)), p.index, dtype=float))
+        corrected.insert(corrected.columns.get_loc(name) + 1, f"{name}_holm", values)
+    return corrected

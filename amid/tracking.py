@@ -100,6 +100,8 @@ class Tracker:
             for split in ("validation", "test"):
                 if (name := f"{split}_{head}") in last:
                     summary |= {f"best_{name}": best[name], f"last_{name}": last[name]}
+        for at, numbers in record.retrieval.items():  # "@" is not allowed in names there
+            summary |= {f"{at}_test_{k.replace('@', '_at_')}": v for k, v in numbers.items()}
         for name, value in summary.items():
             self._client.log_metric(run_id, name, value)
         self._client.log_artifact(run_id, str(model))
@@ -149,7 +151,7 @@ class Tracker:
                 "seed": str(spec.seed),
                 "fold": "" if spec.fold is None else str(spec.fold),
             }
-            name = f"{run.configuration}-{spec.dataset}-seed{spec.seed}"
+            name = "-".join([spec.dataset, *run.folder.split("/")])
             if self.stage.startswith("warmup"):
                 name = f"warmup-{name}"
             created = self._client.create_run(self._experiment, run_name=name, tags=tags)

@@ -1,8 +1,8 @@
-"""Steps per second of every method side by side, and what its loss terms cost of a step.
+"""Steps per second of every method side by side, and what its contrastive term costs of a step.
 
 All methods train on the same made-up samples in one process on one thread, step by step in turn.
-The share of the loss terms is the time of all of them, forward and backward to the representations
-and to the method's own parameters, over the time of the whole step, pair by pair.
+The share of the contrastive term is its own time, forward and backward to the representations (and
+to the method's heads), over the time of the whole step on the same batch.
 """
 
 from __future__ import annotations
@@ -17,10 +17,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from amid import config
 from amid.batches import Splits
 from amid.engine import Trainer, load_model
+from amid.losses.ccl import pair_contrastive
+from amid.losses.cosine import unit_rows
+from amid.losses.gmc import joint_contrastive
+from amid.losses.mutual_information import class_aware_nce
+from amid.methods.amid import Amid
+from amid.methods.ccl import Ccl
+from amid.methods.crcd import Crcd
+from amid.methods.crd import Crd
+from amid.methods.gmc import Gmc
 from amid.runs.plan import PlannedRun, configured_run
 from amid.types import Batch, Representations
 
@@ -52,31 +62,48 @@ def trainer(run: PlannedRun, splits: Splits) -> Trainer:
     return made
 
 
-def detached(reps: Representations) -> Representations:
-    """The representations as leaves; logits as functions of them where a gradient is asked for."""
-    leaves = {
-        name: getattr(reps, name).detach().requires_grad_()
-        for name in ("student", "auxiliary", "teacher", "student_logits", "teacher_logits")
-        if getattr(reps, name) is not None
-    }
-    return replace(reps, **leaves)
+def contrastive(one: Trainer, reps: Representations, labels: Tensor) -> Tensor | None:
+    """The method's contrastive term alone; None for methods without one."""
+    method = one.method
+    tau = method.options["temperature"] if hasattr(method, "options") else None
+    if isinstance(method, Amid):
+        other = class_aware_nce(reps.teacher, reps.auxiliary, labels, tau)
+        return class_aware_nce(reps.teacher, reps.student, labels, tau) + other
+    if isinstance(method, Gmc):
+        audio = method.projections["audio"](reps.modalities["audio"])
+        modalities = [unit_rows(reps.student), unit_rows(audio)]
+        return joint_contrastive(unit_rows(reps.teacher), modalities, tau)
+    if isinstance(method, Ccl):
+        v, a = reps.student, reps.modalities["audio"]
+        m = reps.teacher  # the composition, made below
+        pairs = ((v, m), (v, a), (m, a))
+        return sum(pair_contrastive(x, y, labels, tau) for x, y in pairs)
+    if isinstance(method, Crd):
+        terms = method.losses(reps, labels)
+        return terms["student_contrastive"] + terms["teacher_contrastive"]
+    if isinstance(method, Crcd):
+        return sum(method._relations(reps, labels).values())
+    return None
 
 
-def seconds(one: Trainer, rows: torch.Tensor) -> tuple[float, float]:
-    """(whole step, its loss terms alone) of one batch."""
+def seconds(one: Trainer, rows: Tensor) -> tuple[float, float]:
+    """(whole step, its contrastive term alone) of one batch."""
     batch = one.data.train.take(rows)
     start = time.perf_counter()
     one.step(batch)
     whole = time.perf_counter() - start
-    reps = detached(one.method(one.networks, batch))
-    if "student" in one.method.heads:  # CRCD differentiates logits by features
-        logits = one.networks.classifier(reps.student)
-        reps = replace(reps, student_logits=logits)
+    with torch.no_grad():
+        one.method.eval()  # CCL shows its composition only then
+        reps = one.method(one.networks, batch)
+        one.method.train()
+    names = ("student", "auxiliary", "teacher")
+    known = {name: getattr(reps, name) for name in names if getattr(reps, name) is not None}
+    reps = replace(reps, **{name: x.clone().requires_grad_() for name, x in known.items()})
     start = time.perf_counter()
-    against = one.method.adversary_losses(reps, batch.labels)
-    if against:
-        sum(against.values()).backward()
-    sum(one.method.losses(reps, batch.labels).values()).backward()
+    term = contrastive(one, reps, batch.labels)
+    if term is None:
+        return whole, 0.0
+    term.backward()
     return whole, time.perf_counter() - start
 
 
@@ -109,15 +136,19 @@ def main() -> None:
     found = {}
     print(
         f"batch {arguments.batch}, D {arguments.dim}, {arguments.samples} samples, one thread; "
-        "medians (quartiles)\n\n| method | steps/s | step against AMID's | loss terms, % of a step |"
-        "\n|---|---:|---:|---:|"
+        "medians (quartiles)\n\n| method | steps/s | step against AMID's "
+        "| contrastive term, % of its step |\n|---|---:|---:|---:|"
     )
     for place, name in enumerate(names):
         whole, terms = times[:, place, 0], times[:, place, 1]
         rate = 1 / np.median(whole)
         ratio = np.percentile(whole / reference, (25, 50, 75))
         share = np.percentile(100 * terms / whole, (25, 50, 75))
-        found[name] = {"steps_per_second": rate, "against_amid": ratio[1], "terms_share": share[1]}
+        found[name] = {
+            "steps_per_second": rate,
+            "against_amid": ratio[1],
+            "contrastive_share": share[1],
+        }
         print(
             f"| {name} | {rate:.0f} | {ratio[1]:.2f} ({ratio[0]:.2f}-{ratio[2]:.2f}) "
             f"| {share[1]:.0f} ({share[0]:.0f}-{share[2]:.0f}) |"

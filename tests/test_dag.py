@@ -15,9 +15,15 @@ import pytest
 from ruamel.yaml import YAML
 
 from amid import config
+from amid.methods import METHODS
 from tests.small import ROOT
 
-FILES = ("dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in ("data", "train", "ablation")))
+SECTIONS = ("data", "train", "ablation", "compared", "selection", "tune")
+FILES = ("dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in SECTIONS))
+A_DATA_SET = {"download", "extract", "auxiliary", "baselines", "warmup", "amid", "ablation"}
+A_DATA_SET |= {"compared", "folds"}
+TABLES = {"table1", "table2", "table3", "table4", "figure3"}
+ON_REQUEST = {"selection", "table_selection", "tune", "tune_report"}
 
 
 def stages() -> dict[str, dict]:
@@ -33,9 +39,18 @@ def filled(text: str, dataset: str = "avlips") -> str:
 
 
 def test_the_stages_of_the_paper_are_there() -> None:
-    names = {"download", "extract", "auxiliary", "baselines", "warmup", "amid", "ablation"}
-    assert names | {"table4"} == set(stages())
-    assert len(names) * len(config.load(ROOT / "params.yaml").data) + 1 <= 40
+    assert set(stages()) == A_DATA_SET | TABLES | ON_REQUEST
+    data = config.load(ROOT / "params.yaml").data
+    assert len(A_DATA_SET) * len(data) + len(TABLES) + 2 * (len(data) + 1) <= 40
+
+
+def test_what_is_on_request_is_upstream_of_nothing_else() -> None:
+    root = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert set(root) == TABLES
+    outs = ("runs/selection", "runs/tune")
+    for name, stage in stages().items():
+        if name not in ON_REQUEST:
+            assert not any(dep.startswith(outs) for dep in stage["deps"]), name
 
 
 def test_every_stage_says_what_it_does_and_runs_a_thin_file_that_exists() -> None:
@@ -76,7 +91,7 @@ def test_every_dependency_that_is_made_is_an_out_of_another_stage() -> None:
 
 def test_a_stage_depends_on_the_modules_it_imports() -> None:
     """What a training stage imports, however deep, is listed: a change of it runs the stage."""
-    engine_side = {"amid.engine", "amid.batches", "amid.runs.plan", "amid.methods.amid"}
+    engine_side = {"amid.engine", "amid.batches", "amid.runs.plan", *METHODS.values()}
     seen: set[str] = set()
     waiting = list(engine_side)
     while waiting:
@@ -90,19 +105,21 @@ def test_a_stage_depends_on_the_modules_it_imports() -> None:
                 waiting.append(node.module)
     # what config makes of params.yaml shows in the specifications, what features does in its outs
     does_not_change_results = {"amid.config", "amid.errors", "amid.progress"}
-    listed = stages()["amid"]["deps"]
-    for module in seen - does_not_change_results:
-        path = module.replace(".", "/")
-        in_listed = any(path == d.removesuffix(".py") or path.startswith(d + "/") for d in listed)
-        shown_by_its_outs = path.startswith(("amid/datasets", "amid/extractors", "amid/media"))
-        assert in_listed or shown_by_its_outs or path == "amid/features", module
+    for name in ("auxiliary", "baselines", "amid", "compared", "folds", "selection", "tune"):
+        listed = stages()[name]["deps"]
+        for module in seen - does_not_change_results:
+            path = module.replace(".", "/")
+            found = any(path == d.removesuffix(".py") or path.startswith(d + "/") for d in listed)
+            shown_by_its_outs = path.startswith(("amid/datasets", "amid/extractors", "amid/media"))
+            assert found or shown_by_its_outs or path == "amid/features", (name, module)
 
 
 def test_weights_are_listed_only_where_they_are_read() -> None:
     read = {
         name: set(stage["params"]) & {"alpha", "beta", "gamma"} for name, stage in stages().items()
     }
-    assert {name for name, weights in read.items() if weights} == {"warmup", "amid", "ablation"}
+    readers = {"warmup", "amid", "ablation", "folds", "selection", "tune"}
+    assert {name for name, weights in read.items() if weights} == readers
     assert read["warmup"] == {"alpha", "beta"}
 
 
@@ -114,8 +131,10 @@ def test_analytics_and_update_checks_are_off() -> None:
 
 TINY = {
     "seeds: [0, 1, 2]": "seeds: [0]",
-    "  epochs: 40 ": "  epochs: 3 ",
-    "warmup_epochs: 10": "warmup_epochs: 1",
+    "  epochs: 30 ": "  epochs: 3 ",
+    "warmup_epochs: 8 ": "warmup_epochs: 1 ",
+    "{epochs: 10, warmup_epochs: 3}": "{epochs: 2, warmup_epochs: 1}",
+    "folds: [0, 1, 2, 3, 4]": "folds: [0, 1]",
     "auxiliary_training: {epochs: 30}": "auxiliary_training: {epochs: 2}",
 }
 
@@ -169,9 +188,10 @@ def trained(output: str) -> dict[str, int]:
 @pytest.mark.slow
 def test_a_changed_weight_trains_exactly_the_runs_that_depend_on_it(tiny: Path) -> None:
     output = run(tiny, "exp", "run", "-S", "alpha=4.1")
-    assert trained(output) == {"warmup": 4, "amid": 1, "ablation": 4}
+    folds = 3 * 2  # AMID's in three setups and two folds
+    assert trained(output) == {"warmup": 4, "amid": 1, "ablation": 4, "folds": folds}
     output = run(tiny, "exp", "run", "-S", "alpha=4.1", "-S", "gamma=0.5")
-    assert trained(output) == {"amid": 1, "ablation": 3 - 1}
+    assert trained(output) == {"amid": 1, "ablation": 3 - 1, "folds": folds}
     shown = run(tiny, "exp", "show", "--only-changed", "--csv")
     assert "alpha" in shown
     assert "avlips.amid.student" in shown
@@ -185,8 +205,8 @@ def test_a_queued_experiment_shares_the_run_store_and_mlflow(tiny: Path) -> None
     run(tiny, "queue", "logs", "queued-beta", "--follow")
     assert "Success" in run(tiny, "queue", "status")
     after = len(list((tiny / ".runs").glob("*/*/record.json")))
-    # warm-ups of AMID and both rows with CCL's loss, then these and L_FT + L_FA
-    assert after - before == 3 + 4
+    # warm-ups of AMID and both rows with CCL's loss, then these and L_FT + L_FA; AMID's folds
+    assert after - before == 3 + 4 + 3 * 2
     from amid.tracking import open_client
 
     client = open_client(tiny)
@@ -199,4 +219,4 @@ def test_a_queued_experiment_shares_the_run_store_and_mlflow(tiny: Path) -> None
 def test_a_second_repro_runs_nothing_and_status_is_clean(tiny: Path) -> None:
     run(tiny, "exp", "run", "-S", "alpha=4.0", "-S", "gamma=1.0", "-S", "beta=1.5")
     assert "Running stage" not in run(tiny, "repro")
-    run(tiny, "status", "-q")
+    run(tiny, "status", "-q", "--with-deps", *sorted(TABLES))

@@ -1,61 +1,22 @@
-"""Tables say what the records hold: means, deviations, tests, nothing of the runs left on disk."""
+"""Frames say what the records hold: means, deviations, tests, shares of the work."""
 
 from __future__ import annotations
-
-import io
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from amid import figures, paper, results
+from amid import paper, results
 from amid.errors import AmidError
-from amid.types import RunRecord, RunSpec
+from amid.statistics import holm
+from tests.recorded import CLIPS, recognition, record, runs
 from tests.small import small_params
 
-CLIPS = 50
 
-
-def record(right: dict[str, int], seed: int = 0, dataset: str = "avlips") -> RunRecord:
-    """A run whose heads classify the first `right[head]` of 50 test clips rightly."""
-    spec = RunSpec(dataset, "amid", {}, "video", (), {}, {}, seed, None, "train", "x", "y")
-    predicted = {head: [int(n >= k) for n in range(CLIPS)] for head, k in right.items()}
-    history = [{"test_student": 0.5, "test_teacher": 0.5 + 0.1 * seed}, {"test_student": 0.6}]
-    history[1]["test_teacher"] = 0.8 + 0.1 * seed
-    return RunRecord(
-        spec=spec,
-        history=history,
-        best_epoch=1,
-        selected_on="student",
-        predictions={"best": predicted, "last": predicted},
-        clips=[f"clip{n}" for n in range(CLIPS)],
-        labels=[0] * CLIPS,
-        classes=["a", "b"],
-    )
-
-
-@pytest.fixture
-def records() -> dict:
-    def runs(*counts: dict[str, int]) -> list[RunRecord]:
-        return [record(right, seed) for seed, right in enumerate(counts)]
-
-    return {
-        "avlips": {
-            "student_alone": runs({"student": 30}, {"student": 31}, {"student": 33}),
-            "teacher_alone": runs({"teacher": 40}, {"teacher": 41}, {"teacher": 42}),
-            "amid": runs(
-                {"student": 35, "teacher": 44},
-                {"student": 37, "teacher": 45},
-                {"student": 36, "teacher": 43},
-            ),
-        }
-    }
-
-
-def test_means_and_sample_deviations_over_seeds(records) -> None:
-    rows = results.table4(records).set_index("configuration")
+def test_means_and_sample_deviations_over_seeds() -> None:
+    rows = results.table4(recognition()).set_index("configuration")
     assert rows.loc["amid", "student"] == pytest.approx(100 * np.mean([35, 37, 36]) / CLIPS)
     deviation = 100 * np.std([35, 37, 36], ddof=1) / CLIPS
     assert rows.loc["amid", "student_std"] == pytest.approx(deviation)
@@ -63,8 +24,8 @@ def test_means_and_sample_deviations_over_seeds(records) -> None:
     assert rows.loc["amid", "paper_student"] == 73.8
 
 
-def test_paired_tests_are_scipys(records) -> None:
-    rows = results.table4(records).set_index("configuration")
+def test_paired_tests_are_scipys() -> None:
+    rows = results.table4(recognition()).set_index("configuration")
     seeds = ttest_rel(np.array([30, 31, 33]) / CLIPS, np.array([35, 37, 36]) / CLIPS).pvalue
     assert rows.loc["student_alone", "p_seeds"] == pytest.approx(seeds)
     right = np.arange(CLIPS)[None] < np.array([[30], [31], [33]])
@@ -75,69 +36,169 @@ def test_paired_tests_are_scipys(records) -> None:
     assert pd.isna(rows.loc["teacher_alone", "p_seeds"])
 
 
-def test_one_seed_has_no_deviation_and_no_test_over_seeds(records) -> None:
-    single = {"avlips": {name: runs[:1] for name, runs in records["avlips"].items()}}
-    table = results.table4(single)
-    assert table["student_std"].isna().all()
-    assert table["p_seeds"].isna().all()
-    assert "70.0 |" in results.table4_markdown(table)
+def test_table_1_corrects_within_a_data_set() -> None:
+    records = {**recognition(), "grid": recognition()["avlips"]}
+    table = results.table1(records)
+    for _, rows in table.groupby("dataset"):
+        for name in ("p_seeds", "p_clips"):
+            wanted = holm(list(rows[name]))
+            assert rows[f"{name}_holm"].tolist() == pytest.approx(wanted, nan_ok=True)
+    rows = table[table["dataset"] == "grid"].set_index("configuration")
+    assert rows.loc["student_alone", "p_seeds_holm"] == 2 * rows["p_seeds"].min()
+    assert rows.loc["amid", "paper_student"] == 73.8
+    assert pd.isna(rows.loc["ccl", "paper_student"])
 
 
-def test_markdown_latex_and_csv_hold_the_same_numbers(records) -> None:
-    table = results.table4(records)
-    text = results.table4_markdown(table)
-    assert "| **AMID (Eq. 17)** | 72.0 ± 2.0 | 88.0 ± 2.0 |" in text
-    latex = results.table4_latex(table)
-    assert r"avlips & AMID (Eq. 17) & 72.0 $\pm$ 2.0 & 88.0 $\pm$ 2.0 & 73.8 & 75.7 \\" in latex
-    assert r"L\_FT" not in latex
-    read = pd.read_csv(io.StringIO(results.to_csv(table)))
-    assert read["student"].dropna().tolist() == pytest.approx(
-        table["student"].dropna().tolist(), abs=1e-4
-    )
+def test_one_seed_has_no_deviation_and_no_test_over_seeds() -> None:
+    single = {"avlips": {name: found[:1] for name, found in recognition()["avlips"].items()}}
+    for table in (results.table1(single), results.table2(single), results.table4(single)):
+        assert table.filter(like="_std").isna().all(axis=None)
+        assert table["p_seeds"].isna().all()
+
+
+def test_table_2_is_the_retrieval_of_the_records() -> None:
+    def retrieving(*first: float) -> list:
+        return [
+            record(
+                {"student": 30},
+                seed,
+                retrieval={
+                    "best": {"r@1": r, "r@5": 0.8, "r@10": 0.9, "map": 0.4},
+                    "last": {"r@1": 0.1, "r@5": 0.2, "r@10": 0.3, "map": 0.05},
+                },
+            )
+            for seed, r in enumerate(first)
+        ]
+
+    amid, ccl = (0.72, 0.70, 0.74), (0.60, 0.61, 0.65)
+    teacher = runs({"teacher": 40}, {"teacher": 41}, {"teacher": 42})
+    records = {"ccl": retrieving(*ccl), "teacher_alone": teacher, "amid": retrieving(*amid)}
+    rows = results.table2({"avlips": records}).set_index("configuration")
+    assert rows.loc["amid", "r@1"] == pytest.approx(72)
+    assert rows.loc["amid", "r@1_std"] == pytest.approx(2)
+    assert rows.loc["amid", "map"] == pytest.approx(40)
+    assert rows.loc["amid", "r@10_last"] == pytest.approx(30)
+    assert rows.loc["ccl", "p_seeds"] == pytest.approx(ttest_rel(ccl, amid).pvalue)
+    assert rows.loc["ccl", "p_seeds_holm"] == rows.loc["ccl", "p_seeds"]  # the only test
+    assert rows.loc["teacher_alone"].drop(["dataset", "seeds"]).isna().all()
+
+
+def folds(*counts: int) -> list:
+    labels = [n % 3 for n in range(40)] + [0] * 10
+    return [record({"student": n}, fold=fold, labels=labels) for fold, n in enumerate(counts)]
+
+
+def test_table_3_against_scikit_learn_and_scipy() -> None:
+    counts = {
+        ("V", "student_alone"): (20, 24, 21),
+        ("A-V", "ccl"): (25, 27, 26),
+        ("A-V", "gmc"): (23, 26, 22),
+        ("A-V", "amid"): (28, 27, 30),
+        ("L-V", "ccl"): (29, 27, 28),
+        ("L-V", "amid"): (31, 27, 30),
+    }
+    per_fold = results.per_fold({"avlips": {place: folds(*n) for place, n in counts.items()}})
+    run = folds(25)[0]
+    first = per_fold.set_index(["setup", "configuration", "fold"]).loc[("A-V", "ccl", 0)]
+    predicted = run.predictions["best"]["student"]
+    assert first["wa"] == pytest.approx(100 * accuracy_score(run.labels, predicted))
+    assert first["ua"] == pytest.approx(100 * balanced_accuracy_score(run.labels, predicted))
+    assert first["f1"] == pytest.approx(100 * f1_score(run.labels, predicted, average="macro"))
+
+    table = results.table3(per_fold).set_index(["setup", "configuration"])
+    assert list(table.index) == list(counts)
+    row = table.loc["A-V", "ccl"]
+    accuracies = 100 * np.array(counts["A-V", "ccl"]) / CLIPS
+    assert row["wa"] == pytest.approx(accuracies.mean())
+    assert row["wa_std"] == pytest.approx(accuracies.std(ddof=1))
+    assert (row["folds"], row["seeds"]) == (3, 1)
+    amid = ttest_rel(counts["A-V", "ccl"], counts["A-V", "amid"]).pvalue
+    baseline = ttest_rel(counts["A-V", "ccl"], counts["V", "student_alone"]).pvalue
+    assert row["p_amid"] == pytest.approx(amid)
+    assert row["p_baseline"] == pytest.approx(baseline)
+    assert (row["paper_wa"], row["paper_ua"]) == (51.5, 51.4)
+    for setup in ("A-V", "L-V"):
+        for name in ("p_amid", "p_baseline"):
+            rows = table.loc[setup]
+            wanted = holm(list(rows[name]))
+            assert list(rows[f"{name}_holm"]) == pytest.approx(wanted, nan_ok=True)
+    assert pd.isna(table.loc[("A-V", "amid"), "p_amid"])
+    assert table.loc[("A-V", "amid"), "p_baseline"] > 0
+    assert table.loc[("V", "student_alone")].filter(like="p_").isna().all()
+
+
+def test_a_cross_validation_of_one_run_has_no_tests() -> None:
+    single = {("V", "student_alone"): folds(20), ("A-V", "amid"): folds(30)}
+    table = results.table3(results.per_fold({"avlips": single}))
+    assert table["wa_std"].isna().all()
+    assert table.filter(like="p_").isna().all(axis=None)
+
+
+def test_selection_counts_the_work_against_the_run_on_all_samples() -> None:
+    whole = {"steps": 100, "samples": 800, "scored": 0}
+    half = {"steps": 100, "samples": 400, "scored": 800}
+    quick = {"steps": 100, "samples": 400, "scored": 0}
+    records = {
+        ("all", 1.0, 0.2): [record({"student": 36}, steps=whole)],
+        ("dissect", 0.5, 0.2): [record({"student": 34}, steps=half)],
+        ("random", 0.5, 0.2): [record({"student": 33}, steps=quick)],
+    }
+    rows = results.selection({"avlips": records}).set_index("rule")
+    assert rows.loc["all", ["steps", "samples", "scored", "compute"]].tolist() == [1, 1, 0, 1]
+    assert rows.loc["dissect", ["steps", "samples", "scored"]].tolist() == [1, 0.5, 1]
+    assert rows.loc["dissect", "compute"] == pytest.approx((3 * 400 + 800) / (3 * 800))
+    assert rows.loc["random", "compute"] == 0.5
+    assert rows["student"].tolist() == pytest.approx([72, 68, 66])
+    del records["all", 1.0, 0.2]
+    with pytest.raises(AmidError, match=r"'table_selection\.ratios' lacks 1\.0"):
+        results.selection({"avlips": records})
+
+
+def test_the_search_chooses_by_the_mean_over_data_sets_the_earlier_of_equals() -> None:
+    def validated(*values: float) -> list:
+        history = [[{"validation_student": 0.1}, {"validation_student": v}] for v in values]
+        return [record({"student": 30}, 100 + n, history=h) for n, h in enumerate(history)]
+
+    trials = {"gmc": [{}, {"weight": 4.0}, {"weight": 0.25}], "amid": [{}, {"alpha": 1.0}, {}]}
+    tune = small_params().tune.model_copy(update={"trials": trials})
+    means = {
+        "avlips": {"gmc": (0.50, 0.60, 0.90), "amid": (0.50, 0.75, 0.25)},
+        "grid": {"gmc": (0.60, 0.75, 0.40), "amid": (0.75, 0.50, 1.0)},
+    }
+    records = {
+        dataset: {
+            (name, n): validated(value - 0.01, value + 0.01)
+            for name, values in of.items()
+            for n, value in enumerate(values)
+        }
+        for dataset, of in means.items()
+    }
+    table = results.tune(small_params(tune=tune), records)
+    first = table[(table["dataset"] == "avlips") & (table["configuration"] == "gmc")]
+    assert first["validation"].tolist() == pytest.approx([50, 60, 90])
+    assert first["validation_std"].tolist() == pytest.approx([np.sqrt(2)] * 3)
+    assert first["mean_over_data_sets"].tolist() == pytest.approx([55, 67.5, 65])
+    assert first["overrides"].tolist() == ["{}", '{"weight":4.0}', '{"weight":0.25}']
+    assert first["chosen"].tolist() == [False, True, False]
+    assert results.tuned(table) == {"gmc": 1, "amid": 0}
+
+
+def test_one_row_a_run() -> None:
+    rows = results.per_seed(recognition())
+    assert len(rows) == 12
+    assert rows["seed"].tolist() == [0, 1, 2] * 4
+    assert rows["student"].tolist()[:3] == pytest.approx([60, 62, 66])
+
+
+def test_metrics_are_the_tables_numbers() -> None:
+    table = results.table1(recognition())
     assert results.metrics(table)["avlips"]["amid"] == {"student": 72.0, "teacher": 88.0}
+    wanted = {"student_alone": 62.67, "ccl": 68.67, "amid": 72.0}
+    assert results.student_metrics(table) == {"avlips": wanted}
 
 
-def test_the_gap_is_teacher_minus_student_in_points(records) -> None:
-    gaps = results.gaps({"avlips": {"amid": records["avlips"]["amid"]}})
-    assert gaps["epoch"].tolist() == [1, 2]
-    assert gaps["gap"].tolist() == pytest.approx([10.0, 30.0])
-    assert gaps["std"].tolist() == pytest.approx([10.0, 10.0])
-    table = results.wide(gaps)
-    assert table.columns.tolist() == ["epoch", "amid", "amid_std"]
-    assert table["amid"].tolist() == gaps["gap"].tolist()
-
-
-def test_the_figure_is_a_picture_whose_bytes_depend_on_the_data_alone(records, tmp_path) -> None:
-    gaps = results.gaps({"avlips": {"amid": records["avlips"]["amid"]}})
-    for name in ("a", "b"):
-        figures.figure4(gaps, {"avlips": 1}, tmp_path / f"{name}.png")
-    first = (tmp_path / "a.png").read_bytes()
-    assert first.startswith(b"\x89PNG")
-    assert first == (tmp_path / "b.png").read_bytes()
-
-
-def test_records_are_enumerated_from_the_parameters(records, tmp_path: Path) -> None:
-    params = small_params(seeds=[0, 1], datasets=["avlips"])
-    for seed in (0, 1, 7):  # seed 7 is what an earlier choice left
-        folder = tmp_path / "amid" / "avlips" / "amid" / f"seed{seed}"
-        folder.mkdir(parents=True)
-        text = record({"student": 30 + seed}, seed).to_json()
-        (folder / "record.json").write_text(text)
-    found = results.load_records(params, tmp_path, ["amid"])
-    assert [run.spec.seed for run in found["avlips"]["amid"]] == [0, 1]
-
-
-def test_a_missing_record_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AmidError, match=r"amid/seed0/record\.json is missing"):
-        results.load_records(small_params(), tmp_path, ["amid"])
-
-
-def test_a_configuration_that_no_section_trains_is_named(tmp_path: Path) -> None:
-    params = small_params(sections={"amid": ["amid"]})
-    with pytest.raises(AmidError, match="'l_ft'"):
-        results.load_records(params, tmp_path, ["l_ft"])
-
-
-def test_the_papers_table_is_its_own() -> None:
+def test_the_papers_numbers_have_titles_and_agree() -> None:
+    names = [*paper.TABLE1, *paper.TABLE4, *(name for _, name in paper.TABLE3)]
+    assert set(names) < set(results.TITLES)
     assert paper.TABLE4["amid"] == (73.8, 75.7)
-    assert set(paper.TABLE4) < set(results.TITLES)  # the row at our temperature is ours alone
+    assert all(paper.TABLE4[name][0] == value for name, value in paper.TABLE1.items())

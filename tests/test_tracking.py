@@ -24,11 +24,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
         data,
         folder,
         parent=None,
+        teacher=None,
         checkpoint_every=9,
         on_start=writer.start,
         on_epoch=writer.epoch,
     )
-    return run, record, journal.read(folder / "journal.jsonl"), folder / "student.safetensors"
+    return run, record, journal.read(folder / "journal.jsonl"), folder / "model.safetensors"
 
 
 def runs_of(root: Path) -> list:
@@ -58,7 +59,8 @@ def test_a_stage_is_a_parent_with_a_child_a_training(trained, tmp_path, monkeypa
         assert [m.step for m in history] == [1, 2, 3, 4, 5, 6]
         assert [m.value for m in history] == [epoch[name] for epoch in record.history]
     assert child.data.metrics["best_test_student"] == record.accuracy("student")
-    assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["student.safetensors"]
+    assert child.data.metrics["best_test_r_at_1"] == record.retrieval["best"]["r@1"]
+    assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["model.safetensors"]
     assert (tmp_path / "mlruns" / "artifacts").is_dir()
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from amid.losses.cosine import unit_rows
 
 
-def relation_scores(
-    anchors: Tensor, centres: Tensor, positives: Tensor, candidates: Tensor, temperature: float
+def relation_cosines(
+    anchors: Tensor, centres: Tensor, positives: Tensor, candidates: Tensor
 ) -> Tensor:
-    """exp(cosine / temperature) between relations: (P, d), (P, d), (P, d), (K, d) -> (P, 1 + K).
+    """Cosines between relations: (P, d), (P, d), (P, d), (K, d) -> (P, 1 + K).
 
     All relations of row i start at centre t_i. The anchor's a_i - t_i is compared with the
     positive's p_i - t_i in column 0 and with the candidates' c_k - t_i in column k. A difference of
@@ -37,8 +37,7 @@ def relation_scores(
     lengths = squared.masked_fill(squared <= unresolved, math.inf).sqrt()  # (P, K)
     # Of a length just above that bound few digits are right. The clamp keeps its cosine one: at a
     # low temperature the exponential of more would drown all other candidates.
-    cosines = torch.cat([own, along / lengths], dim=1).clamp(-1, 1)  # (P, 1 + K)
-    return (cosines / temperature).exp()
+    return torch.cat([own, along / lengths], dim=1).clamp(-1, 1)  # (P, 1 + K)
 
 
 def gradient_agreement(student_gradient: Tensor, teacher_gradient: Tensor) -> Tensor:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, softplus
 
 # Inside the denominators of the released code: it matters where K / n is small, so it is part of
 # the definition.
 EPSILON = 1e-7
 
 
-def bank_scores(anchors: Tensor, bank: Tensor, temperature: float) -> Tensor:
-    """exp(s_i . v_j / temperature), not normalised: (B, d), (N, d) -> (B, N).
+def bank_logits(anchors: Tensor, bank: Tensor, temperature: float) -> Tensor:
+    """s_i . v_j / temperature, logarithms of scores not yet normalised: (B, d), (N, d) -> (B, N).
 
-    Rows are used as they are; unit rows give exp(cosine / temperature). Gradients flow to both.
+    Rows are used as they are. Gradients flow to both.
     """
     # One product with many rows of the bank is several times faster than gathering B x K of them.
-    return (anchors @ bank.T / temperature).exp()
+    return (anchors / temperature) @ bank.T
 
 
 def noise_contrastive(scores: Tensor, n_samples: int, weights: Tensor | None = None) -> Tensor:
@@ -47,3 +47,20 @@ def noise_contrastive(scores: Tensor, n_samples: int, weights: Tensor | None = N
     negative = (weights * torch.log1p(negatives / noise[:, None])).sum(dim=1)  # (B,)
     negative = negative + torch.special.xlog1py(count, EPSILON / c)
     return (negative - positive).mean()
+
+
+def noise_contrastive_logits(
+    positive: Tensor, negatives: Tensor, n_samples: int, weights: Tensor
+) -> Tensor:
+    """`noise_contrastive` of the scores' logarithms: (B,), (B, K), (B, K) multiplicities -> scalar.
+
+    The form for training: with thousands of negatives most of a step goes by in passes over (B, K),
+    and here the exponential and the logarithm are one.
+    """
+    count = weights.sum(dim=1)  # (B,)
+    c = count / n_samples  # (B,)
+    noise = (c + EPSILON).log()  # (B,)
+    # log(1 + x / noise) and log(x / (x + noise)) of x = exp(logit)
+    negative = (weights * softplus(negatives - noise[:, None])).sum(dim=1)  # (B,)
+    negative = negative + torch.special.xlog1py(count, EPSILON / c)
+    return (negative - logsigmoid(positive - noise)).mean()

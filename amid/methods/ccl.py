@@ -40,20 +40,10 @@ class Composition(nn.Module):
         self.residual = nn.Linear(length + dim, length)
         self.classifier = nn.Linear(length, classes)
 
-    def forward(
-        self, auxiliary: Tensor, student: Tensor, *, frozen: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """frozen: gradients reach the features, not the composition's parameters."""
+    def forward(self, auxiliary: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
         both = torch.cat([unit_rows(auxiliary), unit_rows(student)], dim=1)  # (B, E + D)
-        composed = auxiliary + _linear(self.residual, both, frozen)  # (B, E)
-        return composed, _linear(self.classifier, composed, frozen)
-
-
-def _linear(layer: nn.Linear, x: Tensor, frozen: bool) -> Tensor:
-    weight, bias = layer.weight, layer.bias
-    if frozen:
-        weight, bias = weight.detach(), bias.detach()
-    return functional.linear(x, weight, bias)
+        composed = auxiliary + self.residual(both)  # (B, E)
+        return composed, self.classifier(composed)
 
 
 class Ccl(Method):
@@ -83,28 +73,26 @@ class Ccl(Method):
         return replace(reps, teacher=composed, teacher_logits=logits)
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
-        terms = {"classification": functional.cross_entropy(reps.student_logits, labels)}
+        """The student's loss CE(v) + C(v,m) + C(v,a) + J(v,m) moves the student alone, the
+        composition's CE(m) + C(v,m) + C(m,a) + J(v,m) the composition alone. Shared terms stand
+        once; in the composition's own the student's feature is a constant."""
+        own = functional.cross_entropy(reps.student_logits, labels)
+        found = {"classification": [own]}
+        weight, divergence = self.options["contrastive_weight"], self.options["divergence_weight"]
         for name, compose in self.compositions.items():
             auxiliary = reps.modalities[name]
-            for who, student, logits in (
-                ("student", reps.student, reps.student_logits),
-                ("composition", reps.student.detach(), reps.student_logits.detach()),
-            ):
-                composed, composed_logits = compose(auxiliary, student, frozen=who == "student")
-                own = student if who == "student" else composed
-                contrast = self._contrast(student, composed, labels)
-                contrast = contrast + self._contrast(own, auxiliary, labels)
-                divergence = symmetric_divergence(logits, composed_logits)
-                found = {
-                    "contrastive": self.options["contrastive_weight"] * contrast,
-                    "divergence": self.options["divergence_weight"] * divergence,
-                }
-                if who == "composition":
-                    found["classification"] = functional.cross_entropy(composed_logits, labels)
-                for term, value in found.items():
-                    key = f"{who}_{term}"
-                    terms[key] = terms[key] + value if key in terms else value
-        return terms
+            composed, logits = compose(auxiliary, reps.student)  # (B, E), (B, C)
+            apart, apart_logits = compose(auxiliary, reps.student.detach())
+            terms = {
+                "contrastive": weight * self._contrast(reps.student, composed, labels),
+                "divergence": divergence * symmetric_divergence(reps.student_logits, logits),
+                "student_contrastive": weight * self._contrast(reps.student, auxiliary, labels),
+                "composition_contrastive": weight * self._contrast(apart, auxiliary, labels),
+                "composition_classification": functional.cross_entropy(apart_logits, labels),
+            }
+            for term, value in terms.items():
+                found.setdefault(term, []).append(value)
+        return {term: sum(values) for term, values in found.items()}
 
     def _contrast(self, a: Tensor, b: Tensor, labels: Tensor) -> Tensor:
         return pair_contrastive(a, b, labels, self.options["temperature"])

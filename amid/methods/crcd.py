@@ -14,8 +14,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from amid.losses.crcd import gradient_agreement, relation_scores
-from amid.losses.crd import noise_contrastive
+from amid.losses.crcd import gradient_agreement, relation_cosines
 from amid.losses.logits import softened_divergence
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.memory import Negatives, PairedBanks
@@ -93,16 +92,12 @@ class Crcd(Method):
         found = {}
         for name, (anchors, bank) in self.memory.sides(student, teacher).items():
             own = bank.rows[reps.samples]  # (B, d)
-            scores = relation_scores(
-                anchors[first],
-                own[second],
-                own[first],
-                bank.rows[candidates],
-                self.options["temperature"],
-            )  # (P, K' + 1)
-            if len(scores):
-                scores = bank.normalised(scores, weights)
-                found[name] = noise_contrastive(scores, len(bank.rows), weights)
+            cosines = relation_cosines(
+                anchors[first], own[second], own[first], bank.rows[candidates]
+            )  # (P, 1 + K')
+            if len(cosines):
+                logits = cosines / self.options["temperature"]  # (P, 1 + K')
+                found[name] = bank.contrast(logits[:, 0], logits[:, 1:], weights)
         return found
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from amid.losses.crd import bank_scores, noise_contrastive
+from amid.losses.crd import bank_logits
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.memory import Negatives, PairedBanks
 
@@ -55,11 +54,9 @@ class Crd(Method):
         student, teacher = self.memory(reps)  # (B, d) each
         candidates, weights = self.negatives.draw(labels)
         for name, (anchors, bank) in self.memory.sides(student, teacher).items():
-            own = (anchors * bank.rows[reps.samples]).sum(1, keepdim=True)  # (B, 1)
-            others = bank_scores(anchors, bank.rows[candidates], temperature)  # (B, K')
-            scores = bank.normalised(torch.cat([(own / temperature).exp(), others], 1), weights)
-            contrast = noise_contrastive(scores, len(bank.rows), weights)
-            terms[f"{name}_contrastive"] = weight * contrast
+            own = (anchors * bank.rows[reps.samples]).sum(1) / temperature  # (B,)
+            others = bank_logits(anchors, bank.rows[candidates], temperature)  # (B, K')
+            terms[f"{name}_contrastive"] = weight * bank.contrast(own, others, weights)
         return terms
 
     def end_step(self) -> None:

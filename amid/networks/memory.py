@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from amid.losses.cosine import unit_rows
+from amid.losses.crd import noise_contrastive_logits
 from amid.networks.crossmodal import built
 from amid.reproducible import derive_seed
 
@@ -19,6 +21,7 @@ class MemoryBank(nn.Module):
     """One unit row a training sample: (N, d), at random first, then moving averages.
 
     normaliser: Z of the scores against this bank, fixed by the first batch; 0 until then.
+    A score is the exponential of a logit.
     Source: RepDistiller's ContrastMemory.
     """
 
@@ -39,16 +42,19 @@ class MemoryBank(nn.Module):
         past = self.rows[samples]  # (B, d)
         self.rows[samples] = unit_rows(past.lerp(representations.detach(), 1 - self.momentum))
 
-    def normalised(self, scores: Tensor, weights: Tensor) -> Tensor:
-        """Scores / Z: (R, K' + 1) with multiplicities (R, K') of all columns but the first.
+    def contrast(self, positive: Tensor, negatives: Tensor, weights: Tensor) -> Tensor:
+        """CRD's estimator on scores / Z, from logits (R,), (R, K') and multiplicities (R, K').
 
         Z is N times the mean score of the first batch's positives and drawn negatives.
         """
-        if not self.normaliser and len(scores):
+        if not self.normaliser:
             with torch.no_grad():
-                total = scores[:, 0].sum() + (weights * scores[:, 1:]).sum()
-                self.normaliser = total / (len(scores) + weights.sum()) * len(self.rows)
-        return scores / self.normaliser
+                total = positive.exp().sum() + (weights * negatives.exp()).sum()
+                self.normaliser = total / (len(positive) + weights.sum()) * len(self.rows)
+        shift = self.normaliser.log()
+        return noise_contrastive_logits(
+            positive - shift, negatives - shift, len(self.rows), weights
+        )
 
 
 class PairedBanks(nn.Module):
@@ -92,12 +98,14 @@ class Negatives:
     One set of candidates serves the whole batch, so that one matrix product scores them. Where the
     other classes hold fewer than `count` samples, the published codes draw with replacement; here
     every sample stands with its expected multiplicity count / M instead (the same mean, no noise).
-    Where they hold more, the candidates are drawn anew for each batch without replacement.
+    Where they hold more, the candidates are drawn anew for each batch without replacement: so many
+    that `count` of them are of other classes on average, weighted to add up to `count` exactly.
     """
 
     def __init__(self, labels: Tensor, count: int) -> None:
         self.labels, self.count = labels, count
-        self.largest_class = int(torch.bincount(labels).max())
+        others = 1 - int(torch.bincount(labels).max()) / len(labels)  # share, at the least
+        self.wanted = math.ceil(count / others) if others else len(labels)
 
     def draw(self, labels: Tensor) -> tuple[Tensor | slice, Tensor]:
         """Labels (B,) -> positions of K' candidates in the bank, multiplicities (B, K').
@@ -105,7 +113,6 @@ class Negatives:
         A row of multiplicities adds up to `count`, or to 0 where no sample of another class exists.
         """
         total = len(self.labels)
-        wanted = self.count + self.largest_class
-        candidates = torch.randperm(total)[:wanted] if wanted < total else slice(None)
+        candidates = torch.randperm(total)[: self.wanted] if self.wanted < total else slice(None)
         other = (labels[:, None] != self.labels[candidates]).to(torch.float32)  # (B, K')
         return candidates, other * (self.count / other.sum(dim=1, keepdim=True).clamp(min=1))

@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from amid.losses.cosine import unit_rows
-from amid.losses.crcd import gradient_agreement, relation_scores
+from amid.losses.crcd import gradient_agreement, relation_cosines
 from tests.losses.batches import EDGE_CASES, edge_case, random_batch
 from tests.losses.observed import Observed
 
 Rows = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def relation_scores(
+    anchors: Tensor, centres: Tensor, positives: Tensor, candidates: Tensor, temperature: float
+) -> Tensor:
+    """The scores that the estimator sees."""
+    return (relation_cosines(anchors, centres, positives, candidates) / temperature).exp()
 
 
 def random_rows(

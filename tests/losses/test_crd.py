@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from amid.losses.crd import bank_scores, noise_contrastive
+from amid.losses.crd import bank_logits, noise_contrastive, noise_contrastive_logits
 from tests.losses.batches import random_batch
 from tests.losses.observed import Observed
 
@@ -171,17 +171,17 @@ def test_is_a_few_operations_that_never_wait():
 
 def test_bank_scores_are_powers_of_dot_products():
     anchors, bank, _ = random_batch(12)
-    got = bank_scores(anchors, bank[:5], 0.3)
+    got = bank_logits(anchors, bank[:5], 0.3).exp()
     want = [[math.exp(torch.dot(s, v).item() / 0.3) for v in bank[:5]] for s in anchors]
     torch.testing.assert_close(got.tolist(), want, rtol=1e-13, atol=0)
-    assert torch.autograd.gradcheck(lambda x, y: bank_scores(x, y, 0.7), (anchors, bank))
+    assert torch.autograd.gradcheck(lambda x, y: bank_logits(x, y, 0.7), (anchors, bank))
 
 
 def test_the_bank_is_scored_in_one_product():
     anchors, bank, _ = random_batch(13, 64, 32, dtype=torch.float32)
     bank = bank.detach()
     with Observed() as seen:
-        bank_scores(anchors[:8], bank, 0.07).sum().backward()
+        bank_logits(anchors[:8], bank, 0.07).sum().backward()
     assert not seen.waiting
     assert seen.names.count("mm") == 2  # one of them in the backward pass
     assert seen.largest <= 64 * 32  # no (8, 64, 32)
@@ -194,10 +194,41 @@ def test_a_bank_step_brings_anchor_and_positive_together():
     own = torch.arange(6)[:, None]
 
     def loss(rows: Tensor) -> Tensor:
-        scores = bank_scores(rows, bank.detach(), 0.5) / 100
+        scores = bank_logits(rows, bank.detach(), 0.5).exp() / 100
         return noise_contrastive(torch.cat([scores.gather(1, own), scores], dim=1), 50, other)
 
     value = loss(anchors)
     (grad,) = torch.autograd.grad(value, anchors)
     assert (grad.norm(dim=1) > 0).all()
     assert loss(anchors - 1e-3 * grad).item() < value.item()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_the_form_for_training_equals_the_published_one(dtype):
+    generator = torch.Generator().manual_seed(3)
+    logits = 3 * torch.randn(6, 41, generator=generator, dtype=torch.float64)
+    weights = torch.randint(3, (6, 40), generator=generator).double()
+    weights[2] = 0
+    values, grads = [], []
+    for form in ("logits", "scores"):
+        x = logits.to(dtype if form == "logits" else torch.float64).requires_grad_()
+        if form == "logits":
+            value = noise_contrastive_logits(x[:, 0], x[:, 1:], 100, weights.to(dtype))
+        else:
+            value = noise_contrastive(x.exp(), 100, weights)
+        values.append(value.double())
+        grads.append(torch.autograd.grad(value, x)[0].double())
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype == torch.float32 else {}
+    torch.testing.assert_close(*values, **tolerance)
+    torch.testing.assert_close(*grads, **tolerance)
+
+
+@pytest.mark.parametrize("size", [-1e4, 0.0, 1e4])
+def test_the_form_for_training_is_finite_for_any_logits(size):
+    positive = torch.full((3,), size, requires_grad=True)
+    negatives = torch.full((3, 5), -size, requires_grad=True)
+    weights = torch.ones(3, 5)
+    value = noise_contrastive_logits(positive, negatives, 10, weights)
+    grads = torch.autograd.grad(value, (positive, negatives))
+    assert value.isfinite()
+    assert all(grad.isfinite().all() for grad in grads)

@@ -1,0 +1,104 @@
+"""What figures draw, and that they are pictures whose bytes depend on the data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from amid import figures, series
+from amid.errors import AmidError
+from tests.recorded import recognition, record, runs
+
+
+def amid_alone() -> dict:
+    return {"avlips": {"amid": recognition()["avlips"]["amid"]}}
+
+
+def drawn_twice(draw: Callable[[Path], None], folder: Path) -> bytes:
+    """A figure's bytes, the same both times."""
+    for name in ("a", "b"):
+        draw(folder / f"{name}.png")
+    first = (folder / "a.png").read_bytes()
+    assert first.startswith(b"\x89PNG")
+    assert first == (folder / "b.png").read_bytes()
+    return first
+
+
+def test_the_gap_is_teacher_minus_student_in_points() -> None:
+    gaps = series.gaps(amid_alone())
+    assert gaps["epoch"].tolist() == [1, 2]
+    assert gaps["gap"].tolist() == pytest.approx([10.0, 30.0])
+    assert gaps["std"].tolist() == pytest.approx([10.0, 10.0])
+    table = series.wide(gaps)
+    assert table.columns.tolist() == ["epoch", "amid", "amid_std"]
+    assert table["amid"].tolist() == gaps["gap"].tolist()
+
+
+def test_figure_4_is_a_picture(tmp_path: Path) -> None:
+    gaps = series.gaps(amid_alone())
+    drawn_twice(lambda path: figures.figure4(gaps, {"avlips": 1}, path), tmp_path)
+
+
+def of_classes(*predicted: list[int]) -> list:
+    """A run a seed on two clips of class a, two of b and none of c."""
+    labels = [0, 0, 1, 1]
+    return [
+        record({}, seed, labels=labels, predictions={"best": {"student": p}})
+        for seed, p in enumerate(predicted)
+    ]
+
+
+def test_classes_by_falling_difference() -> None:
+    records = {
+        "amid": of_classes([0, 1, 1, 1], [0, 0, 1, 1]),
+        "ccl": of_classes([0, 0, 0, 0], [0, 0, 1, 0]),
+    }
+    table = series.class_wise({"avlips": records})
+    assert table["class"].tolist() == ["b", "a"]
+    assert table["clips"].tolist() == [2, 2]
+    assert table["amid"].tolist() == [100, 75]
+    assert table["ccl"].tolist() == [25, 100]
+    assert table["difference"].tolist() == [75, -25]
+    deviation = np.std([0, 50], ddof=1)
+    assert table["ccl_std"].tolist() == pytest.approx([deviation, 0])
+    single = {name: found[:1] for name, found in records.items()}
+    assert series.class_wise({"avlips": single})["amid_std"].isna().all()
+
+
+def test_figure_3_needs_students() -> None:
+    records = {"amid": of_classes([0, 1, 1, 1]), "teacher_alone": runs({"teacher": 40})}
+    with pytest.raises(AmidError, match="'teacher_alone', which trains no student"):
+        series.class_wise({"avlips": records})
+
+
+def test_figure_3_has_a_panel_a_data_set(tmp_path: Path) -> None:
+    records = {
+        "amid": of_classes([0, 1, 1, 1], [0, 0, 1, 1]),
+        "ccl": of_classes([0, 0, 0, 0], [0, 0, 1, 0]),
+    }
+    classes = series.class_wise({"avlips": records, "grid": records})
+    picture = drawn_twice(lambda path: figures.figure3(classes, path), tmp_path)
+    one = series.class_wise({"avlips": records})
+    figures.figure3(one, tmp_path / "one.png")
+    height, single = (
+        int.from_bytes(data[20:24]) for data in (picture, (tmp_path / "one.png").read_bytes())
+    )
+    assert height > 1.5 * single
+
+
+def test_the_figure_of_selection_is_a_picture_with_one_seed_as_well(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "dataset": "avlips",
+            "mismatched": [0.0, 0.0, 0.2, 0.2],
+            "ratio": [1.0, 0.5, 1.0, 0.5],
+            "rule": ["all", "random", "all", "random"],
+            "student": [70.0, 68.0, 65.0, 66.0],
+            "student_std": [None] * 4,
+        }
+    )
+    drawn_twice(lambda path: figures.selection(table, path), tmp_path)
