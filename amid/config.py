@@ -333,6 +333,11 @@ def _check_references(params: Params) -> None:
                 )
     for name in params.data:
         _check_training(params, name, table3.training, "table3.training")
+    if 1.0 not in params.table_selection.ratios:
+        raise ConfigError(
+            "params.yaml: 'table_selection.ratios' lacks 1.0, the run that the others are compared "
+            "with: add it."
+        )
     for rule in params.table_selection.rules.values():
         params.resolved(params.table_selection.configuration, {"selection": rule})
     for configuration, trials in params.tune.trials.items():

@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by line style and by marker as well.
-STYLES = (("#0072B2", "-", "o"), ("#D55E00", "--", "D"), ("#009E73", "-.", "s"))
-STYLES = (*STYLES, ("#CC79A7", ":", "^"))
+STYLES = (
+    ("#0072B2", "-", "o"),
+    ("#D55E00", "--", "D"),
+    ("#009E73", "-.", "s"),
+    ("#CC79A7", ":", "^"),
+)
 
 
 def figure3(classes: pd.DataFrame, path: Path) -> None:
     """Class-wise accuracy of two configurations, a panel a data set, one below the other.
 
-    classes: as from series.class_wise; its order is the order of the classes. A stroke joins the
-    two accuracies of a class: solid where the first configuration is ahead, dotted where behind.
+    classes: as from series.class_wise; its order is the order of the classes. Paired bars: the
+    first configuration's filled, the second's hatched, told apart without colour.
     """
     first, second = (name.removesuffix("_std") for name in classes if name.endswith("_std"))
     names = list(dict.fromkeys(classes["dataset"]))
     figure, axes = _panels(len(names), 1, (7.2, 0.3 + 2.9 * len(names)))
     for axis, name in zip(axes[:, 0], names, strict=True):
         panel = classes[classes["dataset"] == name].reset_index(drop=True)
-        for ahead, line in ((panel["difference"] >= 0, "-"), (panel["difference"] < 0, ":")):
-            rows = panel[ahead]
-            axis.vlines(
-                rows.index, rows[first], rows[second], color="0.35", linestyle=line, linewidth=1.1
-            )
-        for configuration, (colour, _, marker) in zip((first, second), STYLES, strict=False):
-            axis.plot(
-                panel.index, panel[configuration], marker, color=colour, markersize=4.5 if configuration == first else 6.5,
-                markerfacecolor=colour if configuration == first else "none",
-                label=TITLES.get(configuration, configuration),
+        looks = ({"color": STYLES[0][0]}, {"fill": False, "hatch": "////", "linewidth": 0.6})
+        for place, (configuration, look) in enumerate(zip((first, second), looks, strict=True)):
+            axis.bar(
+                panel.index + 0.42 * (place - 0.5), panel[configuration], 0.42,
+                edgecolor=STYLES[place][0],
+                label=TITLES.get(configuration, configuration), **look,
             )  # fmt: skip
         axis.set_xticks(panel.index, panel["class"], rotation=90, fontsize=7)
         axis.set_xlim(-0.7, len(panel) - 0.3)

@@ -90,8 +90,9 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("ratio: 0.5", "ratio: 0.0", ["selection.ratio", "greater than 0"]),
         ("name: all", "name: disect", ["selection.name", "'dissect'"]),
         ("dissect: {name: dissect}", "dissect: {name: dissect, rtio: 1}", ["rtio", "selection"]),
-        ("    gmc: [{}, ", "    gmc: [", ["tune.trials", "gmc 3", "one tuning budget"]),
+        ("    gmc: [{temperature: 0.1}, ", "    gmc: [", ["gmc 3", "one tuning budget"]),
         ("{temperature: 0.3}, ", "{temperatur: 0.3}, ", ["temperatur", "configurations.gmc"]),
+        ("ratios: [1.0, 0.75", "ratios: [0.75", ["table_selection.ratios", "1.0"]),
         ("compared: [crd,", "compared: [l_ft,", ["sections.compared", "'l_ft'"]),
         (
             "student_alone: {method: baseline}",

@@ -130,6 +130,8 @@ def test_the_search_uses_seeds_apart_from_the_reported_ones_and_one_budget() -> 
     counts = {len(trials) for trials in params.tune.trials.values()}
     assert len(counts) == 1
     assert len(runs) == len(params.tune.trials) * counts.pop() * len(params.tune.seeds)
+    # spelt out, so that what is chosen does not change what was tried
+    assert all(len({tuple(t) for t in trials}) == 1 for trials in params.tune.trials.values())
     assert len({run.folder for run in runs}) == len(runs)
 
 
