@@ -22,7 +22,7 @@ from amid.runs.store import CHECKPOINT, JOURNAL, RunStore
 from amid.tracking import Tracker
 from amid.types import RunRecord, RunSpec
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 2.0  # each look costs MLflow's database a write a run
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _follow(
     seen = dict.fromkeys((run.spec.key for run in futures.values()), 0)
     while waiting:
         done, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-        for run in futures.values():
+        for run in [futures[future] for future in (*done, *waiting)]:
             key = run.spec.key
             lines = journal.read(store.folder(key) / JOURNAL, token, seen[key])
             if lines:
@@ -132,7 +132,7 @@ def _summary(run: PlannedRun, record: RunRecord) -> str:
     head = record.selected_on
     best = record.history[record.best_epoch].get(f"validation_{head}")
     shown = "" if best is None else f": {head} {100 * best:.1f} % on validation"
-    return f"{run.configuration} seed {run.spec.seed}{shown} (epoch {record.best_epoch + 1})"
+    return f"{run.folder}{shown} (epoch {record.best_epoch + 1})"
 
 
 def available_cores() -> int:
