@@ -82,7 +82,7 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("table1: [student_alone, crd", "table1: [student_alone, crdd", ["'crdd'", "table1"]),
         ("figure3: [amid, ccl]", "figure3: [amid]", ["'figure3'", "at least 2"]),
         ("baseline: student_alone", "baseline: alone", ["'alone'", "table3.baseline"]),
-        ("{epochs: 10, warmup_epochs: 3}", "{epochs: 3, warmup_epochs: 3}", ["table3.training"]),
+        ("{epochs: 8, warmup_epochs: 2}", "{epochs: 3, warmup_epochs: 3}", ["table3.training"]),
         ("folds: [0, 1", "folds: [0, 0", ["'table3.folds'", "twice"]),
         ("L-V: [text]", "L-V: [txt]", ["'txt'", "data.avlips"]),
         ("L-V: [text]", "L-V: [video]", ["setups.L-V", "target modality"]),

@@ -133,7 +133,7 @@ TINY = {
     "seeds: [0, 1, 2]": "seeds: [0]",
     "  epochs: 30 ": "  epochs: 3 ",
     "warmup_epochs: 8 ": "warmup_epochs: 1 ",
-    "{epochs: 10, warmup_epochs: 3}": "{epochs: 2, warmup_epochs: 1}",
+    "{epochs: 8, warmup_epochs: 2}": "{epochs: 2, warmup_epochs: 1}",
     "folds: [0, 1, 2, 3, 4]": "folds: [0, 1]",
     "auxiliary_training: {epochs: 30}": "auxiliary_training: {epochs: 2}",
 }
