@@ -18,7 +18,7 @@ from amid.errors import AmidError
 from amid.methods import METHODS
 from amid.methods.base import Sizes
 from amid.metrics import mean_average_precision, retrieval_recall, within_class_similarity
-from amid.networks.crossmodal import CrossModal
+from amid.networks.crossmodal import CrossModal, deployed
 from amid.reproducible import derive_seed
 from amid.selection.rules import Selector
 from amid.types import RunRecord
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from amid.methods.base import Method
     from amid.types import Batch, RunSpec
 
-EVALUATED = ("validation", "test")
 EVALUATION_BATCH = 256  # small enough for the processor's cache: a third faster than one batch
 RECALL_AT = (1, 5, 10)
 
@@ -37,15 +36,13 @@ RECALL_AT = (1, 5, 10)
 class State:
     """Where a run stands after `epoch` epochs; all that a checkpoint holds.
 
-    best: the networks to deploy as of the best validation epoch; predictions: test classes there.
-    steps: as in RunRecord.
+    best: networks and method as of the best validation epoch. steps: as in RunRecord.
     """
 
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = -1
     best: dict[str, Tensor] = field(default_factory=dict)
-    predictions: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     steps: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("steps", "samples", "scored"), 0)
     )
@@ -59,7 +56,8 @@ class Trainer:
 
     def __init__(self, spec: RunSpec, data: Splits, teacher: CrossModal | None = None) -> None:
         torch.set_num_threads(1)  # the count of threads changes bits
-        torch.use_deterministic_algorithms(True)
+        # The same as use_deterministic_algorithms(True), which imports the compiler: 3 s a worker.
+        torch.set_deterministic_debug_mode("error")
         if teacher is not None:
             data = _taught(data, teacher)
         self.spec, self.data = spec, data
@@ -91,10 +89,7 @@ class Trainer:
         self.optimiser = _optimiser(training, [*self.networks.parameters(), *own])
         self.adversary: torch.optim.Optimizer | None = None
         if adversary:
-            rate = self.method.adversary_optimiser()
-            self.adversary = torch.optim.SGD(
-                adversary, lr=rate["learning_rate"], momentum=rate["momentum"], fused=True
-            )
+            self.adversary = _optimiser(self.method.adversary_optimiser(), adversary)
         self.selector = Selector(spec.selection, len(data.train)) if spec.selection else None
         self.state = State()
 
@@ -105,27 +100,33 @@ class Trainer:
         checkpoint: Path,
         checkpoint_every: int,
     ) -> RunRecord:
-        """Trains on from where the state stands to the last epoch; the record of the whole run."""
+        """Trains on from where the state stands to the last epoch; the record of the whole run.
+
+        The test split is looked at when the training is over, and never before.
+        """
         epochs = self.spec.training["epochs"]
         while self.state.epoch < epochs:
-            metrics = self.train_epoch(self.state.epoch)
-            predictions = self.evaluate(metrics)
-            self._judge(metrics, predictions)
+            metrics = self.train_epoch(self.state.epoch) | self.validate()
+            self._judge(metrics)
             on_epoch(self.state.epoch, metrics)
             self.state.epoch += 1
             if self.state.epoch % checkpoint_every == 0 or self.state.epoch == epochs:
                 self.save(checkpoint)
+        predictions, retrieval = {}, {}
+        predictions["last"], retrieval["last"] = self.test()
+        self._restore(self.state.best)
+        predictions["best"], retrieval["best"] = self.test()
         return RunRecord(
             spec=self.spec,
             history=self.state.history,
             best_epoch=self.state.best_epoch,
             selected_on=self.method.heads[0],
-            predictions=self.state.predictions,
+            predictions=predictions,
             clips=self.data.test_clips,
             labels=self.data.test.labels.tolist(),
             classes=self.data.classes,
             extractors=self.data.extractors,
-            retrieval=self.retrieval(),
+            retrieval=retrieval if "student" in self.method.heads else {},
             steps=self.state.steps,
         )
 
@@ -156,11 +157,12 @@ class Trainer:
         self.state.steps["steps"] += 1
         self.state.steps["samples"] += len(batch)
         reps = self.method(self.networks, batch)
-        against = self.method.adversary_losses(reps, batch.labels)
-        if against:
-            self.adversary.zero_grad()
-            sum(against.values()).backward()
-            self.adversary.step()
+        for _ in range(self.method.adversary_steps):
+            against = self.method.adversary_losses(reps, batch.labels)
+            if against:
+                self.adversary.zero_grad()
+                sum(against.values()).backward()
+                self.adversary.step()
         terms = self.method.losses(reps, batch.labels)
         loss = sum(terms.values())
         self.optimiser.zero_grad()
@@ -170,48 +172,47 @@ class Trainer:
         return {k: v.detach() for k, v in {**terms, **against, "loss": loss}.items()}
 
     @torch.no_grad()
-    def evaluate(self, metrics: dict[str, float]) -> dict[str, list[int]]:
-        """Adds accuracies and similarities to `metrics`; returns the classes of the test clips."""
+    def represent(self, batch: Batch) -> dict[str, Tensor]:
+        """What the networks say of a whole split: a tensor for each head and each head's logits."""
         self.networks.eval()
         self.method.eval()
-        predictions: dict[str, list[int]] = {}
-        for split in EVALUATED:
-            batch: Batch = getattr(self.data, split)
-            if not len(batch):
-                continue
-            reps = [self.method(self.networks, batch.take(rows)) for rows in _parts(batch)]
-            for head in self.method.heads:
-                predicted = torch.cat([getattr(r, f"{head}_logits").argmax(1) for r in reps])
-                metrics[f"{split}_{head}"] = float((predicted == batch.labels).double().mean())
-                if split == "test":
-                    predictions[head] = predicted.tolist()
-            if len(self.method.heads) == 2:
-                teacher = torch.cat([r.teacher for r in reps])
-                student = torch.cat([r.student for r in reps])
-                matched = torch.cosine_similarity(teacher, student).mean()
-                metrics[f"{split}_similarity"] = float(matched)
-                within = float(within_class_similarity(teacher, student, batch.labels))
-                metrics[f"{split}_within_class_similarity"] = within
-        return predictions
+        parts = torch.arange(len(batch)).split(EVALUATION_BATCH)
+        reps = [self.method(self.networks, batch.take(rows)) for rows in parts]
+        names = [name for head in self.method.heads for name in (head, f"{head}_logits")]
+        return {name: torch.cat([getattr(r, name) for r in reps]) for name in names}
 
-    @torch.no_grad()
-    def retrieval(self) -> dict[str, dict[str, float]]:
-        """Table 2's numbers of the student at the best and the last epoch (RunRecord.retrieval)."""
-        if "student" not in self.method.heads or not len(self.data.test):
-            return {}
-        train, test = self.data.train, self.data.test
-        states = {"best": self.state.best, "last": self.networks.deployed_state(("student",))}
-        found: dict[str, dict[str, float]] = {}
-        for at, state in states.items():
-            student = load_model(self.card(("student",)), state)
-            gallery, queries = (
-                torch.cat([student(b.take(r)).student for r in _parts(b)]) for b in (train, test)
-            )
-            recalls = retrieval_recall(queries, test.labels, gallery, train.labels, RECALL_AT)
-            found[at] = {f"r@{k}": v for k, v in zip(RECALL_AT, recalls, strict=True)}
-            precision = mean_average_precision(queries, test.labels, gallery, train.labels)
-            found[at]["map"] = precision
-        return found
+    def validate(self) -> dict[str, float]:
+        """Accuracies of the validation split, and how alike student and teacher are there."""
+        batch, metrics = self.data.validation, {}
+        if not len(batch):
+            return metrics
+        found = self.represent(batch)
+        for head in self.method.heads:
+            right = found[f"{head}_logits"].argmax(1) == batch.labels
+            metrics[f"validation_{head}"] = float(right.double().mean())
+        if len(self.method.heads) == 2:
+            teacher, student = found["teacher"], found["student"]
+            matched = torch.cosine_similarity(teacher, student).mean()
+            metrics["validation_similarity"] = float(matched)
+            within = within_class_similarity(teacher, student, batch.labels)
+            metrics["validation_within_class_similarity"] = float(within)
+        return metrics
+
+    def test(self) -> tuple[dict[str, list[int]], dict[str, float]]:
+        """Classes of the test clips by each head, and Table 2's numbers of the student, with the
+        training clips as the gallery (RunRecord.predictions, .retrieval)."""
+        train, batch = self.data.train, self.data.test
+        if not len(batch):
+            return {}, {}
+        found = self.represent(batch)
+        predictions = {h: found[f"{h}_logits"].argmax(1).tolist() for h in self.method.heads}
+        if "student" not in self.method.heads:
+            return predictions, {}
+        queries, gallery = found["student"], self.represent(train)["student"]
+        recalls = retrieval_recall(queries, batch.labels, gallery, train.labels, RECALL_AT)
+        retrieval = {f"r@{k}": value for k, value in zip(RECALL_AT, recalls, strict=True)}
+        precision = mean_average_precision(queries, batch.labels, gallery, train.labels)
+        return predictions, {**retrieval, "map": precision}
 
     def card(self, heads: tuple[str, ...]) -> dict[str, Any]:
         """All that `load_model` needs beside the weights that serve `heads`."""
@@ -231,7 +232,11 @@ class Trainer:
         """What the run is for: its student, or, where it has none, its teacher."""
         return ("student",) if "student" in self.method.heads else self.method.heads
 
-    def _judge(self, metrics: dict[str, float], predictions: dict[str, list[int]]) -> None:
+    def deployed_state(self) -> dict[str, Tensor]:
+        """The weights that `deployed_heads` need, at the best epoch."""
+        return deployed(_below("networks", self.state.best), self.deployed_heads())
+
+    def _judge(self, metrics: dict[str, float]) -> None:
         """Files the epoch's metrics and keeps it when it is the best on validation so far."""
         if not math.isfinite(metrics["train_loss"]):
             raise AmidError(
@@ -243,13 +248,11 @@ class Trainer:
         history, state = self.state.history, self.state
         history.append(metrics)
         chosen = f"validation_{self.method.heads[0]}"
-        state.predictions["last"] = predictions
         best = history[state.best_epoch].get(chosen, 0.0) if state.best_epoch >= 0 else -1.0
         # Without validation clips the last epoch counts: the test split has no say.
         if metrics.get(chosen, float("inf")) > best or chosen not in metrics:
             state.best_epoch = state.epoch
-            state.best = self.networks.deployed_state(self.deployed_heads())
-            state.predictions["best"] = predictions
+            state.best = {name: value.clone() for name, value in self._tensors().items()}
 
     def _set_learning_rate(self, epoch: int) -> None:
         training = self.spec.training
@@ -257,11 +260,21 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = training["learning_rate"] * training.get("decay", 1.0) ** passed
 
+    def _tensors(self) -> dict[str, Tensor]:
+        """Networks and the method's own parameters and buffers."""
+        tensors = {f"networks.{k}": v for k, v in self.networks.state_dict().items()}
+        return tensors | {f"method.{k}": v for k, v in self.method.state_dict().items()}
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        """Takes back what `_tensors` gave. A warm-up holds no discriminators (Eq. 17 without
+        gamma): they stay as they are."""
+        self.networks.load_state_dict(_below("networks", tensors))
+        if method := _below("method", tensors):
+            self.method.load_state_dict(method)
+
     def save(self, path: Path) -> None:
         """Writes everything `load` needs to go on as if nothing had happened."""
-        tensors = {f"networks.{k}": v for k, v in self.networks.state_dict().items()}
-        tensors |= {f"method.{k}": v for k, v in self.method.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self.state.best.items()}
+        tensors = self._tensors() | {f"best.{k}": v for k, v in self.state.best.items()}
         if self.selector is not None:
             tensors |= {f"selection.{k}": v for k, v in self.selector.state_dict().items()}
         for name, optimiser in self._optimisers().items():
@@ -273,21 +286,15 @@ class Trainer:
             "epoch": self.state.epoch,
             "history": self.state.history,
             "best_epoch": self.state.best_epoch,
-            "predictions": self.state.predictions,
             "schedule": self.method.schedule_state(),
             "steps": self.state.steps,
         }
         write_checkpoint(path, tensors, meta)
 
     def load(self, path: Path) -> None:
-        """Takes up a checkpoint of this run, or the last one of its warm-up.
-
-        A warm-up holds no discriminators (Eq. 17 without gamma): they start as they are.
-        """
+        """Takes up a checkpoint of this run, or the last one of its warm-up."""
         tensors, meta = read_checkpoint(path)
-        self.networks.load_state_dict(_below("networks", tensors))
-        if method := _below("method", tensors):
-            self.method.load_state_dict(method)
+        self._restore(tensors)
         if self.selector is not None:
             self.selector.load_state_dict(_below("selection", tensors))
         if meta["schedule"]:
@@ -303,7 +310,6 @@ class Trainer:
             history=meta["history"],
             best_epoch=meta["best_epoch"],
             best=_below("best", tensors),
-            predictions=meta["predictions"],
             steps=meta["steps"],
         )
 
@@ -341,7 +347,7 @@ def train(
         on_epoch=on_epoch, checkpoint=checkpoint, checkpoint_every=checkpoint_every
     )
     card = trainer.card(trainer.deployed_heads())
-    write_checkpoint(run_folder / "model.safetensors", trainer.state.best, card)
+    write_checkpoint(run_folder / "model.safetensors", trainer.deployed_state(), card)
     return record
 
 
@@ -365,24 +371,22 @@ def _taught(data: Splits, teacher: CrossModal) -> Splits:
     """The splits with what a fixed teacher says of every sample, which never changes."""
 
     def taught(batch: Batch) -> Batch:
-        reps = [teacher(batch.take(rows)) for rows in _parts(batch)]
-        if not reps:
+        if not len(batch):
             return batch
+        parts = torch.arange(len(batch)).split(EVALUATION_BATCH)
+        reps = [teacher(batch.take(rows)) for rows in parts]
         representations = torch.cat([r.teacher for r in reps])  # (N, D)
         logits = torch.cat([r.teacher_logits for r in reps])  # (N, C)
         return replace(batch, teacher=representations, teacher_logits=logits)
 
-    splits = {name: taught(getattr(data, name)) for name in ("train", *EVALUATED)}
+    splits = {name: taught(getattr(data, name)) for name in ("train", "validation", "test")}
     return replace(data, **splits)
 
 
-def _parts(batch: Batch) -> tuple[Tensor, ...]:
-    """Rows of a split in portions for evaluation; none of an empty one."""
-    return torch.arange(len(batch)).split(EVALUATION_BATCH) if len(batch) else ()
-
-
 def _optimiser(training: dict[str, Any], parameters: list[Tensor]) -> torch.optim.Optimizer:
-    shared = {"lr": training["learning_rate"], "weight_decay": training["weight_decay"]}
+    """training: optimiser, learning_rate, momentum (of sgd), weight_decay (0 where absent)."""
+    decay = training.get("weight_decay", 0.0)
+    shared = {"lr": training["learning_rate"], "weight_decay": decay}
     if training["optimiser"] == "adam":
         return torch.optim.Adam(parameters, fused=True, **shared)
     return torch.optim.SGD(parameters, momentum=training["momentum"], fused=True, **shared)

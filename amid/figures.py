@@ -74,7 +74,7 @@ def figure4(gaps: pd.DataFrame, warmup: dict[str, int], path: Path) -> None:
                 va="top", fontsize=8, color="0.35",
             )  # fmt: skip
         axis.set_xlabel("epoch")
-        axis.set_ylabel("teacher − student, test Top-1 (points)")
+        axis.set_ylabel("teacher − student, validation Top-1 (points)")
         axis.set_title(name)
         axis.grid(alpha=0.3)
         axis.legend(frameon=False, fontsize=9)

@@ -27,9 +27,10 @@ LONGEST_PARAM = 500
 
 
 class Tracker:
-    """Logs one stage below `root`/mlruns. Opens the store in the background, as that takes seconds.
+    """Logs one stage below `root`/mlruns.
 
-    Use as a context manager: the parent run ends FINISHED, or FAILED when the stage raises.
+    Use as a context manager: the parent run ends FINISHED, or FAILED when the stage raises. The
+    store is opened when it is first needed, or in the background from `open` on: it takes seconds.
     """
 
     def __init__(self, stage: str, root: Path, params: dict[str, Any]) -> None:
@@ -38,17 +39,22 @@ class Tracker:
         self._children: dict[str, str] = {}
         self._client: MlflowClient | None = None
         self._error: BaseException | None = None
+        self._start = int(time.time() * 1000)
         self._opening = threading.Thread(target=self._open, daemon=True)
 
     def __enter__(self) -> Tracker:
-        self._opening.start()
         return self
 
+    def open(self) -> None:
+        """Begins to open the store, in a thread."""
+        if self._opening.ident is None:
+            self._opening.start()
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self._opening.join()
-            if self._error is not None:  # the stage's own error is the one to show
-                return
+        self.open()
+        self._opening.join()
+        if kind is not None and self._error is not None:
+            return  # the stage's own error is the one to show
         self._ready()
         status = "FINISHED" if kind is None else "FAILED"
         if kind is not None and issubclass(kind, KeyboardInterrupt):
@@ -93,13 +99,13 @@ class Tracker:
                 return
             self.log_epochs(run, lines or _as_lines(record))
         run_id = self._children.pop(key)
-        last = record.history[-1]
-        best = record.history[record.best_epoch]
+        epochs = {"best": record.history[record.best_epoch], "last": record.history[-1]}
         summary = {"best_epoch": record.best_epoch + 1}
-        for head in ("student", "teacher"):
-            for split in ("validation", "test"):
-                if (name := f"{split}_{head}") in last:
-                    summary |= {f"best_{name}": best[name], f"last_{name}": last[name]}
+        for at, metrics in epochs.items():
+            for head in record.predictions[at]:
+                summary[f"{at}_test_{head}"] = record.accuracy(head, at)
+                if (name := f"validation_{head}") in metrics:
+                    summary[f"{at}_{name}"] = metrics[name]
         for at, numbers in record.retrieval.items():  # "@" is not allowed in names there
             summary |= {f"{at}_test_{k.replace('@', '_at_')}": v for k, v in numbers.items()}
         for name, value in summary.items():
@@ -113,7 +119,10 @@ class Tracker:
             self._experiment = _experiment(self._client, self.root)
             close_dead_runs(self._client, self._experiment)
             run = self._client.create_run(
-                self._experiment, run_name=self.stage, tags={**_process_tags(), **self._tags()}
+                self._experiment,
+                start_time=self._start,
+                run_name=self.stage,
+                tags={**_process_tags(), **self._tags()},
             )
             self.parent = run.info.run_id
             self._log_params(self.parent, self._params)
@@ -121,6 +130,7 @@ class Tracker:
             self._error = error
 
     def _ready(self) -> None:
+        self.open()
         self._opening.join()
         if self._error is not None:
             raise self._error

@@ -34,13 +34,17 @@ class Batch:
 
     def take(self, rows: Tensor) -> Batch:
         """The samples at `rows` (K,) int64."""
+
+        def at(values: Tensor) -> Tensor:
+            return values.index_select(0, rows)  # several times faster than values[rows]
+
         return Batch(
-            self.target[rows],
-            {name: values[rows] for name, values in self.auxiliary.items()},
-            self.labels[rows],
-            self.samples[rows],
-            None if self.teacher is None else self.teacher[rows],
-            None if self.teacher_logits is None else self.teacher_logits[rows],
+            at(self.target),
+            {name: at(values) for name, values in self.auxiliary.items()},
+            at(self.labels),
+            at(self.samples),
+            None if self.teacher is None else at(self.teacher),
+            None if self.teacher_logits is None else at(self.teacher_logits),
         )
 
 

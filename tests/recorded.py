@@ -41,8 +41,8 @@ def record(
         for head, count in right.items()
     }
     history = [
-        {"test_student": 0.5, "test_teacher": 0.5 + 0.1 * seed},
-        {"test_student": 0.6, "test_teacher": 0.8 + 0.1 * seed},
+        {"validation_student": 0.5, "validation_teacher": 0.5 + 0.1 * seed},
+        {"validation_student": 0.6, "validation_teacher": 0.8 + 0.1 * seed},
     ]
     values = {
         "history": history,

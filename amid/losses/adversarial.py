@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from amid.losses.cosine import cosine_matrix
+
+Form = Literal["non_saturating", "saturating", "least_squares"]
 
 
 def repeated_class_mask(labels: Tensor) -> Tensor:
@@ -20,14 +23,28 @@ def repeated_class_mask(labels: Tensor) -> Tensor:
     return (labels[:, None] == labels).sum(dim=1) > 1
 
 
-def _real(logits: Tensor) -> Tensor:
-    """Mean of -log D, 0 without samples: (N,) -> scalar."""
-    return -logsigmoid(logits).sum() / max(len(logits), 1)
+def _mean(values: Tensor) -> Tensor:
+    """Mean, 0 without samples: (N,) -> scalar."""
+    return values.sum() / max(len(values), 1)
 
 
-def _fake(logits: Tensor) -> Tensor:
-    """Mean of -log(1 - D), 0 without samples: (N,) -> scalar."""
-    return _real(-logits)
+def _real(logits: Tensor, form: Form) -> Tensor:
+    """What a discriminator pays for samples of the teacher: (N,) -> scalar."""
+    if form == "least_squares":
+        return _mean((logits - 1).square() / 2)
+    return -_mean(logsigmoid(logits))
+
+
+def _fake(logits: Tensor, form: Form) -> Tensor:
+    """What a discriminator pays for samples of the student: (N,) -> scalar."""
+    if form == "least_squares":
+        return _mean(logits.square() / 2)
+    return -_mean(logsigmoid(-logits))
+
+
+def _fooled(logits: Tensor, form: Form) -> Tensor:
+    """What the student pays for being told from the teacher: (N,) -> scalar."""
+    return -_fake(logits, form) if form == "saturating" else _real(logits, form)
 
 
 def student_adversarial(
@@ -35,13 +52,18 @@ def student_adversarial(
     d2_student: Tensor,
     weights: Tensor | Sequence[float],
     frequency: Tensor | float,
+    form: Form = "non_saturating",
 ) -> Tensor:
     """L_adv of Eqs. 11, 12: w1 E[-log D1(T)] + w2 eta E[-log D2(T-hat)], in nats.
 
-    (B,), (B_hat,), (w1, w2), eta in [0, 1] -> scalar. Status: the sum is forced, the non-saturating
-    form and the place of eta are choices. The second part is 0 when B_hat = 0.
+    (B,), (B_hat,), (w1, w2), eta in [0, 1] -> scalar. Status: the sum is forced, the form and the
+    place of eta are choices. The second part is 0 when B_hat = 0.
+
+    form: "non_saturating" as above; "saturating" has log(1 - D) for -log D (Goodfellow et al.,
+    2014); "least_squares" (D - 1)^2 / 2, D the plain output (Mao et al., 2017).
     """
-    value = weights[0] * _real(d1_student) + weights[1] * frequency * _real(d2_student)
+    enhanced = frequency * _fooled(d2_student, form)
+    value = weights[0] * _fooled(d1_student, form) + weights[1] * enhanced
     return value.to(d1_student.dtype)  # scalar weights in float64 would widen a scalar loss
 
 
@@ -51,15 +73,18 @@ def discriminator(
     d2_teacher: Tensor,
     d2_student: Tensor,
     frequency: Tensor | float,
+    form: Form = "non_saturating",
 ) -> Tensor:
     """L_D of Eq. 13, what D1 and D2 minimise; the teacher is real, the student fake; in nats.
 
     (B,), (B,), (B_hat,), (B_hat,), eta in [0, 1] -> scalar. Status: the form is forced, leaving out
     w1, w2 is a choice. The second part is 0 when B_hat = 0. Callers give logits of detached
-    representations.
+    representations. form: as of `student_adversarial`; the first two share this loss, the third
+    has (D - 1)^2 / 2 for the teacher's and D^2 / 2 for the student's samples.
     """
-    fundamental = _real(d1_teacher) + _fake(d1_student)
-    return fundamental + frequency * (_real(d2_teacher) + _fake(d2_student))
+    fundamental = _real(d1_teacher, form) + _fake(d1_student, form)
+    enhanced = _real(d2_teacher, form) + _fake(d2_student, form)
+    return fundamental + frequency * enhanced
 
 
 class DynamicWeights:

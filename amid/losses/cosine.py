@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def _norms(rows: Tensor) -> Tensor:
-    """Euclidean norms, infinite for zero rows: (N, D) -> (N,).
+    """Euclidean norms, infinite for zero rows: (..., N, D) -> (..., N).
 
     Dividing by infinity makes both the cosine and the gradient of a zero row 0. A row whose squares
     leave the range of its type (norm below 1e-19 in float32) counts as zero.
     """
-    norms = torch.linalg.vector_norm(rows, dim=1)  # (N,)
+    norms = torch.linalg.vector_norm(rows, dim=-1)  # (..., N)
     return norms.masked_fill(norms < math.sqrt(torch.finfo(rows.dtype).tiny), math.inf)
 
 
@@ -30,5 +30,5 @@ def cosine_matrix(a: Tensor, b: Tensor) -> Tensor:
 
 
 def unit_rows(rows: Tensor) -> Tensor:
-    """Rows scaled to length 1, zero rows left at zero: (N, D) -> (N, D)."""
-    return rows / _norms(rows)[:, None]
+    """Rows scaled to length 1, zero rows left at zero: (..., N, D) -> (..., N, D)."""
+    return rows / _norms(rows)[..., None]

@@ -15,29 +15,32 @@ from amid.losses.cosine import unit_rows
 
 def relation_cosines(
     anchors: Tensor, centres: Tensor, positives: Tensor, candidates: Tensor
-) -> Tensor:
-    """Cosines between relations: (P, d), (P, d), (P, d), (K, d) -> (P, 1 + K).
+) -> tuple[Tensor, Tensor]:
+    """Cosines between relations: (..., P, d) three times, (..., K, d) -> (..., P), (..., P, K).
 
     All relations of row i start at centre t_i. The anchor's a_i - t_i is compared with the
-    positive's p_i - t_i in column 0 and with the candidates' c_k - t_i in column k. A difference of
-    zero has cosine 0 and gradient 0; so has a candidate that rounding cannot tell from the centre.
-    Gradients flow to all.
+    positive's p_i - t_i, then with c_k - t_i of every candidate k. A difference of zero has cosine
+    0 and gradient 0; so has a candidate that rounding cannot tell from the centre. Gradients flow
+    to all.
     """
+    # Shapes are those without leading axes, which stand for computations side by side.
     relations = unit_rows(anchors - centres)  # (P, d)
-    own = (relations * unit_rows(positives - centres)).sum(dim=1, keepdim=True)  # (P, 1)
+    own = (relations * unit_rows(positives - centres)).sum(dim=-1)  # (P,)
 
     # The differences c_k - t_i would be (P, K, d): products give their dot products and lengths.
-    along = relations @ candidates.T - (relations * centres).sum(dim=1, keepdim=True)  # (P, K)
-    scale = candidates.square().sum(dim=1) + centres.square().sum(dim=1, keepdim=True)  # (P, K)
-    squared = torch.addmm(scale, centres, candidates.T, alpha=-2)  # (P, K)
+    along = relations @ candidates.mT - (relations * centres).sum(dim=-1, keepdim=True)  # (P, K)
+    lengths = candidates.square().sum(dim=-1)[..., None, :]  # (1, K)
+    scale = lengths + centres.square().sum(dim=-1, keepdim=True)  # (P, K)
+    squared = torch.sub(scale, centres @ candidates.mT, alpha=2)  # (P, K)
     # Each of the three sums of d products is wrong by up to d roundings, so a smaller square (even
     # a negative one) says no more than "near zero": a candidate that is the centre itself, say.
     # Infinite lengths make both cosine and gradient 0, as in amid.losses.cosine.
-    unresolved = candidates.shape[1] * torch.finfo(squared.dtype).eps * scale.detach()  # (P, K)
+    unresolved = candidates.shape[-1] * torch.finfo(squared.dtype).eps * scale.detach()  # (P, K)
     lengths = squared.masked_fill(squared <= unresolved, math.inf).sqrt()  # (P, K)
-    # Of a length just above that bound few digits are right. The clamp keeps its cosine one: at a
-    # low temperature the exponential of more would drown all other candidates.
-    return torch.cat([own, along / lengths], dim=1).clamp(-1, 1)  # (P, 1 + K)
+    # Of a length just above that bound few digits are right. No shorter than what lies along the
+    # relation, it keeps its cosine one: at a low temperature the exponential of more would drown
+    # all other candidates.
+    return own, along / lengths.maximum(along.detach().abs())
 
 
 def gradient_agreement(student_gradient: Tensor, teacher_gradient: Tensor) -> Tensor:

@@ -50,17 +50,22 @@ def noise_contrastive(scores: Tensor, n_samples: int, weights: Tensor | None = N
 
 
 def noise_contrastive_logits(
-    positive: Tensor, negatives: Tensor, n_samples: int, weights: Tensor
+    positive: Tensor,
+    negatives: Tensor,
+    n_samples: int,
+    weights: Tensor,
+    log_z: Tensor | float = 0.0,
 ) -> Tensor:
-    """`noise_contrastive` of the scores' logarithms: (B,), (B, K), (B, K) multiplicities -> scalar.
+    """`noise_contrastive` of logarithms of scores: (B,), (B, K), (B, K) multiplicities -> scalar.
 
+    log_z: logarithm of the Z that the scores are to be divided by.
     The form for training: with thousands of negatives most of a step goes by in passes over (B, K),
-    and here the exponential and the logarithm are one.
+    and here the exponential and the logarithm are one, and so are Z and the noise.
     """
     count = weights.sum(dim=1)  # (B,)
     c = count / n_samples  # (B,)
-    noise = (c + EPSILON).log()  # (B,)
+    noise = (c + EPSILON).log() + log_z  # (B,)
     # log(1 + x / noise) and log(x / (x + noise)) of x = exp(logit)
-    negative = (weights * softplus(negatives - noise[:, None])).sum(dim=1)  # (B,)
+    negative = torch.linalg.vecdot(weights, softplus(negatives - noise[:, None]))  # (B,)
     negative = negative + torch.special.xlog1py(count, EPSILON / c)
     return (negative - logsigmoid(positive - noise)).mean()

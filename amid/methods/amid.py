@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from amid.losses import adversarial, agreement
 from amid.losses.ccl import pair_contrastive
 from amid.losses.mutual_information import class_aware_nce
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.crossmodal import built
-from amid.networks.discriminators import ENHANCED_LAYERS, FUNDAMENTAL_LAYERS, Discriminator
+from amid.networks.discriminators import (
+    ENHANCED_LAYERS,
+    FUNDAMENTAL_LAYERS,
+    Discriminator,
+    Sight,
+)
 
 if TYPE_CHECKING:
     from amid.types import Representations
@@ -27,7 +33,17 @@ CONTRASTIVE = {"nce": class_aware_nce, "ccl": pair_contrastive}
 
 
 class Options(MethodOptions):
-    """alpha, beta, gamma: Eq. 17 (the paper's); the rest is our choice (docs/equations.md)."""
+    """alpha, beta, gamma: Eq. 17 (the paper's); the rest is our choice (docs/equations.md).
+
+    teacher: "joint", trained with the student, or "fixed", trained before and frozen (Tab. 5).
+    smoothing: lambda of Eq. 14. jensen_shannon: weight of Eq. 16.
+    enhanced: whether there is a D2; dynamic: whether w1, w2 follow Eq. 14 (Tab. 5).
+    adversarial: reading of Eq. 11, as in amid.losses.adversarial. gamma_ramp: epochs after the
+    warm-up over which gamma grows to its value, 0 for none.
+    discriminator_*: hidden width; what D1 and D2 see (amid.networks.discriminators); their
+    optimiser; steps they make for one of the student; weight of the gradient penalty R1 (Mescheder
+    et al., 2018); spectral normalisation.
+    """
 
     alpha: Weight
     beta: Weight
@@ -36,17 +52,41 @@ class Options(MethodOptions):
     temperature: Positive
     smoothing: Annotated[float, Field(ge=0, lt=1)]
     jensen_shannon: Weight
+    teacher: Literal["joint", "fixed"]
+    enhanced: bool
+    dynamic: bool
+    adversarial: adversarial.Form
+    gamma_ramp: Annotated[int, Field(ge=0)]
     discriminator_hidden: Annotated[int, Field(gt=0)]
+    discriminator_sees: Sight
+    discriminator_enhanced_sees: Sight
+    discriminator_optimiser: Literal["sgd", "adam"]
     discriminator_learning_rate: Positive
     discriminator_momentum: Annotated[float, Field(ge=0, lt=1)]
+    discriminator_steps: Annotated[int, Field(gt=0)]
+    discriminator_penalty: Weight
+    discriminator_spectral: bool
+
+    @property
+    def fixed_teacher(self) -> bool:
+        return self.teacher == "fixed"
 
     def canonical(self, warmup_epochs: int) -> dict:
         values = {**self.model_dump(), "warmup_epochs": warmup_epochs}
         idle: set[str] = set()
         if self.gamma == 0:
-            idle |= {"smoothing", "warmup_epochs"}
+            idle |= {"enhanced", "dynamic", "smoothing", "adversarial", "gamma_ramp"}
+            idle |= {"warmup_epochs"}
             idle |= {name for name in values if name.startswith("discriminator_")}
-        if self.alpha == 0 and self.beta == 0:
+        if not self.enhanced:
+            idle |= {"dynamic", "smoothing", "discriminator_enhanced_sees"}
+        if not self.dynamic:
+            idle |= {"smoothing"}
+        if self.discriminator_optimiser == "adam":
+            idle |= {"discriminator_momentum"}
+        if self.fixed_teacher:  # L_FA moves the teacher alone
+            idle |= {"beta"}
+        if self.alpha == 0 and (self.beta == 0 or self.fixed_teacher):
             idle |= {"contrastive", "temperature"}
         return {name: value for name, value in values.items() if name not in idle}
 
@@ -60,78 +100,141 @@ class Adversary(torch.nn.Module):
 
     def __init__(self, options: dict, sizes: Sizes) -> None:
         super().__init__()
-        hidden, dim, slope = options["discriminator_hidden"], sizes.dim, sizes.slope
-        seed = sizes.seed
-        self.d1 = built(lambda: Discriminator(dim, hidden, FUNDAMENTAL_LAYERS, slope), seed, "d1")
-        self.d2 = built(lambda: Discriminator(dim, hidden, ENHANCED_LAYERS, slope), seed, "d2")
+        self.form, self.penalty = options["adversarial"], options["discriminator_penalty"]
 
-    def loss(self, student: Tensor, teacher: Tensor, repeated: Tensor) -> Tensor:
+        def discriminator(layers: int, sees: str) -> Discriminator:
+            return Discriminator(
+                sizes.dim,
+                options["discriminator_hidden"],
+                layers,
+                sizes.slope,
+                sees=sees,
+                classes=sizes.classes,
+                spectral=options["discriminator_spectral"],
+            )
+
+        sees = options["discriminator_sees"]
+        self.d1 = built(lambda: discriminator(FUNDAMENTAL_LAYERS, sees), sizes.seed, "d1")
+        self.d2: Discriminator | None = None
+        if options["enhanced"]:
+            sees = options["discriminator_enhanced_sees"]
+            self.d2 = built(lambda: discriminator(ENHANCED_LAYERS, sees), sizes.seed, "d2")
+
+    def loss(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """L_D of Eq. 13 on detached representations (B, D); gradients reach D1 and D2 alone."""
         student, teacher = student.detach(), teacher.detach()
-        d1_teacher, d1_student = self.d1(torch.cat([teacher, student])).chunk(2)  # (B,) each
-        both = torch.cat([teacher[repeated], student[repeated]])
-        d2_teacher, d2_student = self.d2(both).chunk(2)  # (B_hat,) each
-        frequency = repeated.float().mean()
-        return adversarial.discriminator(d1_teacher, d1_student, d2_teacher, d2_student, frequency)
+        repeated, frequency = self._repeated(labels)
+        d1_teacher, d1_student, d1_steepness = self._judged(self.d1, teacher, student, labels)
+        d2_teacher, d2_student, d2_steepness = self._judged(
+            self.d2, teacher[repeated], student[repeated], labels[repeated]
+        )
+        value = adversarial.discriminator(
+            d1_teacher, d1_student, d2_teacher, d2_student, frequency, self.form
+        )
+        if self.penalty:
+            value = value + self.penalty / 2 * (d1_steepness + frequency * d2_steepness)
+        return value
 
-    def fooled(self, student: Tensor, repeated: Tensor, weights: Tensor) -> Tensor:
+    def fooled(self, student: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """L_adv of Eqs. 11, 12; gradients reach the student alone."""
+        repeated, frequency = self._repeated(labels)
         self.requires_grad_(False)
-        d1_student, d2_student = self.d1(student), self.d2(student[repeated])
+        d1_student = self.d1(student, labels)  # (B,)
+        d2_student = d1_student[:0]
+        if self.d2 is not None:
+            d2_student = self.d2(student[repeated], labels[repeated])  # (B_hat,)
         self.requires_grad_(True)
-        frequency = repeated.float().mean()
-        return adversarial.student_adversarial(d1_student, d2_student, weights, frequency)
+        return adversarial.student_adversarial(
+            d1_student, d2_student, weights, frequency, self.form
+        )
+
+    def _repeated(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Which samples D2 sees (B,), and their share eta."""
+        repeated = adversarial.repeated_class_mask(labels)  # (B,)
+        return repeated, repeated.float().mean()
+
+    def _judged(
+        self, judge: Discriminator | None, teacher: Tensor, student: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Logits (N,) of both and R1's mean squared gradient by what is seen of the teacher (0
+        where no penalty asks for it)."""
+        if judge is None or not len(labels):
+            return teacher.new_empty(0), teacher.new_empty(0), 0.0
+        seen = judge.sight(torch.cat([teacher, student]), torch.cat([labels, labels]))  # (2N, .)
+        if self.penalty:
+            seen = seen.requires_grad_()
+        logits = judge.body(seen).squeeze(-1)  # (2N,)
+        real, fake = logits.chunk(2)
+        if not self.penalty:
+            return real, fake, 0.0
+        (slope,) = torch.autograd.grad(real.sum(), seen, create_graph=True)  # (2N, .)
+        return real, fake, slope.square().sum() / len(labels)
 
 
 class Amid(Method):
     def __init__(self, options: dict, sizes: Sizes) -> None:
         super().__init__()
         self.options = options
+        self.fixed = options["teacher"] == "fixed"
+        if self.fixed:
+            self.trains = ("student",)
         self.adversary = Adversary(options, sizes) if options["gamma"] > 0 else None
+        self.adversary_steps = options.get("discriminator_steps", 1)
         self.dynamic = adversarial.DynamicWeights(options.get("smoothing", 0.0))
         self.joint = False
+        self.gamma = 0.0
         self._frequency: list[Tensor] = []
 
     def begin_epoch(self, epoch: int) -> None:
         self.joint = self.adversary is not None and epoch >= self.options["warmup_epochs"]
+        if self.joint:
+            past, ramp = epoch - self.options["warmup_epochs"], self.options["gamma_ramp"]
+            self.gamma = self.options["gamma"] * (min(1.0, (past + 1) / ramp) if ramp else 1.0)
         self._frequency = []
 
     def adversary_losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
         if not self.joint:
             return {}
-        repeated = adversarial.repeated_class_mask(labels)  # (B,)
-        return {"discriminator": self.adversary.loss(reps.student, reps.teacher, repeated)}
+        return {"discriminator": self.adversary.loss(reps.student, reps.teacher, labels)}
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
+        """The terms of Eq. 17. With a fixed teacher those that move the student."""
         options = self.options
-        terms = {
-            "classification": agreement.classification(
-                reps.student_logits, reps.teacher_logits, labels
-            ),
-            "jensen_shannon": options["jensen_shannon"]
-            * agreement.jensen_shannon(reps.student_logits, reps.teacher_logits),
-        }
+        right = agreement.classification(reps.student_logits, reps.teacher_logits, labels)
+        if self.fixed:
+            right = cross_entropy(reps.student_logits, labels)
+        apart = agreement.jensen_shannon(reps.student_logits, reps.teacher_logits)
+        terms = {"classification": right, "jensen_shannon": options["jensen_shannon"] * apart}
+        contrast = CONTRASTIVE[options.get("contrastive", "nce")]
         for name, weight, other in (
             ("l_ft", options["alpha"], reps.student),
-            ("l_fa", options["beta"], reps.auxiliary),
+            ("l_fa", options.get("beta", 0.0), reps.auxiliary),
         ):
             if weight > 0:
-                contrast = CONTRASTIVE[options["contrastive"]]
                 terms[name] = weight * contrast(reps.teacher, other, labels, options["temperature"])
         if self.joint:
-            repeated = adversarial.repeated_class_mask(labels)  # (B,)
-            fooled = self.adversary.fooled(reps.student, repeated, self.dynamic.weights)
-            terms["l_adv"] = options["gamma"] * fooled
+            terms["l_adv"] = self.gamma * self.adversary.fooled(
+                reps.student, labels, self.weights()
+            )
             self.dynamic.update(reps.teacher.detach(), reps.student.detach(), labels)
-            self._frequency.append(repeated.float().mean())
+            self._frequency.append(adversarial.repeated_class_mask(labels).float().mean())
         return terms
+
+    def weights(self) -> Tensor:
+        """w1, w2 of Eq. 12: by Eq. 14, equal without it; D1's is 1 where it is the only one."""
+        if not self.options["enhanced"]:
+            return torch.tensor([1.0, 0.0], dtype=torch.float64)
+        if not self.options["dynamic"]:
+            return torch.full((2,), 0.5, dtype=torch.float64)
+        return self.dynamic.weights
 
     def adversary_parameters(self) -> Sequence[torch.nn.Parameter]:
         return list(self.parameters())
 
-    def adversary_optimiser(self) -> dict[str, float]:
+    def adversary_optimiser(self) -> dict[str, Any]:
         return {
-            "learning_rate": self.options.get("discriminator_learning_rate", 0.0),
+            "optimiser": self.options["discriminator_optimiser"],
+            "learning_rate": self.options["discriminator_learning_rate"],
             "momentum": self.options.get("discriminator_momentum", 0.0),
         }
 
@@ -141,7 +244,7 @@ class Amid(Method):
         self.dynamic.end_epoch()
         frequency = torch.stack(self._frequency)
         s1, s2 = self.dynamic.similarities
-        w1, w2 = self.dynamic.weights.tolist()
+        w1, w2 = self.weights().tolist()
         metrics = {"w1": w1, "w2": w2, "s1": s1, "s2": s2, "eta": float(frequency.mean())}
         metrics["batches_without_pairs"] = float((frequency == 0).sum())
         return {name: value for name, value in metrics.items() if not math.isnan(value)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
@@ -67,6 +67,7 @@ class Method(nn.Module, ABC):
     trains: which of "student", "auxiliary" (the projection that joins several) and "teacher" the
         run builds and trains; a fixed teacher comes with the batch, others may be the method's own.
     directions: whether representations are brought to length sqrt(D) before the classifier.
+    adversary_steps: of the adversary for one step of everything else.
 
     A method's parameters are trained together with the networks, but for those of
     `adversary_parameters`: these minimise `adversary_losses`.
@@ -75,6 +76,7 @@ class Method(nn.Module, ABC):
     heads: tuple[str, ...] = ("student", "teacher")
     trains: tuple[str, ...] = ("student", "auxiliary", "teacher")
     directions: bool = False
+    adversary_steps: int = 1
 
     def prepare(self, train: Batch, teacher: CrossModal | None) -> None:
         """Called once, with the whole training split and the fixed teacher's networks if any."""
@@ -100,9 +102,9 @@ class Method(nn.Module, ABC):
         """The method's parameters that `adversary_losses` trains."""
         return ()
 
-    def adversary_optimiser(self) -> dict[str, float]:
-        """learning_rate and momentum of the SGD on the adversary's parameters."""
-        return {"learning_rate": 0.0, "momentum": 0.0}
+    def adversary_optimiser(self) -> dict[str, Any]:
+        """Of the adversary's parameters: optimiser ("adam" or "sgd"), learning_rate, momentum."""
+        return {}
 
     def begin_epoch(self, epoch: int) -> None:
         """Called before epoch number `epoch` (from 0)."""

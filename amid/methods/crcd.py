@@ -64,17 +64,16 @@ class Crcd(Method):
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
         options = self.options
-        divergence = softened_divergence(
-            reps.student_logits, reps.teacher_logits, options["distillation_temperature"]
-        )
-        gradient = classification_gradient(reps.student_logits, labels, reps.student)  # (B, D)
-        agreement = gradient_agreement(gradient, self.teacher_gradient[reps.samples])
-        terms = {
-            "classification": functional.cross_entropy(reps.student_logits, labels),
-            "distillation": options["distillation_weight"] * divergence,
-            "gradient": options["gradient_weight"] * agreement,
-        }
-        for name, value in self._relations(reps, labels).items():
+        terms = {"classification": functional.cross_entropy(reps.student_logits, labels)}
+        if weight := options["distillation_weight"]:
+            temperature = options["distillation_temperature"]
+            divergence = softened_divergence(reps.student_logits, reps.teacher_logits, temperature)
+            terms["distillation"] = weight * divergence
+        if weight := options["gradient_weight"]:
+            mine = classification_gradient(reps.student_logits, labels, reps.student)  # (B, D)
+            of_teacher = self.teacher_gradient.index_select(0, reps.samples)  # (B, D)
+            terms["gradient"] = weight * gradient_agreement(mine, of_teacher)
+        for name, value in self.relations(*self.memory(reps), reps.samples, labels).items():
             terms[f"{name}_relation"] = options["relation_weight"] * value
         return terms
 
@@ -84,21 +83,32 @@ class Crcd(Method):
     def similarity_pair(self, reps: Representations, between: str) -> tuple[Tensor, Tensor]:
         return self.memory(reps)
 
-    def _relations(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
-        student, teacher = self.memory(reps)  # (B, d) each
+    def relations(
+        self, student: Tensor, teacher: Tensor, samples: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Either side's estimate from what the heads gave, (B, d) each; none in a batch of one."""
         first, second = partners(len(labels), self.options["partners"])  # (P,) each
         candidates, weights = self.negatives.draw(labels)
-        weights = weights[first]  # (P, K')
-        found = {}
-        for name, (anchors, bank) in self.memory.sides(student, teacher).items():
-            own = bank.rows[reps.samples]  # (B, d)
-            cosines = relation_cosines(
-                anchors[first], own[second], own[first], bank.rows[candidates]
-            )  # (P, 1 + K')
-            if len(cosines):
-                logits = cosines / self.options["temperature"]  # (P, 1 + K')
-                found[name] = bank.contrast(logits[:, 0], logits[:, 1:], weights)
-        return found
+        sides = self.memory.sides(student, teacher)
+        anchors = torch.stack([rows for rows, _ in sides.values()])  # (2, B, d)
+        own = torch.stack([bank.at(samples) for _, bank in sides.values()])  # (2, B, d)
+        others = torch.stack([bank.at(candidates) for _, bank in sides.values()])  # (2, K', d)
+        positive, negatives = relation_cosines(
+            anchors.index_select(1, first),
+            own.index_select(1, second),
+            own.index_select(1, first),
+            others,
+        )  # (2, P), (2, P, K')
+        if not len(first):
+            return {}
+        temperature, weights = self.options["temperature"], weights.index_select(0, first)
+        logits = zip(
+            (positive / temperature).unbind(), (negatives / temperature).unbind(), strict=True
+        )
+        return {
+            name: bank.contrast(*of_side, weights)
+            for (name, (_, bank)), of_side in zip(sides.items(), logits, strict=True)
+        }
 
 
 def partners(count: int, each: int) -> tuple[Tensor, Tensor]:

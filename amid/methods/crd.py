@@ -49,15 +49,22 @@ class Crd(Method):
         self.negatives = Negatives(train.labels, self.options["negatives"])
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
-        weight, temperature = self.options["weight"], self.options["temperature"]
         terms = {"classification": functional.cross_entropy(reps.student_logits, labels)}
-        student, teacher = self.memory(reps)  # (B, d) each
+        for name, value in self.contrasts(*self.memory(reps), reps.samples, labels).items():
+            terms[f"{name}_contrastive"] = self.options["weight"] * value
+        return terms
+
+    def contrasts(
+        self, student: Tensor, teacher: Tensor, samples: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Either side's estimate from what the heads gave, (B, d) each."""
+        temperature, found = self.options["temperature"], {}
         candidates, weights = self.negatives.draw(labels)
         for name, (anchors, bank) in self.memory.sides(student, teacher).items():
-            own = (anchors * bank.rows[reps.samples]).sum(1) / temperature  # (B,)
-            others = bank_logits(anchors, bank.rows[candidates], temperature)  # (B, K')
-            terms[f"{name}_contrastive"] = weight * bank.contrast(own, others, weights)
-        return terms
+            own = (anchors * bank.at(samples)).sum(1) / temperature  # (B,)
+            others = bank_logits(anchors, bank.at(candidates), temperature)  # (B, K')
+            found[name] = bank.contrast(own, others, weights)
+        return found
 
     def end_step(self) -> None:
         self.memory.update()

@@ -93,12 +93,12 @@ class CrossModal(nn.Module):
     def _direction(self, rows: Tensor) -> Tensor:
         return unit_rows(rows) * rows.shape[1] ** 0.5 if self.directions else rows  # (B, D)
 
-    def deployed_state(self, heads: tuple[str, ...]) -> dict[str, Tensor]:
-        """Copies of what `heads` need: the student the target's encoder and the classifier, the
-        teacher its own network as well."""
-        parts = {"student", "classifier", *heads}
-        state = self.state_dict()
-        return {k: v.clone() for k, v in state.items() if k.split(".")[0] in parts}
+
+def deployed(state: dict[str, Tensor], heads: tuple[str, ...]) -> dict[str, Tensor]:
+    """Of a state_dict what `heads` need: the student the target's encoder and the classifier, the
+    teacher its own network as well."""
+    parts = {"student", "classifier", *heads}
+    return {name: value for name, value in state.items() if name.split(".")[0] in parts}
 
 
 def built(make: Callable[[], nn.Module], seed: int, name: str) -> nn.Module:

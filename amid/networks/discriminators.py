@@ -1,31 +1,60 @@
-"""D1 ("fundamental") and D2 ("enhanced"): does a direction come from the teacher or the student?"""
+"""D1 ("fundamental") and D2 ("enhanced"): is a representation the teacher's or the student's?"""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
+from torch.nn.utils.parametrizations import spectral_norm
 
 from amid.losses.cosine import unit_rows
 
 FUNDAMENTAL_LAYERS = 5  # D1, from the paper
 ENHANCED_LAYERS = 3  # D2, from the paper
 
+Sight = Literal["direction", "raw", "class"]
+
 
 class Discriminator(nn.Module):
-    """MLP with `layers` linear layers: (B, D) -> logits (B,).
+    """MLP with `layers` linear layers: (B, D), (B,) class indices -> logits (B,).
 
-    It sees sqrt(D) z / ||z||, the direction only (our choice): Eq. 7 constrains directions alone,
-    and a discriminator that sees lengths wins on them.
+    sees: "direction" is sqrt(D) z / ||z|| (our choice: Eq. 7 constrains directions alone, and a
+    discriminator that sees lengths wins on them), "raw" is z, "class" the direction joined with the
+    class as one of `classes` indicators.
+    spectral: spectral normalisation of every layer (Miyato et al., 2018).
     """
 
-    def __init__(self, dim: int, hidden: int, layers: int, slope: float) -> None:
+    def __init__(
+        self,
+        dim: int,
+        hidden: int,
+        layers: int,
+        slope: float,
+        *,
+        sees: Sight = "direction",
+        classes: int = 0,
+        spectral: bool = False,
+    ) -> None:
         super().__init__()
-        widths = [dim] + [hidden] * (layers - 1)
-        body: list[nn.Module] = []
-        for before, after in pairwise(widths):
-            body += [nn.Linear(before, after), nn.LeakyReLU(slope)]
-        self.body = nn.Sequential(*body, nn.Linear(widths[-1], 1))
+        self.sees, self.classes = sees, classes
+        widths = [dim + (classes if sees == "class" else 0)] + [hidden] * (layers - 1) + [1]
+        linear = [nn.Linear(before, after) for before, after in pairwise(widths)]
+        if spectral:
+            linear = [spectral_norm(layer) for layer in linear]
+        body = [module for layer in linear[:-1] for module in (layer, nn.LeakyReLU(slope))]
+        self.body = nn.Sequential(*body, linear[-1])
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.body(unit_rows(z) * z.shape[-1] ** 0.5).squeeze(-1)  # (B,)
+    def sight(self, z: Tensor, labels: Tensor) -> Tensor:
+        """What the MLP gets of a representation: (B, D), (B,) -> (B, D or D + classes)."""
+        if self.sees == "raw":
+            return z
+        direction = unit_rows(z) * z.shape[-1] ** 0.5  # (B, D)
+        if self.sees == "direction":
+            return direction
+        return torch.cat([direction, one_hot(labels, self.classes).to(z.dtype)], dim=1)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        return self.body(self.sight(z, labels)).squeeze(-1)  # (B,)

@@ -53,8 +53,8 @@ class GruEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         steps = self.steps(self.standardise(x))  # (B, steps, H)
-        states, _ = self.gru(steps)  # (B, steps, state)
-        return self.project(states[:, -1])  # (B, D)
+        _, last = self.gru(steps)  # (1, B, state)
+        return self.project(last[0])  # (B, D)
 
 
 class CnnEncoder(nn.Module):

@@ -23,6 +23,9 @@ from amid.tracking import Tracker
 from amid.types import RunRecord, RunSpec
 
 POLL_SECONDS = 2.0  # each look costs MLflow's database a write a run
+# A forked worker has torch imported already (3 s of a core for each). Elsewhere than on Linux
+# system libraries do not stand it.
+START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,19 @@ def run_all(
             )
             for run in missing
         }
-        with (
-            ProcessPoolExecutor(
-                min(workers or available_cores(), len(missing)),
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(os.getpid(), sys.path),
-            ) as pool,
-            Progress(f"{tracker.stage}: epochs", epochs) as progress,
-        ):
+        with ProcessPoolExecutor(
+            min(workers or available_cores(), len(missing)),
+            mp_context=multiprocessing.get_context(START_METHOD),
+            initializer=_start_worker,
+            initargs=(os.getpid(), sys.path),
+        ) as pool:
+            # Workers start with the first job, before the tracker and the progress bar start
+            # threads of their own: a fork copies one thread, and the locks the others hold.
             futures = {pool.submit(_train, job): unique[key] for key, job in jobs.items()}
+            tracker.open()
             try:
-                _follow(futures, token, store, tracker, progress, records)
+                with Progress(f"{tracker.stage}: epochs", epochs) as progress:
+                    _follow(futures, token, store, tracker, progress, records)
             except BaseException:
                 workers_alive = list((pool._processes or {}).values())
                 pool.shutdown(wait=False, cancel_futures=True)

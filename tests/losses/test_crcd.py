@@ -23,7 +23,8 @@ def relation_scores(
     anchors: Tensor, centres: Tensor, positives: Tensor, candidates: Tensor, temperature: float
 ) -> Tensor:
     """The scores that the estimator sees."""
-    return (relation_cosines(anchors, centres, positives, candidates) / temperature).exp()
+    own, others = relation_cosines(anchors, centres, positives, candidates)
+    return (torch.cat([own[:, None], others], dim=1) / temperature).exp()
 
 
 def random_rows(

@@ -26,6 +26,9 @@ class Listener:
         self.epochs: dict[str, list[int]] = {}
         self.logged: list[str] = []
 
+    def open(self) -> None:
+        """There is nothing to open."""
+
     def log_epochs(self, run, lines) -> None:
         seen = self.epochs.setdefault(run.spec.key, [])
         seen += [line["epoch"] for line in lines]

@@ -9,6 +9,7 @@ import torch
 
 from amid import engine
 from amid.batches import load_splits
+from amid.networks.crossmodal import deployed
 from amid.selection import dissect
 from amid.selection.rules import Selector
 from tests.small import small_run, write_data
@@ -31,7 +32,7 @@ def trainer(data: Path, configuration: str = "amid", **selection: object) -> eng
     teacher = None
     if run.teacher is not None:
         other = engine.Trainer(run.teacher, load_splits(data, run.teacher))
-        state = other.networks.deployed_state(("teacher",))
+        state = deployed(other.networks.state_dict(), ("teacher",))
         teacher = engine.load_model(other.card(("teacher",)), state)
     return engine.Trainer(run.spec, load_splits(data, run.spec), teacher)
 
