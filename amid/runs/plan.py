@@ -52,7 +52,8 @@ def warmup_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[
         for seed in params.seeds:
             run = configured_run(params, dataset, configuration, seed, fingerprint)
             if run.parent is not None:
-                found.setdefault(run.parent.key, PlannedRun(configuration, run.folder, run.parent))
+                warmup = PlannedRun(configuration, run.folder, run.parent, teacher=run.teacher)
+                found.setdefault(run.parent.key, warmup)
     return list(found.values())
 
 
