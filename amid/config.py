@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 SetupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+ReadingName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -114,6 +115,37 @@ class Table3(Model):
     training: dict[str, Any]
 
 
+Values = list[NonNegative]
+
+
+class Table6(Model):
+    """Sensitivity: the values that each weight takes while the other two keep theirs."""
+
+    configuration: Name
+    alpha: Values
+    beta: Values
+    gamma: Values
+    wide: Values
+
+
+class TableSeeds(Model):
+    """Power analysis: how many seeds a difference between two configurations needs."""
+
+    configurations: Annotated[list[Name], Field(min_length=2)]
+    differences: Annotated[list[PositiveFloat], Field(min_length=1)]
+    power: Annotated[float, Field(gt=0, lt=1)]
+    level: Annotated[float, Field(gt=0, lt=1)]
+
+
+class TableAdversarial(Model):
+    """Readings of the adversarial term: changes of one configuration, against one without it."""
+
+    configuration: Name
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    without: Name
+    readings: Annotated[dict[ReadingName, dict[str, Any]], Field(min_length=1)]
+
+
 class TableSelection(Model):
     """Sample selection: rules x ratios x shares of mismatched pairs, on one configuration."""
 
@@ -160,6 +192,11 @@ class Params(Model):
     table3: Table3
     table4: Annotated[list[Name], Field(min_length=1)]
     figure4: Annotated[list[Name], Field(min_length=1, max_length=4)]
+    table5: Annotated[list[Name], Field(min_length=1)]
+    figure5: Annotated[list[Name], Field(min_length=1, max_length=4)]
+    table6: Table6
+    table_seeds: TableSeeds
+    table_adversarial: TableAdversarial
     table_selection: TableSelection
     tune: Tune
 
@@ -296,6 +333,8 @@ def _check_references(params: Params) -> None:
         "table3.folds": params.table3.folds,
         "table3.seeds": params.table3.seeds,
         "tune.seeds": params.tune.seeds,
+        "table_adversarial.seeds": params.table_adversarial.seeds,
+        **{f"table6.{w}": getattr(params.table6, w) for w in ("alpha", "beta", "gamma", "wide")},
     }.items():
         if len(set(values)) < len(values):
             raise ConfigError(f"params.yaml: '{key}' names a value twice: {values}.")
@@ -315,6 +354,12 @@ def _check_references(params: Params) -> None:
     lists = {f"sections.{name}": rows for name, rows in params.sections.items()}
     lists |= {"table1": params.table1, "figure3": params.figure3}
     lists |= {"table4": params.table4, "figure4": params.figure4}
+    lists |= {"table5": params.table5, "figure5": params.figure5}
+    lists |= {"table6.configuration": [params.table6.configuration]}
+    lists |= {"table_seeds.configurations": params.table_seeds.configurations}
+    study = params.table_adversarial
+    lists |= {"table_adversarial.configuration": [study.configuration]}
+    lists |= {"table_adversarial.without": [study.without]}
     table3 = params.table3
     lists |= {"table3.baseline": [table3.baseline], "table3.configurations": table3.configurations}
     lists |= {"table_selection.configuration": [params.table_selection.configuration]}
@@ -340,6 +385,10 @@ def _check_references(params: Params) -> None:
         )
     for rule in params.table_selection.rules.values():
         params.resolved(params.table_selection.configuration, {"selection": rule})
+    for reading in study.readings.values():
+        params.resolved(study.configuration, reading)
+    for weight in ("alpha", "beta", "gamma"):
+        params.resolved(params.table6.configuration, {weight: 1.0})
     for configuration, trials in params.tune.trials.items():
         for trial in trials:
             params.resolved(configuration, trial)

@@ -54,19 +54,29 @@ def figure3(classes: pd.DataFrame, path: Path) -> None:
 
 
 def figure4(gaps: pd.DataFrame, warmup: dict[str, int], path: Path) -> None:
-    """Gap teacher - student over epochs, a panel a data set, bands of one deviation over seeds.
+    """Gap teacher - student over epochs; gaps: as from series.gaps, warmup: see `_over_epochs`."""
+    _over_epochs(gaps, warmup, "teacher − student, validation Top-1 (points)", path)
 
-    gaps: as from series.gaps. warmup: data set -> epochs of the warm-up, marked by a line.
+
+def figure5(similarities: pd.DataFrame, warmup: dict[str, int], path: Path) -> None:
+    """Cosine of teacher and student within a class over epochs; as from series.similarities."""
+    _over_epochs(similarities, warmup, "mean cosine within a class, validation", path)
+
+
+def _over_epochs(table: pd.DataFrame, warmup: dict[str, int], label: str, path: Path) -> None:
+    """A panel a data set, a line a configuration, bands of one deviation over seeds.
+
+    table: as from series.over_epochs. warmup: data set -> epochs of the warm-up, marked by a line.
     """
-    names = list(dict.fromkeys(gaps["dataset"]))
+    names = list(dict.fromkeys(table["dataset"]))
     figure, axes = _panels(1, len(names), (1.2 + 4.6 * len(names), 3.6))
     for axis, name in zip(axes[0], names, strict=True):
-        panel = gaps[gaps["dataset"] == name]
+        panel = table[table["dataset"] == name]
         curves = panel.groupby("configuration", sort=False)
         for (configuration, curve), (colour, line, _) in zip(curves, STYLES, strict=False):
             title = TITLES.get(configuration, configuration)
-            axis.plot(curve["epoch"], curve["gap"], line, color=colour, label=title)
-            _band(axis, curve["epoch"], curve["gap"], curve["std"], colour)
+            axis.plot(curve["epoch"], curve["value"], line, color=colour, label=title)
+            _band(axis, curve["epoch"], curve["value"], curve["std"], colour)
         if name in warmup:
             axis.axvline(warmup[name] + 0.5, color="0.5", linewidth=0.8)
             axis.annotate(
@@ -74,10 +84,47 @@ def figure4(gaps: pd.DataFrame, warmup: dict[str, int], path: Path) -> None:
                 va="top", fontsize=8, color="0.35",
             )  # fmt: skip
         axis.set_xlabel("epoch")
-        axis.set_ylabel("teacher − student, validation Top-1 (points)")
+        axis.set_ylabel(label)
         axis.set_title(name)
         axis.grid(alpha=0.3)
         axis.legend(frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def figure6(table: pd.DataFrame, path: Path) -> None:
+    """Accuracy against each weight, error bars of one deviation over seeds, the default ringed.
+
+    A row of panels a data set, a panel a weight, all of a row on one scale; doublings are drawn at
+    equal distances. table: as from results.table6.
+    """
+    names = list(dict.fromkeys(table["dataset"]))
+    weights = list(dict.fromkeys(table["weight"]))
+    size = (1.2 + 2.9 * len(weights), 0.5 + 2.9 * len(names))
+    figure, axes = _panels(len(names), len(weights), size, sharey="row")
+    for row, name in zip(axes, names, strict=True):
+        for axis, weight in zip(row, weights, strict=True):
+            panel = table[(table["dataset"] == name) & (table["weight"] == weight)]
+            for head, (colour, line, marker) in zip(("student", "teacher"), STYLES, strict=False):
+                if panel[head].notna().any():
+                    std = panel[f"{head}_std"].astype(float).fillna(0)
+                    axis.errorbar(
+                        panel["value"], panel[head], std, linestyle=line, marker=marker,
+                        markersize=4, capsize=2, linewidth=1.2, color=colour, label=head,
+                    )  # fmt: skip
+            default = panel[panel["default"]]
+            axis.plot(
+                default["value"], default["student"], "o", markersize=11, fillstyle="none",
+                color="black", label="default", linestyle="none",
+            )  # fmt: skip
+            if panel["value"].max() > 4 * max(panel["value"].median(), 0.25):  # doublings
+                axis.set_xscale("symlog", base=2, linthresh=0.25)
+                axis.set_xticks(panel["value"], [f"{value:g}" for value in panel["value"]])
+                axis.tick_params(axis="x", labelsize=6, rotation=90)
+            axis.set_xlabel({"alpha": "α", "beta": "β", "gamma": "γ"}[weight])
+            axis.set_title(name, fontsize=10)
+            axis.grid(alpha=0.3)
+        row[0].set_ylabel("test Top-1 (%)")
+        row[0].legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 
@@ -85,7 +132,7 @@ def selection(table: pd.DataFrame, path: Path) -> None:
     """Accuracy against the ratio that selection keeps, a line a rule, bands of one deviation.
 
     A row of panels a data set, a panel a share of mismatched pairs; the lines meet in the run on
-    all samples. table: as from results.selection.
+    all samples. table: as from studies.selection.
     """
     names = list(dict.fromkeys(table["dataset"]))
     shares = list(dict.fromkeys(table["mismatched"]))

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from amid.rendering import Column, Layout, code, mark, number, p_value, share, text, titled
+from amid.rendering import (
+    Column,
+    Layout,
+    code,
+    mark,
+    number,
+    p_value,
+    share,
+    signed,
+    text,
+    titled,
+)
 from amid.results import REFERENCE, TITLES
 
 BASELINE = {**TITLES, "student_alone": "Baseline (student alone)", "amid": "AMID"}
@@ -103,6 +114,101 @@ TABLE4 = Layout(
     "tests of the student against AMID, over seeds and over test clips (each clip averaged over "
     "seeds), not corrected for the number of rows. The paper's columns are its numbers on UCF51: "
     "other data, other networks, shown for the order of the rows.",
+)
+
+TABLE5 = Layout(
+    "Table 5: what each part of AMID adds",
+    (
+        _configuration(TITLES),
+        Column("student", "student", "student"),
+        Column("teacher", "teacher", "teacher"),
+        Column("student_last", "student, last epoch"),
+        Column("p_seeds_holm", "p (seeds)", "$p$ (seeds)", p_value),
+        Column("p_clips_holm", "p (clips)", "$p$ (clips)", p_value),
+        Column("paper_student", "paper: student", "paper, UCF51", number),
+    ),
+    f"Test Top-1 in per cent, mean ± sample standard deviation over seeds, {_CHOSEN}. fixed "
+    "teacher: trained before and frozen. without warm-up: L_adv from the first epoch on. without "
+    "D2: D1 alone, with weight 1. without dynamic weight: w1 = w2 = 1/2. p: two-sided paired t "
+    "tests of the student against AMID, over seeds and over test clips (each clip averaged over "
+    "seeds), with Holm's correction over the rows of a data set. The paper's column is its Top-1 "
+    "on UCF51: other data, other networks, shown for the order of the rows.",
+)
+
+TABLE6 = Layout(
+    "Table 6: sensitivity to the weights of Eq. 17",
+    (
+        Column("weight", "weight", "weight", text, left=True),
+        Column("value", "value", "value", text),
+        Column("student", "student", "student"),
+        Column("teacher", "teacher", "teacher"),
+        Column("student_last", "student, last epoch"),
+        Column("default", "default", None, mark),
+        Column("paper_student", "paper: student", "paper, UCF51", number),
+    ),
+    f"Test Top-1 in per cent, mean ± sample standard deviation over seeds, {_CHOSEN}; the other "
+    "two weights at their defaults. The paper's column is its Top-1 on UCF51: other data, other "
+    "networks.",
+)
+
+SENSITIVITY = Layout(
+    "Is the range of the weights wider than the noise of the seeds?",
+    (
+        Column("values", "values", None, text, left=True),
+        Column("weight", "weight", None, text, left=True),
+        Column("lowest", "from", None, text),
+        Column("highest", "to", None, text),
+        Column("count", "values tried", None, text),
+        Column("spread", "range of means", None, number),
+        Column("best", "best value", None, text),
+        Column("std", "std over seeds", None, number),
+        Column("p_holm", "p", None, p_value),
+    ),
+    "In points of the student's test Top-1. values: paper, the paper's range; wide, the list "
+    "`table6.wide` of params.yaml. range of means: highest less lowest mean over seeds of the "
+    "values tried. std over seeds: pooled over the values. p: F test that the means of all values "
+    "are equal (seeds as blocks), with Holm's correction over the weights of a list: above .05 the "
+    "range is no wider than noise would make it.",
+)
+
+SEEDS = Layout(
+    "How many seeds does a difference need?",
+    (
+        Column("design", "design", "design", text, left=True),
+        Column("difference", "difference (points)", "difference", number),
+        Column("std", "std (points)", "std", number),
+        Column("degrees", "degrees of freedom", None, text),
+        Column("needed", "seeds needed", "seeds", text),
+        Column("std_upper", "std, upper 95 % bound", None, number),
+        Column("needed_upper", "seeds needed by that bound", "seeds, bound", text),
+    ),
+    "Seeds for each of two configurations, so that a two-sided t test at the level `level` finds a "
+    "true difference in test Top-1 with probability `power` (params.yaml: table_seeds), by the "
+    "noncentral t distribution. unpaired: seeds of their own; std over seeds, pooled over the "
+    "configurations. paired: the same seeds; std of the differences to the first configuration, "
+    "seed by seed, pooled. That deviation is itself measured on few runs, hence the bound. More "
+    "seeds do not make the test split larger: whether other clips would agree is the test over "
+    "clips in the other tables.",
+)
+
+ADVERSARIAL = Layout(
+    "When does the adversarial term help?",
+    (
+        Column("reading", "reading", "reading", code, left=True),
+        Column("validation", "validation", "validation"),
+        Column("difference", "difference", "difference", signed),
+        Column("p_holm", "p", "$p$", p_value),
+        Column("mean_over_data_sets", "difference, mean over data sets", None, signed),
+        Column("chosen", "chosen", None, mark),
+        Column("test", "test", "test"),
+        Column("p_test", "p (test)", "$p$ (test)", p_value),
+    ),
+    "The student's Top-1 in per cent at its best epoch on validation, mean ± sample standard "
+    "deviation over seeds that no other table uses; difference: to the row `without`, which has "
+    "gamma = 0, in points; p: two-sided paired t test over seeds against it, with Holm's "
+    "correction over the readings of a data set. What each reading changes stands in params.yaml "
+    "(table_adversarial.readings). Chosen: the highest mean difference on validation; of it and of "
+    "`without` alone the test split is shown, with the p of their one comparison.",
 )
 
 SELECTION = Layout(

@@ -16,6 +16,7 @@ from amid.types import RunRecord
 Records = Mapping[str, Mapping[str, Sequence[RunRecord]]]
 FoldRecords = Mapping[str, Mapping[tuple[str, str], Sequence[RunRecord]]]
 SelectionRecords = Mapping[str, Mapping[tuple[str, float, float], Sequence[RunRecord]]]
+SensitivityRecords = Mapping[str, Mapping[tuple[str, float], Sequence[RunRecord]]]
 TuneRecords = Mapping[str, Mapping[tuple[str, int], Sequence[RunRecord]]]
 
 TARGET_ALONE = "V"  # Table 3's setup of the baseline: the target modality and no other
@@ -65,12 +66,38 @@ def load_folds(params: Params, runs: Path) -> FoldRecords:
 
 def load_selection(params: Params, runs: Path) -> SelectionRecords:
     """Row: (rule, kept ratio, share of mismatched pairs). Records in the order of the seeds."""
-    from amid.runs.plan import selection_grid, selection_name  # no other table reads the plan
+    from amid.runs.plan import selection_grid, selection_name  # few tables read the plan
 
     return {
         dataset: {
             row: _read(runs / "selection" / dataset / selection_name(*row), params.seeds)
             for row in selection_grid(params)
+        }
+        for dataset in params.datasets
+    }
+
+
+def load_sensitivity(params: Params, runs: Path) -> SensitivityRecords:
+    """Row: (weight, value). Records in the order of the seeds."""
+    from amid.runs.plan import sensitivity_grid, sensitivity_name
+
+    return {
+        dataset: {
+            row: _read(runs / "sensitivity" / dataset / sensitivity_name(*row), params.seeds)
+            for row in sensitivity_grid(params)
+        }
+        for dataset in params.datasets
+    }
+
+
+def load_adversarial(params: Params, runs: Path) -> Records:
+    """Row: name of a reading, "without" first. Records in the order of the study's seeds."""
+    from amid.runs.plan import adversarial_grid
+
+    return {
+        dataset: {
+            name: _read(runs / "adversarial" / dataset / name, params.table_adversarial.seeds)
+            for name in adversarial_grid(params)
         }
         for dataset in params.datasets
     }

@@ -29,6 +29,14 @@ def number(row: Row, name: str, latex: bool) -> str:
     return UNDEFINED if pd.isna(row[name]) else f"{row[name]:.1f}"
 
 
+def signed(row: Row, name: str, latex: bool) -> str:
+    """One decimal, with its sign."""
+    if pd.isna(row[name]):
+        return UNDEFINED
+    shown = f"{row[name]:+.1f}"
+    return f"${shown}$" if latex else shown.replace("-", "−")
+
+
 def share(row: Row, name: str, latex: bool) -> str:
     """A share in 0..1, two decimals."""
     return UNDEFINED if pd.isna(row[name]) else f"{row[name]:.2f}"
@@ -44,6 +52,11 @@ def p_value(row: Row, name: str, latex: bool) -> str:
 
 
 def text(row: Row, name: str, latex: bool) -> str:
+    """As it is, numbers in their shortest form."""
+    if pd.isna(row[name]):
+        return UNDEFINED
+    if isinstance(row[name], float):
+        return f"{row[name]:g}"
     return _escaped(str(row[name])) if latex else str(row[name])
 
 

@@ -13,11 +13,9 @@ import numpy as np
 import pandas as pd
 
 from amid import paper
-from amid.config import Params
-from amid.errors import AmidError
-from amid.records import TARGET_ALONE, FoldRecords, Records, SelectionRecords, TuneRecords
+from amid.records import TARGET_ALONE, FoldRecords, Records, SensitivityRecords
 from amid.statistics import Paired, holm, mean_std, paired_over_seeds_and_clips, paired_t
-from amid.types import RunRecord, canonical_json
+from amid.types import RunRecord
 
 TITLES = {
     "student_alone": "student alone",
@@ -31,6 +29,10 @@ TITLES = {
     "amid": "AMID (Eq. 17)",
     "amid_ccl": "AMID with CCL's contrastive loss (its temperature, 0.5)",
     "amid_ccl_tau01": "AMID with CCL's contrastive loss (our temperature, 0.1)",
+    "fixed_teacher": "fixed teacher",
+    "without_warmup": "without warm-up",
+    "without_d2": "without D2",
+    "without_dynamic": "without dynamic weight",
 }
 REFERENCE = "amid"  # the configuration that the tests compare with
 RETRIEVAL = ("r@1", "r@5", "r@10", "map")
@@ -47,7 +49,7 @@ def table1(records: Records) -> pd.DataFrame:
 
     p_seeds, p_clips: paired tests of the student against AMID, corrected within a data set.
     """
-    table = _with_holm(_recognition(records), ["dataset"], "p_seeds", "p_clips")
+    table = with_holm(_recognition(records), ["dataset"], "p_seeds", "p_clips")
     table["paper_student"] = [paper.TABLE1.get(name) for name in table["configuration"]]
     return table
 
@@ -63,14 +65,14 @@ def table2(records: Records) -> pd.DataFrame:
         for configuration, runs in configurations.items():
             row = {"dataset": dataset, "configuration": configuration, "seeds": len(runs)}
             for name in RETRIEVAL:
-                row |= _spreads(runs, name, lambda run, at, name=name: _retrieved(run, name, at))
+                row |= spreads(runs, name, lambda run, at, name=name: _retrieved(run, name, at))
             mine, reference = (
                 [_retrieved(run, "r@1", "best") for run in compared]
                 for compared in (runs, configurations.get(REFERENCE, []))
             )
             defined = configuration != REFERENCE and reference and None not in mine + reference
             rows.append({**row, "p_seeds": paired_t(mine, reference) if defined else None})
-    return _with_holm(pd.DataFrame(rows), ["dataset"], "p_seeds")
+    return with_holm(pd.DataFrame(rows), ["dataset"], "p_seeds")
 
 
 def table3(folds: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +104,7 @@ def table3(folds: pd.DataFrame) -> pd.DataFrame:
     columns = ["dataset", "setup", "configuration", "folds", "seeds", *spreads]
     columns += ["p_amid", "p_baseline", "paper_wa", "paper_ua"]
     table = pd.DataFrame(rows, columns=columns)
-    return _with_holm(table, ["dataset", "setup"], "p_amid", "p_baseline")
+    return with_holm(table, ["dataset", "setup"], "p_amid", "p_baseline")
 
 
 def table4(records: Records) -> pd.DataFrame:
@@ -117,64 +119,30 @@ def table4(records: Records) -> pd.DataFrame:
     return table
 
 
-def selection(records: SelectionRecords) -> pd.DataFrame:
-    """Sample selection, one row a data set, share of mismatched pairs, ratio and rule.
+def table5(records: Records) -> pd.DataFrame:
+    """What AMID's parts add, one row a data set and configuration: test Top-1 of student, teacher.
 
-    student: test Top-1. steps, samples, scored, compute: shares (0..1) of what the run on all
-    samples has: optimiser steps; samples that went forward and backward; samples that only went
-    forward, to be chosen among, as a share of its samples; and 3 samples + scored, a backward pass
-    counted as two forward passes.
+    p_seeds, p_clips: paired tests of the student against AMID, corrected within a data set.
     """
-    rows = []
-    for dataset, places in records.items():
-        for (rule, ratio, mismatched), runs in places.items():
-            if ("all", 1.0, mismatched) not in places:
-                raise AmidError(
-                    "params.yaml: 'table_selection.ratios' lacks 1.0, the run on all samples that "
-                    "the others are compared with."
-                )
-            whole, own = _steps(places["all", 1.0, mismatched]), _steps(runs)
-            row = {"dataset": dataset, "mismatched": mismatched, "ratio": ratio, "rule": rule}
-            row["seeds"] = len(runs)
-            row |= _spreads(runs, "student", lambda run, at: run.accuracy("student", at))
-            row["steps"] = own["steps"] / whole["steps"]
-            row["samples"] = own["samples"] / whole["samples"]
-            row["scored"] = own["scored"] / whole["samples"]
-            row["compute"] = (3 * own["samples"] + own["scored"]) / (3 * whole["samples"])
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def tune(params: Params, records: TuneRecords) -> pd.DataFrame:
-    """The search, one row a data set, configuration and trial.
-
-    overrides: what the trial changes, as JSON. validation: the student's Top-1 on validation at
-    the best epoch. chosen: the configuration's trial with the highest `mean_over_data_sets`, the
-    earlier one of equals.
-    """
-    rows = []
-    for dataset, trials in records.items():
-        for (configuration, trial), runs in trials.items():
-            row = {"dataset": dataset, "configuration": configuration, "trial": trial}
-            row["overrides"] = canonical_json(params.tune.trials[configuration][trial])
-            row["seeds"] = len(runs)
-            row["validation"], row["validation_std"] = mean_std(
-                [100 * run.history[run.best_epoch]["validation_student"] for run in runs]
-            )
-            rows.append(row)
-    table = pd.DataFrame(rows)
-    of_trial = table.groupby(["configuration", "trial"], sort=False)["validation"]
-    table["mean_over_data_sets"] = of_trial.transform("mean")
-    best = table.groupby("configuration", sort=False)["mean_over_data_sets"].idxmax()
-    chosen = table.loc[best].set_index("configuration")["trial"]
-    table["chosen"] = table["trial"] == table["configuration"].map(chosen)
+    table = with_holm(_recognition(records), ["dataset"], "p_seeds", "p_clips")
+    table["paper_student"] = [paper.TABLE5.get(name) for name in table["configuration"]]
     return table
 
 
-def tuned(table: pd.DataFrame) -> dict[str, int]:
-    """{configuration: number of the trial that the search chose}; table: as from tune."""
-    chosen = table[table["chosen"]].drop_duplicates("configuration")
-    return {name: int(n) for name, n in zip(chosen["configuration"], chosen["trial"], strict=True)}
+def table6(records: SensitivityRecords, defaults: dict[str, float]) -> pd.DataFrame:
+    """Sensitivity, one row a data set, weight and value: test Top-1 of student and teacher.
+
+    defaults: weight -> its value in params.yaml; default: whether a row has it.
+    """
+    rows = []
+    for dataset, places in records.items():
+        for (weight, value), runs in places.items():
+            row = {"dataset": dataset, "weight": weight, "value": value, "seeds": len(runs)}
+            row["default"] = value == defaults[weight]
+            for head in ("student", "teacher"):
+                row |= spreads(runs, head, lambda run, at, head=head: run.accuracy(head, at))
+            rows.append({**row, "paper_student": paper.TABLE6.get((weight, value))})
+    return pd.DataFrame(rows)
 
 
 def per_seed(records: Records) -> pd.DataFrame:
@@ -236,7 +204,7 @@ def _recognition(records: Records) -> pd.DataFrame:
         for configuration, runs in configurations.items():
             row = {"dataset": dataset, "configuration": configuration, "seeds": len(runs)}
             for head in ("student", "teacher"):
-                row |= _spreads(runs, head, lambda run, at, head=head: run.accuracy(head, at))
+                row |= spreads(runs, head, lambda run, at, head=head: run.accuracy(head, at))
             tests = Paired(None, None)
             if configuration != REFERENCE and REFERENCE in configurations:
                 tests = paired_tests(runs, configurations[REFERENCE], "student")
@@ -244,20 +212,16 @@ def _recognition(records: Records) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _spreads(
+def spreads(
     runs: Sequence[RunRecord], name: str, share: Callable[[RunRecord, str], float | None]
 ) -> dict[str, float | None]:
+    """Columns <name>, <name>_std, <name>_last, <name>_last_std of share(run, "best" | "last")."""
     found: dict[str, float | None] = {}
     for at, suffix in (("best", ""), ("last", "_last")):
         shares = [share(run, at) for run in runs]
         mean, std = mean_std([None if value is None else 100 * value for value in shares])
         found |= {f"{name}{suffix}": mean, f"{name}{suffix}_std": std}
     return found
-
-
-def _steps(runs: Sequence[RunRecord]) -> dict[str, float]:
-    names = ("steps", "samples", "scored")
-    return {name: float(np.mean([run.steps[name] for run in runs])) for name in names}
 
 
 def _retrieved(run: RunRecord, name: str, at: str) -> float | None:
@@ -285,7 +249,7 @@ def _right(runs: Sequence[RunRecord], head: str) -> np.ndarray | None:
     )
 
 
-def _with_holm(table: pd.DataFrame, by: Sequence[str], *names: str) -> pd.DataFrame:
+def with_holm(table: pd.DataFrame, by: Sequence[str], *names: str) -> pd.DataFrame:
     """The table with p_x_holm beside each p_x in `names`, corrected within groups of `by`."""
     corrected = table.copy()
     for name in names:

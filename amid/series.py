@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,33 +13,40 @@ from amid.types import RunRecord
 
 
 def gaps(records: Records) -> pd.DataFrame:
-    """Figure 4's data: Top-1 of the teacher minus the student's, in points, of every epoch.
+    """Figure 4's data: Top-1 of the teacher minus the student's, in points; as `over_epochs`."""
+    return over_epochs(
+        records,
+        lambda now: 100 * (now["validation_teacher"] - now["validation_student"]),
+        "figure4",
+    )
 
-    On the validation split: the test split is looked at after the training only.
 
-    Columns dataset, configuration, epoch (from 1), gap (mean over seeds), std (sample deviation).
+def similarities(records: Records) -> pd.DataFrame:
+    """Figure 5's data: mean cosine of teacher and student within a class; as `over_epochs`."""
+    return over_epochs(records, lambda now: now["validation_within_class_similarity"], "figure5")
+
+
+def over_epochs(
+    records: Records, value: Callable[[dict[str, float]], float], figure: str
+) -> pd.DataFrame:
+    """A number of every epoch's metrics on the validation split, for runs with both networks.
+
+    The test split is looked at after the training only. Columns dataset, configuration, epoch
+    (from 1), value (mean over seeds), std (sample deviation). figure: its key in params.yaml.
     """
     rows = []
     for dataset, configurations in records.items():
         for configuration, runs in configurations.items():
             if "validation_teacher" not in runs[0].history[-1] or runs[0].selected_on != "student":
                 raise AmidError(
-                    f"params.yaml: 'figure4' names '{configuration}', which does not train both a "
-                    "teacher and a student, with clips to validate on: there is no gap to draw."
+                    f"params.yaml: '{figure}' names '{configuration}', which does not train both a "
+                    "teacher and a student, with clips to validate on: there is no curve to draw."
                 )
-            curves = 100 * np.array(
-                [
-                    [
-                        epoch["validation_teacher"] - epoch["validation_student"]
-                        for epoch in run.history
-                    ]
-                    for run in runs
-                ]
-            )  # (seeds, epochs)
+            curves = np.array([[value(now) for now in run.history] for run in runs])
             spread = curves.std(0, ddof=1) if len(runs) > 1 else np.zeros(curves.shape[1])
-            for epoch, (gap, std) in enumerate(zip(curves.mean(0), spread, strict=True), 1):
-                rows.append((dataset, configuration, epoch, gap, std))
-    return pd.DataFrame(rows, columns=["dataset", "configuration", "epoch", "gap", "std"])
+            for epoch, (mean, std) in enumerate(zip(curves.mean(0), spread, strict=True), 1):
+                rows.append((dataset, configuration, epoch, mean, std))
+    return pd.DataFrame(rows, columns=["dataset", "configuration", "epoch", "value", "std"])
 
 
 def warmup_epochs(records: Records) -> dict[str, int]:
@@ -52,11 +59,11 @@ def warmup_epochs(records: Records) -> dict[str, int]:
     return found
 
 
-def wide(gaps: pd.DataFrame) -> pd.DataFrame:
-    """The gaps of one data set, a row an epoch: epoch, <configuration>, <configuration>_std ..."""
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    """Curves of one data set, a row an epoch: epoch, <configuration>, <configuration>_std ..."""
     curves = {}
-    for configuration, curve in gaps.groupby("configuration", sort=False):
-        curves[configuration] = curve.set_index("epoch")["gap"]
+    for configuration, curve in table.groupby("configuration", sort=False):
+        curves[configuration] = curve.set_index("epoch")["value"]
         curves[f"{configuration}_std"] = curve.set_index("epoch")["std"]
     return pd.DataFrame(curves).reset_index()
 

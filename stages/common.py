@@ -7,8 +7,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amid.errors import AmidError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARAMS = Path("params.yaml")
 # A queued experiment works in a copy; runs and MLflow stay with the repository itself.
@@ -21,6 +25,14 @@ REPORTS = Path("reports")
 
 def data_folder(dataset: str) -> Path:
     return Path("data") / dataset
+
+
+def write_curves(curves: pd.DataFrame, folder: Path) -> None:
+    """A file a data set, a column a curve, as `dvc plots` likes; curves: of series.over_epochs."""
+    from amid import rendering, series
+
+    for dataset, rows in curves.groupby("dataset", sort=False):
+        rendering.write_text(folder / f"{dataset}.csv", rendering.to_csv(series.wide(rows)))
 
 
 def run_stage(main: Callable[..., None]) -> None:

@@ -6,7 +6,7 @@ from amid import config, figures, layouts, rendering, results, series
 from amid.records import load_records
 from amid.reproducible import platform_fingerprint
 from amid.tracking import Tracker
-from stages.common import HOME, PARAMS, REPORTS, RUNS, run_stage
+from stages.common import HOME, PARAMS, REPORTS, RUNS, run_stage, write_curves
 
 
 def main() -> None:
@@ -22,9 +22,7 @@ def main() -> None:
             files.append(rendering.write_text(REPORTS / name, text))
         curves = load_records(params, RUNS, params.figure4)
         gaps = series.gaps(curves)
-        for dataset in params.datasets:  # a file a data set, a column a curve: as `dvc plots` likes
-            wide = rendering.to_csv(series.wide(gaps[gaps["dataset"] == dataset]))
-            rendering.write_text(REPORTS / "figure4" / f"{dataset}.csv", wide)
+        write_curves(gaps, REPORTS / "figure4")
         figures.figure4(gaps, series.warmup_epochs(curves), REPORTS / "figure4.png")
         # No out of DVC's, as it names the machine: where it is the same, the bytes must be.
         platform = json.dumps({"platform": platform_fingerprint()}) + "\n"

@@ -1,6 +1,6 @@
 """tune_report: what the search of each method's numbers found on validation."""
 
-from amid import config, layouts, rendering, results
+from amid import config, layouts, rendering, studies
 from amid.records import load_tune
 from amid.tracking import Tracker
 from stages.common import HOME, PARAMS, REPORTS, RUNS, run_stage
@@ -10,7 +10,7 @@ def main() -> None:
     params = config.load(PARAMS)
     numbers = {"datasets": params.datasets, "seeds": params.tune.seeds}
     with Tracker("tune_report", HOME, numbers) as tracker:
-        table = results.tune(params, load_tune(params, RUNS))
+        table = studies.tune(params, load_tune(params, RUNS))
         texts = {
             "tune.csv": rendering.to_csv(table),
             "tune.md": rendering.markdown(table, layouts.TUNE),

@@ -18,12 +18,15 @@ from amid import config
 from amid.methods import METHODS
 from tests.small import ROOT
 
-SECTIONS = ("data", "train", "ablation", "compared", "selection", "tune")
+SECTIONS = (
+    "data", "train", "ablation", "compared", "sensitivity", "selection", "tune", "adversarial",
+)  # fmt: skip
 FILES = ("dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in SECTIONS))
 A_DATA_SET = {"download", "extract", "auxiliary", "baselines", "warmup", "amid", "ablation"}
-A_DATA_SET |= {"compared", "folds"}
-TABLES = {"table1", "table2", "table3", "table4", "figure3"}
+A_DATA_SET |= {"compared", "folds", "sensitivity"}
+TABLES = {f"table{n}" for n in range(1, 7)} | {"figure3", "table_seeds"}
 ON_REQUEST = {"selection", "table_selection", "tune", "tune_report"}
+ON_REQUEST |= {"adversarial", "table_adversarial"}
 
 
 def stages() -> dict[str, dict]:
@@ -41,13 +44,13 @@ def filled(text: str, dataset: str = "avlips") -> str:
 def test_the_stages_of_the_paper_are_there() -> None:
     assert set(stages()) == A_DATA_SET | TABLES | ON_REQUEST
     data = config.load(ROOT / "params.yaml").data
-    assert len(A_DATA_SET) * len(data) + len(TABLES) + 2 * (len(data) + 1) <= 40
+    assert len(A_DATA_SET) * len(data) + len(TABLES) + 3 * (len(data) + 1) <= 40
 
 
 def test_what_is_on_request_is_upstream_of_nothing_else() -> None:
     root = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
     assert set(root) == TABLES
-    outs = ("runs/selection", "runs/tune")
+    outs = ("runs/selection", "runs/tune", "runs/adversarial")
     for name, stage in stages().items():
         if name not in ON_REQUEST:
             assert not any(dep.startswith(outs) for dep in stage["deps"]), name
@@ -105,7 +108,17 @@ def test_a_stage_depends_on_the_modules_it_imports() -> None:
                 waiting.append(node.module)
     # what config makes of params.yaml shows in the specifications, what features does in its outs
     does_not_change_results = {"amid.config", "amid.errors", "amid.progress"}
-    for name in ("auxiliary", "baselines", "amid", "compared", "folds", "selection", "tune"):
+    for name in (
+        "auxiliary",
+        "baselines",
+        "amid",
+        "compared",
+        "folds",
+        "sensitivity",
+        "selection",
+        "tune",
+        "adversarial",
+    ):
         listed = stages()[name]["deps"]
         for module in seen - does_not_change_results:
             path = module.replace(".", "/")
@@ -119,6 +132,7 @@ def test_weights_are_listed_only_where_they_are_read() -> None:
         name: set(stage["params"]) & {"alpha", "beta", "gamma"} for name, stage in stages().items()
     }
     readers = {"warmup", "amid", "ablation", "folds", "selection", "tune"}
+    readers |= {"sensitivity", "table6", "adversarial"}
     assert {name for name, weights in read.items() if weights} == readers
     assert read["warmup"] == {"alpha", "beta"}
 
@@ -131,11 +145,11 @@ def test_analytics_and_update_checks_are_off() -> None:
 
 TINY = {
     "seeds: [0, 1, 2]": "seeds: [0]",
-    "  epochs: 30 ": "  epochs: 3 ",
-    "warmup_epochs: 8 ": "warmup_epochs: 1 ",
-    "{epochs: 8, warmup_epochs: 2}": "{epochs: 2, warmup_epochs: 1}",
+    "  epochs: 24 ": "  epochs: 3 ",
+    "warmup_epochs: 6 ": "warmup_epochs: 1 ",
+    "milestones: [18] ": "milestones: [2] ",
+    "{epochs: 8, warmup_epochs: 2,": "{epochs: 2, warmup_epochs: 1,",
     "folds: [0, 1, 2, 3, 4]": "folds: [0, 1]",
-    "auxiliary_training: {epochs: 30}": "auxiliary_training: {epochs: 2}",
 }
 
 

@@ -31,11 +31,11 @@ def drawn_twice(draw: Callable[[Path], None], folder: Path) -> bytes:
 def test_the_gap_is_teacher_minus_student_in_points() -> None:
     gaps = series.gaps(amid_alone())
     assert gaps["epoch"].tolist() == [1, 2]
-    assert gaps["gap"].tolist() == pytest.approx([10.0, 30.0])
+    assert gaps["value"].tolist() == pytest.approx([10.0, 30.0])
     assert gaps["std"].tolist() == pytest.approx([10.0, 10.0])
     table = series.wide(gaps)
     assert table.columns.tolist() == ["epoch", "amid", "amid_std"]
-    assert table["amid"].tolist() == gaps["gap"].tolist()
+    assert table["amid"].tolist() == gaps["value"].tolist()
 
 
 def test_figure_4_is_a_picture(tmp_path: Path) -> None:

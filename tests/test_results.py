@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import ttest_rel
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from amid import paper, results
+from amid import paper, results, studies
 from amid.errors import AmidError
 from amid.statistics import holm
 from tests.recorded import CLIPS, recognition, record, runs
@@ -143,7 +143,7 @@ def test_selection_counts_the_work_against_the_run_on_all_samples() -> None:
         ("dissect", 0.5, 0.2): [record({"student": 34}, steps=half)],
         ("random", 0.5, 0.2): [record({"student": 33}, steps=quick)],
     }
-    rows = results.selection({"avlips": records}).set_index("rule")
+    rows = studies.selection({"avlips": records}).set_index("rule")
     assert rows.loc["all", ["steps", "samples", "scored", "compute"]].tolist() == [1, 1, 0, 1]
     assert rows.loc["dissect", ["steps", "samples", "scored"]].tolist() == [1, 0.5, 1]
     assert rows.loc["dissect", "compute"] == pytest.approx((3 * 400 + 800) / (3 * 800))
@@ -151,7 +151,7 @@ def test_selection_counts_the_work_against_the_run_on_all_samples() -> None:
     assert rows["student"].tolist() == pytest.approx([72, 68, 66])
     del records["all", 1.0, 0.2]
     with pytest.raises(AmidError, match=r"'table_selection\.ratios' lacks 1\.0"):
-        results.selection({"avlips": records})
+        studies.selection({"avlips": records})
 
 
 def test_the_search_chooses_by_the_mean_over_data_sets_the_earlier_of_equals() -> None:
@@ -173,14 +173,14 @@ def test_the_search_chooses_by_the_mean_over_data_sets_the_earlier_of_equals() -
         }
         for dataset, of in means.items()
     }
-    table = results.tune(small_params(tune=tune), records)
+    table = studies.tune(small_params(tune=tune), records)
     first = table[(table["dataset"] == "avlips") & (table["configuration"] == "gmc")]
     assert first["validation"].tolist() == pytest.approx([50, 60, 90])
     assert first["validation_std"].tolist() == pytest.approx([np.sqrt(2)] * 3)
     assert first["mean_over_data_sets"].tolist() == pytest.approx([55, 67.5, 65])
     assert first["overrides"].tolist() == ["{}", '{"weight":4.0}', '{"weight":0.25}']
     assert first["chosen"].tolist() == [False, True, False]
-    assert results.tuned(table) == {"gmc": 1, "amid": 0}
+    assert studies.tuned(table) == {"gmc": 1, "amid": 0}
 
 
 def test_one_row_a_run() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from amid.config import DataSet, Params, Selection, Training, check
@@ -121,6 +121,68 @@ def selection_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> li
             for seed in params.seeds
         ]
     return runs
+
+
+def sensitivity_name(weight: str, value: float) -> str:
+    """Folder of the runs with one weight at one value."""
+    return f"{weight}_{value:g}"
+
+
+def sensitivity_grid(params: Params) -> list[tuple[str, float]]:
+    """(weight, value) of every row of Table 6, the wide values among them, ascending."""
+    table = params.table6
+    return [
+        (weight, value)
+        for weight in ("alpha", "beta", "gamma")
+        for value in sorted({float(v) for v in (*getattr(table, weight), *table.wide)})
+    ]
+
+
+def sensitivity_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
+    """Table 6: one configuration with one weight changed. It goes on from the warm-up that the
+    sections have, where it is theirs (gamma has no part in one), else it is an unbroken run."""
+    shared = {run.spec.key for run in warmup_runs(params, dataset, fingerprint)}
+    runs = [
+        configured_run(
+            params,
+            dataset,
+            params.table6.configuration,
+            seed,
+            fingerprint,
+            folder=f"{sensitivity_name(weight, value)}/seed{seed}",
+            overrides={weight: value},
+        )
+        for weight, value in sensitivity_grid(params)
+        for seed in params.seeds
+    ]
+    return [
+        run if run.parent and run.parent.key in shared else replace(run, parent=None)
+        for run in runs
+    ]
+
+
+def adversarial_grid(params: Params) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Name of a reading -> (configuration, what it changes); the one without the term first."""
+    study = params.table_adversarial
+    readings = {name: (study.configuration, changes) for name, changes in study.readings.items()}
+    return {"without": (study.without, {}), **readings}
+
+
+def adversarial_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
+    """The study of the adversarial term: every reading with the study's own seeds."""
+    return [
+        configured_run(
+            params,
+            dataset,
+            configuration,
+            seed,
+            fingerprint,
+            folder=f"{name}/seed{seed}",
+            overrides=changes,
+        )
+        for name, (configuration, changes) in adversarial_grid(params).items()
+        for seed in params.table_adversarial.seeds
+    ]
 
 
 def tune_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:

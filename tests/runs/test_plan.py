@@ -8,6 +8,7 @@ from amid import config
 from amid.errors import ConfigError
 from amid.runs.plan import (
     PlannedRun,
+    adversarial_runs,
     auxiliary_runs,
     configured_run,
     fold_runs,
@@ -15,6 +16,8 @@ from amid.runs.plan import (
     selection_grid,
     selection_name,
     selection_runs,
+    sensitivity_grid,
+    sensitivity_runs,
     tune_runs,
     warmup_runs,
     with_teachers,
@@ -121,7 +124,48 @@ def test_mismatched_pairs_concern_whoever_sees_the_auxiliary_modalities() -> Non
     params = config.load(ROOT / "params.yaml")
     block = params.data["avlips"].model_copy(update={"mismatched": 0.2})
     changed = new_runs(data={**params.data, "avlips": block})
-    assert changed == {"warmup": 12, "baselines": 3, "amid": 3, "ablation": 12, "compared": 12}
+    assert changed == {"warmup": 15, "baselines": 3, "amid": 3, "ablation": 24, "compared": 12}
+
+
+def test_sensitivity_shares_the_default_and_the_warm_ups_of_gamma() -> None:
+    params = config.load(ROOT / "params.yaml")
+    assert len(sensitivity_grid(params)) == 3 * 6
+    runs = sensitivity_runs(params, "avlips", fingerprint)
+    assert len(runs) == 3 * 6 * 3
+    assert len({run.spec.key for run in runs}) == (3 * 6 - 2) * 3  # the default stands three times
+    amid = {run.spec.key for run in section_runs("amid", params, "avlips", fingerprint)}
+    for default in ("alpha_4", "beta_1.5", "gamma_1"):
+        assert {r.spec.key for r in runs if r.folder.startswith(f"{default}/")} == amid
+    warm = {run.spec.key for run in warmup_runs(params, "avlips", fingerprint)}
+    for run in runs:
+        own = run.folder.startswith(("alpha", "beta")) and run.spec.key not in amid
+        assert (run.parent is None) == own
+        assert own or run.parent.key in warm
+
+
+def test_a_changed_swept_value_trains_its_own_runs_only() -> None:
+    params = config.load(ROOT / "params.yaml")
+
+    def keys(**changes: object) -> set[str]:
+        table = params.table6.model_copy(update=changes)
+        changed = params.model_copy(update={"table6": table})
+        return {run.spec.key for run in sensitivity_runs(changed, "avlips", fingerprint)}
+
+    before = keys()
+    assert len(keys(alpha=[3.65, *params.table6.alpha[1:]]) - before) == len(params.seeds)
+    wide = keys(wide=[0, 1, 2, 4])  # alpha 4 and gamma 1 are there already
+    assert len(wide - before) == (3 * 4 - 2) * len(params.seeds)
+
+
+def test_readings_of_the_adversarial_term_share_their_warm_ups() -> None:
+    params = config.load(ROOT / "params.yaml")
+    runs = adversarial_runs(params, "avlips", fingerprint)
+    study = params.table_adversarial
+    assert len({run.spec.key for run in runs}) == (1 + len(study.readings)) * len(study.seeds)
+    assert not {run.spec.seed for run in runs} & {*params.seeds, *params.tune.seeds}
+    assert len({run.parent.key for run in runs}) == len(study.seeds)
+    assert runs[0].folder.startswith("without/")
+    assert {run.spec.options["gamma"] for run in runs if run.folder.startswith("without/")} == {0.0}
 
 
 def test_the_search_uses_seeds_apart_from_the_reported_ones_and_one_budget() -> None:
@@ -140,20 +184,20 @@ NONE = {"compared": 0}  # none of the compared methods reads alpha, beta, gamma
 
 
 def test_alpha_trains_what_depends_on_it_and_nothing_else() -> None:
-    assert new_runs(alpha=4.1) == {"warmup": 12, "baselines": 0, "amid": 3, "ablation": 12} | NONE
+    assert new_runs(alpha=4.1) == {"warmup": 15, "baselines": 0, "amid": 3, "ablation": 24} | NONE
 
 
-def test_beta_leaves_l_ft_alone() -> None:
-    assert new_runs(beta=1.6) == {"warmup": 9, "baselines": 0, "amid": 3, "ablation": 9} | NONE
+def test_beta_leaves_l_ft_and_the_fixed_teacher_alone() -> None:
+    assert new_runs(beta=1.6) == {"warmup": 9, "baselines": 0, "amid": 3, "ablation": 18} | NONE
 
 
 def test_gamma_leaves_the_warm_ups_alone() -> None:
-    expected = {"warmup": 0, "baselines": 0, "amid": 3, "ablation": 6}
+    expected = {"warmup": 0, "baselines": 0, "amid": 3, "ablation": 18}
     assert new_runs(gamma=1.1) == expected | NONE
 
 
 def test_another_seed_trains_its_own_runs_only() -> None:
-    expected = {"warmup": 4, "baselines": 2, "amid": 1, "ablation": 4, "compared": 4}
+    expected = {"warmup": 5, "baselines": 2, "amid": 1, "ablation": 8, "compared": 4}
     assert new_runs(seeds=[0, 1, 2, 3]) == expected
 
 
@@ -189,7 +233,7 @@ def test_without_an_adversary_its_numbers_do_not_count() -> None:
     params = config.load(ROOT / "params.yaml")
     methods = {"amid": {**params.methods["amid"], "discriminator_learning_rate": 0.01}}
     methods = {**params.methods, **methods}
-    expected = {"warmup": 0, "baselines": 0, "amid": 3, "ablation": 6}
+    expected = {"warmup": 0, "baselines": 0, "amid": 3, "ablation": 18}
     assert new_runs(methods=methods) == expected | NONE
 
 
