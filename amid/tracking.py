@@ -40,6 +40,7 @@ class Tracker:
         self._client: MlflowClient | None = None
         self._error: BaseException | None = None
         self._start = int(time.time() * 1000)
+        self._commit = _git_commit()
         self._opening = threading.Thread(target=self._open, daemon=True)
 
     def __enter__(self) -> Tracker:
@@ -108,8 +109,11 @@ class Tracker:
                     summary[f"{at}_{name}"] = metrics[name]
         for at, numbers in record.retrieval.items():  # "@" is not allowed in names there
             summary |= {f"{at}_test_{k.replace('@', '_at_')}": v for k, v in numbers.items()}
-        for name, value in summary.items():
-            self._client.log_metric(run_id, name, value)
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, float(value), now, 0) for name, value in summary.items()]
+        self._client.log_batch(run_id, metrics=metrics)
         self._client.log_artifact(run_id, str(model))
         self._client.set_terminated(run_id, "FINISHED")
 
@@ -142,8 +146,7 @@ class Tracker:
             "DVC_EXP_NAME": os.environ.get("DVC_EXP_NAME", ""),
             "mlflow.source.name": self.stage,
         }
-        commit = _git_commit()
-        return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+        return {**tags, "mlflow.source.git.commit": self._commit} if self._commit else tags
 
     def _child(self, run: PlannedRun) -> str:
         key, spec = run.spec.key, run.spec

@@ -1,15 +1,13 @@
 """The contrastive term of Eq. 8 as one (B, B) product against its explicit B x B x D form.
 
-Both sides run interleaved in one process on one thread, forward and backward; prints medians and
-quartiles of their times and of the ratio.
+Forward and backward, one thread.
 """
 
 from __future__ import annotations
 
-import amid.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
+from benchmarks.side_by_side import arguments, ratio, show, timed  # isort: skip  pins kernels first
 
-import argparse
-import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,37 +27,32 @@ def explicit(anchors: Tensor, candidates: Tensor, labels: Tensor, temperature: f
     return -torch.where(same, log_h, torch.log1p(-log_h.exp())).sum() / count
 
 
-def seconds(loss, anchors: Tensor, candidates: Tensor, labels: Tensor) -> float:
-    start = time.perf_counter()
+def step(loss, anchors: Tensor, candidates: Tensor, labels: Tensor) -> None:
     loss(anchors, candidates, labels, 0.1).backward()
-    return time.perf_counter() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--dim", type=int, default=512)
-    arguments = parser.parse_args()
+    given = arguments(__doc__, repeats=15, dim=512)
     torch.set_num_threads(1)
-    print("| B | one product, ms | explicit, ms | ratio (quartiles) |\n|---:|---:|---:|---:|")
-    for batch in (16, 32, 64, 128):
+    rows = []
+    for batch in (16, 64, 256):
         torch.manual_seed(0)
-        anchors, candidates = (
-            torch.randn(batch, arguments.dim, requires_grad=True) for _ in range(2)
-        )
+        anchors, candidates = (torch.randn(batch, given.dim, requires_grad=True) for _ in range(2))
         labels = torch.randint(0, 51, (batch,))
-        sides = (class_aware_nce, explicit)
-        for side in sides:  # warm caches
-            seconds(side, anchors, candidates, labels)
-        times = np.array(
-            [
-                [seconds(side, anchors, candidates, labels) for side in sides]
-                for _ in range(arguments.repeats)
-            ]
-        )  # (repeats, 2)
-        low, middle, high = np.percentile(times[:, 1] / times[:, 0], (25, 50, 75))
-        fast, slow = 1000 * np.median(times, axis=0)
-        print(f"| {batch} | {fast:.2f} | {slow:.2f} | {middle:.0f} ({low:.0f}-{high:.0f}) |")
+        sides = {
+            name: partial(step, loss, anchors, candidates, labels)
+            for name, loss in (("product", class_aware_nce), ("explicit", explicit))
+        }
+        times = timed(sides, given.repeats)
+        rows.append(
+            {
+                "B": batch,
+                "one product, ms": 1000 * float(np.median(times["product"])),
+                "explicit, ms": 1000 * float(np.median(times["explicit"])),
+                "explicit / product": ratio(times["explicit"], times["product"]),
+            }
+        )
+    show(rows, given.json)
 
 
 if __name__ == "__main__":

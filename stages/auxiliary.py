@@ -26,7 +26,7 @@ def main(dataset: str) -> None:
             store=store,
             data=folder,
             workers=params.workers,
-            checkpoint_every=params.training.checkpoint_every,
+            checkpoint_every=params.training_of(dataset).checkpoint_every,
             tracker=tracker,
         )
     for run in runs:

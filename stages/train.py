@@ -28,7 +28,7 @@ def train_stage(
             store=store,
             data=folder,
             workers=params.workers,
-            checkpoint_every=params.training.checkpoint_every,
+            checkpoint_every=params.training_of(dataset).checkpoint_every,
             tracker=tracker,
         )
     outs = RUNS / section / dataset

@@ -115,6 +115,24 @@ def test_the_test_split_has_no_say_in_the_choice_of_the_epoch(data, tmp_path) ->
     assert other.accuracy("student") < honest.accuracy("student")
 
 
+def test_the_test_split_is_not_looked_at_before_the_training_is_over(data, tmp_path) -> None:
+    spec = small_run(data, "amid").spec
+    trainer = engine.Trainer(spec, load_splits(data, spec))
+    looks: list[int] = []
+    look = trainer.test
+    trainer.test = lambda: looks.append(trainer.state.epoch) or look()
+    path = tmp_path / "checkpoint.safetensors"
+    record = trainer.fit(on_epoch=lambda *_: None, checkpoint=path, checkpoint_every=9)
+    epochs = spec.training["epochs"]
+    assert looks == [epochs, epochs]
+    assert not any(name.startswith("test") for epoch in record.history for name in epoch)
+    # the best epoch's networks, not the last ones, gave the predictions called best
+    again = engine.Trainer(spec, load_splits(data, spec))
+    for epoch in range(record.best_epoch + 1):
+        again.train_epoch(epoch)
+    assert again.test() == (record.predictions["best"], record.retrieval["best"])
+
+
 def test_the_saved_student_needs_the_target_alone_and_is_the_best_epochs(data, tmp_path) -> None:
     spec = small_run(data, "amid").spec
     record = train(spec, data, tmp_path)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amid import figures, series
+from amid import figures, results, series
 from amid.errors import AmidError
 from tests.recorded import recognition, record, runs
 
@@ -41,6 +41,44 @@ def test_the_gap_is_teacher_minus_student_in_points() -> None:
 def test_figure_4_is_a_picture(tmp_path: Path) -> None:
     gaps = series.gaps(amid_alone())
     drawn_twice(lambda path: figures.figure4(gaps, {"avlips": 1}, path), tmp_path)
+
+
+def test_figure_5_is_the_likeness_within_a_class(tmp_path: Path) -> None:
+    records = {
+        "avlips": {
+            name: [
+                record(
+                    {"student": 30, "teacher": 40},
+                    seed,
+                    history=[
+                        {"validation_teacher": 0.9, "validation_within_class_similarity": first},
+                        {"validation_teacher": 0.9, "validation_within_class_similarity": second},
+                    ],
+                )
+                for seed, (first, second) in enumerate(pairs)
+            ]
+            for name, pairs in {
+                "amid": ((0.2, 0.6), (0.4, 0.8)),
+                "l_ft_l_fa": ((0.1, 0.5),),
+            }.items()
+        }
+    }
+    table = series.similarities(records)
+    assert table["value"].tolist() == pytest.approx([0.3, 0.7, 0.1, 0.5])
+    assert table["std"].tolist() == pytest.approx([0.2 / 2**0.5, 0.2 / 2**0.5, 0, 0])
+    drawn_twice(lambda path: figures.figure5(table, {"avlips": 1}, path), tmp_path)
+
+
+@pytest.mark.parametrize("values", [[3.9, 4.0, 4.1], [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]])
+def test_figure_6_draws_close_values_and_doublings(values: list[float], tmp_path: Path) -> None:
+    places = {
+        (weight, value): runs({"student": 30 + n}, {"student": 32 + n})
+        for weight in ("alpha", "beta", "gamma")
+        for n, value in enumerate(values)
+    }
+    defaults = {"alpha": 4.0, "beta": 1.0, "gamma": 4.0}
+    table = results.table6({"avlips": places, "grid": places}, defaults)
+    drawn_twice(lambda path: figures.figure6(table, path), tmp_path)
 
 
 def of_classes(*predicted: list[int]) -> list:

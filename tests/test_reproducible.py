@@ -21,7 +21,12 @@ from tests.small import ROOT
 from tests.test_dag import TABLES
 
 MADE = ("data", "runs", "reports", "dvc.lock", "pipelines")
-SMALL = ("-S", "datasets=[avlips]", "-S", "seeds=[0]")
+SMALL = (
+    *("-S", "datasets=[avlips]", "-S", "seeds=[0]"),
+    *("-S", "table3.training.epochs=3", "-S", "table3.training.warmup_epochs=1"),
+    *("-S", "table3.training.milestones=[]"),
+    *("-S", "table6.alpha=[3.7,4.0]", "-S", "table6.beta=[1.5]", "-S", "table6.gamma=[1.0,1.2]"),
+)
 
 
 def dvc(place: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:

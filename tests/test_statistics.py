@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from amid.statistics import holm, mean_std, paired_over_seeds_and_clips, paired_t
+from amid.statistics import (
+    holm,
+    mean_std,
+    paired_over_seeds_and_clips,
+    paired_t,
+    pooled_std,
+    seeds_needed,
+    variance_test,
+)
 
 
 def test_the_deviation_is_the_sample_deviation() -> None:
@@ -59,3 +67,83 @@ def test_undefined_tests_are_none() -> None:
     assert paired_t([0.5], [0.6]) is None  # one pair
     assert paired_t([0.5, 0.75], [0.25, 0.5]) is None  # no spread of the differences
     assert paired_over_seeds_and_clips(None, np.ones((2, 3))) == (None, None)
+
+
+def test_the_variance_test_is_the_two_way_analysis_in_loops() -> None:
+    values = np.random.default_rng(2).normal(70, 2, (4, 3)) + np.arange(3) * 5
+    rows, blocks = values.shape
+    total = values.mean()
+    between = rest = 0.0
+    for i in range(rows):
+        for j in range(blocks):
+            row, block = values[i].mean(), values[:, j].mean()
+            between += (row - total) ** 2
+            rest += (values[i, j] - row - block + total) ** 2
+    ratio = (between / (rows - 1)) / (rest / ((rows - 1) * (blocks - 1)))
+    assert variance_test(values) == pytest.approx(f_oneway_tail(ratio, 3, 6))
+    # of two rows it is the paired t test
+    assert variance_test(values[:2]) == pytest.approx(ttest_rel(values[0], values[1]).pvalue)
+
+
+def f_oneway_tail(ratio: float, between: int, within: int) -> float:
+    from scipy.integrate import quad
+    from scipy.special import beta
+
+    def density(x: float) -> float:
+        a, b = between / 2, within / 2
+        return (
+            (between / within) ** a
+            * x ** (a - 1)
+            / beta(a, b)
+            / (1 + between * x / within) ** (a + b)
+        )
+
+    return quad(density, ratio, math.inf)[0]
+
+
+def test_nothing_to_compare_is_none() -> None:
+    assert variance_test(np.ones((3, 1))) is None
+    assert variance_test(np.ones((1, 3))) is None
+    assert variance_test(np.full((3, 3), 70.1)) is None
+    assert pooled_std([[1.0], [2.0]]) is None
+
+
+def test_the_pooled_deviation_weighs_groups_by_their_degrees() -> None:
+    groups = [[1.0, 3.0], [10.0, 10.0, 13.0]]
+    pooled = pooled_std(groups)
+    assert pooled.degrees == 3
+    assert pooled.std == pytest.approx(math.sqrt((2 + 6) / 3))
+    # a chi-square variable with 3 degrees is below .352 in 5 % of cases (published tables)
+    assert pooled.upper == pytest.approx(math.sqrt(8 / 0.352), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("difference", "std", "paired", "wanted"),
+    [
+        (0.5, 1.0, False, 64),  # Cohen (1988): 64 a group for d = .5, 26 for d = .8
+        (0.8, 1.0, False, 26),
+        (0.5, 1.0, True, 34),
+        (100.0, 1.0, False, 2),
+        (1.0, 0.0, True, 2),
+    ],
+)
+def test_seeds_needed_are_those_of_published_tables(difference, std, paired, wanted) -> None:
+    got = seeds_needed(difference, std, paired=paired, power=0.8, level=0.05)
+    assert got == wanted
+
+
+def test_the_power_is_what_simulated_experiments_show() -> None:
+    n = seeds_needed(1.0, 1.2, paired=False, power=0.8, level=0.05)
+    rng = np.random.default_rng(3)
+    from scipy.stats import ttest_ind
+
+    def share(count: int) -> float:
+        a, b = rng.normal(0, 1.2, (2, 4000, count))
+        return float((ttest_ind(a + 1.0, b, axis=1).pvalue < 0.05).mean())
+
+    assert share(n) > 0.8 - 0.02
+    assert share(n - 2) < 0.8 + 0.01
+
+
+def test_a_hopeless_difference_is_none() -> None:
+    assert seeds_needed(0.001, 10.0, paired=False, power=0.8, level=0.05, limit=100) is None

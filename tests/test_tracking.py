@@ -54,11 +54,14 @@ def test_a_stage_is_a_parent_with_a_child_a_training(trained, tmp_path, monkeypa
     assert (tags["amid.run"], tags["DVC_EXP_NAME"]) == (record.key, "quiet-owl")
     assert (child.data.params["alpha"], child.data.params["configuration"]) == ("4.0", "amid")
     client = open_client(tmp_path)
-    for name in ("train_l_ft", "test_student", "test_teacher", "validation_similarity"):
+    for name in ("train_l_ft", "validation_student", "validation_teacher", "validation_similarity"):
         history = client.get_metric_history(child.info.run_id, name)
         assert [m.step for m in history] == [1, 2, 3, 4, 5, 6]
         assert [m.value for m in history] == [epoch[name] for epoch in record.history]
-    assert child.data.metrics["best_test_student"] == record.accuracy("student")
+    for at in ("best", "last"):  # the test split is looked at after the training only
+        assert child.data.metrics[f"{at}_test_student"] == record.accuracy("student", at)
+        assert client.get_metric_history(child.info.run_id, f"{at}_test_teacher")[0].step == 0
+    assert "test_student" not in child.data.metrics
     assert child.data.metrics["best_test_r_at_1"] == record.retrieval["best"]["r@1"]
     assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["model.safetensors"]
     assert (tmp_path / "mlruns" / "artifacts").is_dir()

@@ -21,6 +21,7 @@ from amid.media import MediaError, Reason, span_error
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+BLOCK = 100  # frames at once: what they need stays in the processor's cache
 FLOOR = 1e-6  # power added before the logarithm: silence is ln 1e-6 = -13.8
 SLACK = 0.05  # seconds that a span may end after its sound
 
@@ -138,14 +139,21 @@ def describe(signal: np.ndarray, options: Options) -> np.ndarray:
     if len(signal) < window:
         signal = np.pad(signal, (0, window - len(signal)))
     pieces = np.lib.stride_tricks.sliding_window_view(signal, window)[::hop]  # (time, window)
-    frames = np.zeros((len(pieces), options.points), np.float32)  # (time, points)
-    np.multiply(pieces, hann(window), out=frames[:, :window])
-    spectrum = scipy.fft.rfft(frames, overwrite_x=True)  # (time, bins) complex64
-    power = spectrum.real**2 + spectrum.imag**2
-    # A sparse product uses no threads, so its bits are the same in any process.
-    mel = (sparse_filters(options) @ np.ascontiguousarray(power.T)).T  # (time, bands)
-    # In float64, so that another CPU's logarithm, off by its last bit, rounds to the same float32.
-    return pool(np.log(mel + FLOOR, dtype=np.float64), options.steps)
+    shape, filters = hann(window), sparse_filters(options)
+    frames = np.zeros((BLOCK, options.points), np.float32)
+    logarithms = np.empty((len(pieces), options.bands))  # (time, bands) float64
+    for start in range(0, len(pieces), BLOCK):
+        block = pieces[start : start + BLOCK]
+        np.multiply(block, shape, out=frames[: len(block), :window])
+        spectrum = scipy.fft.rfft(frames[: len(block)])  # (block, bins) complex64
+        power = np.square(spectrum.real)
+        power += np.square(spectrum.imag)
+        # A sparse product uses no threads, so its bits are the same in any process.
+        mel = (filters @ power.T).T  # (block, bands)
+        # In float64, so that another CPU's logarithm, off by its last bit, rounds to the same
+        # float32.
+        np.log(mel + FLOOR, out=logarithms[start : start + BLOCK], dtype=np.float64)
+    return pool(logarithms, options.steps)
 
 
 def pool(values: np.ndarray, steps: int) -> np.ndarray:

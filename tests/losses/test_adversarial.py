@@ -71,6 +71,40 @@ def test_student_is_pulled_towards_real_and_discriminators_apart():
     assert (fake2 > 0).all()
 
 
+@pytest.mark.parametrize("form", ["saturating", "least_squares"])
+def test_other_readings_equal_the_explicit_loops(form):
+    f1, t1, f2, t2 = logits(20, 6), logits(21, 6), logits(22, 3), logits(23, 3)
+
+    def mean(values: Tensor, cost) -> float:
+        return sum(cost(v) for v in values.tolist()) / len(values)
+
+    def sigmoid(v: float) -> float:
+        return 1 / (1 + math.exp(-v))
+
+    if form == "saturating":
+        real, fake = (lambda v: -math.log(sigmoid(v))), (lambda v: -math.log(1 - sigmoid(v)))
+        fooled = lambda v: math.log(1 - sigmoid(v))  # noqa: E731
+    else:
+        real, fake = (lambda v: (v - 1) ** 2 / 2), (lambda v: v**2 / 2)
+        fooled = real
+    got = student_adversarial(t1, t2, (0.3, 0.7), 0.5, form)
+    want = 0.3 * mean(t1, fooled) + 0.7 * 0.5 * mean(t2, fooled)
+    assert got.item() == pytest.approx(want, rel=1e-12)
+    got = discriminator(f1, t1, f2, t2, 0.5, form)
+    want = mean(f1, real) + mean(t1, fake) + 0.5 * (mean(f2, real) + mean(t2, fake))
+    assert got.item() == pytest.approx(want, rel=1e-12)
+    pulled = torch.autograd.grad(student_adversarial(t1, EMPTY, (1.0, 0.0), 0.0, form), t1)[0]
+    below = t1 < 1  # the teacher's side of every reading
+    assert (pulled[below] < 0).all()
+
+
+def test_the_saturating_form_saturates():
+    d1 = torch.tensor([-30.0], dtype=torch.float64, requires_grad=True)
+    value = student_adversarial(d1, EMPTY, (1.0, 0.0), 0.0, "saturating")
+    (grad,) = torch.autograd.grad(value, d1)
+    assert abs(grad.item()) < 1e-12
+
+
 def test_without_a_repeated_class_the_second_part_is_0():
     d1, d2 = logits(10, 5), EMPTY.clone().requires_grad_()
     value = student_adversarial(d1, d2, (0.4, 0.6), torch.tensor(0.0))
@@ -87,11 +121,12 @@ def test_without_a_repeated_class_the_second_part_is_0():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("size", [1, 4])
 @pytest.mark.parametrize("logit", [-1e4, -20.0, 0.0, 20.0, 1e4])
-def test_hard_logits_are_finite(logit, size, dtype):
+@pytest.mark.parametrize("form", ["non_saturating", "saturating", "least_squares"])
+def test_hard_logits_are_finite(form, logit, size, dtype):
     d = [torch.full((size,), logit * sign, dtype=dtype).requires_grad_() for sign in (1, -1, -1, 1)]
     for value, inputs in (
-        (student_adversarial(d[0], d[1], (0.5, 0.5), 1.0), d[:2]),
-        (discriminator(*d, 1.0), d),
+        (student_adversarial(d[0], d[1], (0.5, 0.5), 1.0, form), d[:2]),
+        (discriminator(*d, 1.0, form), d),
     ):
         assert value.dtype == dtype
         assert value.isfinite()

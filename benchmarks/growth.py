@@ -1,0 +1,117 @@
+"""How time grows with runs, samples, batch and classes: slopes of log time over log size.
+
+1 is proportional, below 1 a fixed cost still shows. Runs: a stage whose runs are all in the store
+(plan, keys, records). Samples: an epoch's batches from a feature store of that size. Batch and
+classes: a step of AMID. Synthetic data, one thread; the median of the repeats of each size.
+"""
+
+from __future__ import annotations
+
+from benchmarks.side_by_side import arguments, show, timed  # isort: skip  pins kernels first
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from amid import config
+from amid.engine import Trainer
+from amid.runs.plan import configured_run
+from amid.runs.store import RunStore
+from amid.types import Batch, RunRecord
+from benchmarks.made_up import run, write_data
+from benchmarks.methods import samples, trainer
+
+
+def of_runs(sizes: list[int], repeats: int) -> list[float]:
+    """Planning so many runs, their keys, and reading their records."""
+    with tempfile.TemporaryDirectory() as folder:
+        data, store = write_data(Path(folder)), RunStore(Path(folder) / "runs")
+        history = [{"train_loss": 1.0, "validation_student": 0.5}] * 24
+        sides: dict[str, Callable[[], object]] = {}
+        for size in sizes:
+
+            def look(size: int = size) -> None:
+                for seed in range(size):
+                    spec = run(data, {}, seed).spec
+                    assert store.record(spec.key) is not None
+
+            sides[str(size)] = look
+        for seed in range(max(sizes)):
+            spec = run(data, {}, seed).spec
+            predictions = {"student": [0] * 1000, "teacher": [0] * 1000}
+            store.folder(spec.key).mkdir(parents=True)
+            store.model(spec.key).touch()
+            store.finish(
+                RunRecord(
+                    spec, history, 0, "student", {"best": predictions}, ["clip"], [0], ["word"]
+                )
+            )
+        return medians(sides, repeats)
+
+
+def of_samples(sizes: list[int], repeats: int) -> list[float]:
+    """An epoch's batches of 64, in random order, out of a memory map of 16 x 16 features."""
+    with tempfile.TemporaryDirectory() as folder:
+        sides: dict[str, Callable[[], object]] = {}
+        for size in sizes:
+            path = Path(folder) / f"{size}.npy"
+            store = np.lib.format.open_memmap(path, "w+", np.float32, (size, 16, 16))
+            store[:] = np.random.default_rng(0).normal(size=(16, 16))
+            store.flush()
+            target = torch.from_numpy(np.load(path, allow_pickle=False))
+            batch = Batch(target, {}, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+
+            def epoch(batch: Batch = batch) -> None:
+                for rows in torch.randperm(len(batch)).split(64):
+                    batch.take(rows)
+
+            sides[str(size)] = epoch
+        return medians(sides, repeats)
+
+
+def step_of(dim: int, batch: int, classes: int) -> Callable[[], object]:
+    params = config.load(Path("params.yaml"))
+    network = params.network.model_copy(update={"dim": dim})
+    params = params.model_copy(update={"network": network})
+    planned = configured_run(params, "avlips", "amid", 0, lambda *_: "made up")
+    one: Trainer = trainer(planned, samples(4000, dim, classes))
+    rows = torch.arange(batch)
+    return lambda: one.step(one.data.train.take(rows))
+
+
+def medians(sides: dict[str, Callable[[], object]], repeats: int) -> list[float]:
+    return [float(np.median(times)) for times in timed(sides, repeats, warm=1).values()]
+
+
+def main() -> None:
+    given = arguments(__doc__, repeats=5, largest=1_000_000)
+    torch.set_num_threads(1)
+    rows = []
+    samples_of = [n for n in (1000, 10_000, 100_000, 1_000_000) if n <= given.largest]
+    batches, classes = [16, 64, 256, 1024], [10, 100, 1000]
+    for name, sizes, seconds in (
+        ("runs", runs_of := [10, 30, 100, 300], of_runs(runs_of, given.repeats)),
+        ("samples", samples_of, of_samples(samples_of, given.repeats)),
+        ("batch", batches, medians({str(b): step_of(128, b, 51) for b in batches}, 20)),
+        ("classes", classes, medians({str(c): step_of(128, 64, c) for c in classes}, 20)),
+    ):
+        slope = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+        steepest = np.max(np.diff(np.log(seconds)) / np.diff(np.log(sizes)))
+        rows.append(
+            {
+                "grows": name,
+                "from": sizes[0],
+                "to": sizes[-1],
+                "seconds": ", ".join(f"{s:.3g}" for s in seconds),
+                "slope": slope,
+                "steepest part": float(steepest),
+            }
+        )
+    show(rows, given.json)
+
+
+if __name__ == "__main__":
+    main()
