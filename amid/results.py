@@ -27,6 +27,7 @@ TITLES = {
     "ccl": "CCL",
     "crcd": "CRCD",
     "amid": "AMID (Eq. 17)",
+    "amid_tuned": "AMID, weights from the search",
     "amid_ccl": "AMID with CCL's contrastive loss (its temperature, 0.5)",
     "amid_ccl_tau01": "AMID with CCL's contrastive loss (our temperature, 0.1)",
     "fixed_teacher": "fixed teacher",

@@ -65,7 +65,7 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("temperature: 0.1", "temprature: 0.1", ["temprature", "did you mean 'temperature'?"]),
         ("{method: teacher}", "{method: techer}", ["'techer'", "did you mean 'teacher'?"]),
         ("l_ft: {method: amid, beta: 0.0", "l_ft: {method: amid, beta: -2.0", ["l_ft.beta"]),
-        ("amid: [amid]", "amid: [amidd]", ["'amidd'", "sections.amid"]),
+        ("amid: [amid,", "amid: [amidd,", ["'amidd'", "sections.amid"]),
         ("{method: teacher}", "{metod: teacher}", ["teacher_alone", "`method`"]),
         ("auxiliary: [audio]", "auxiliary: []", ["data.avlips.auxiliary"]),
         ("encoders: {video: gru", "encoders: {video: mlp", ["encoders.video", "sequence"]),

@@ -45,11 +45,16 @@ def new_runs(**updates: object) -> dict[str, int]:
     return {name: len(keys - known) for name, keys in all_runs(**updates).items()}
 
 
+def amid_keys(params: config.Params) -> set[str]:
+    runs = section_runs("amid", params, "avlips", fingerprint)
+    return {run.spec.key for run in runs if run.configuration == "amid"}
+
+
 def test_how_many_runs_tables_1_2_4_and_5_take() -> None:
     counts = {name: len(keys) for name, keys in all_runs().items()}
     # warm-ups: L_FT, L_FT + L_FA (which AMID and its ablations share), CCL's loss twice, the fixed
-    # teacher; three seeds each
-    assert counts == {"warmup": 15, "baselines": 6, "amid": 3, "ablation": 24, "compared": 12}
+    # teacher, AMID with tuned weights; three seeds each
+    assert counts == {"warmup": 18, "baselines": 6, "amid": 6, "ablation": 24, "compared": 12}
 
 
 def test_table_3_takes_the_baseline_and_every_setup_with_every_method_and_fold() -> None:
@@ -98,7 +103,7 @@ def test_sample_selection_shares_the_run_that_keeps_everything() -> None:
     runs = selection_runs(params, "avlips", fingerprint)
     assert len({run.spec.key for run in runs}) == len(grid) * len(params.seeds)
     whole = {r.spec.key for r in runs if r.folder.startswith("all_r100_m0/")}
-    assert whole == {r.spec.key for r in section_runs("amid", params, "avlips", fingerprint)}
+    assert whole == amid_keys(params)
     shares = {run.spec.mismatched for run in runs}
     assert shares == {0.0, 0.2, 0.4}
 
@@ -124,7 +129,7 @@ def test_mismatched_pairs_concern_whoever_sees_the_auxiliary_modalities() -> Non
     params = config.load(ROOT / "params.yaml")
     block = params.data["avlips"].model_copy(update={"mismatched": 0.2})
     changed = new_runs(data={**params.data, "avlips": block})
-    assert changed == {"warmup": 15, "baselines": 3, "amid": 3, "ablation": 24, "compared": 12}
+    assert changed == {"warmup": 18, "baselines": 3, "amid": 6, "ablation": 24, "compared": 12}
 
 
 def test_sensitivity_shares_the_default_and_the_warm_ups_of_gamma() -> None:
@@ -133,7 +138,7 @@ def test_sensitivity_shares_the_default_and_the_warm_ups_of_gamma() -> None:
     runs = sensitivity_runs(params, "avlips", fingerprint)
     assert len(runs) == 3 * 6 * 3
     assert len({run.spec.key for run in runs}) == (3 * 6 - 2) * 3  # the default stands three times
-    amid = {run.spec.key for run in section_runs("amid", params, "avlips", fingerprint)}
+    amid = amid_keys(params)
     for default in ("alpha_4", "beta_1.5", "gamma_1"):
         assert {r.spec.key for r in runs if r.folder.startswith(f"{default}/")} == amid
     warm = {run.spec.key for run in warmup_runs(params, "avlips", fingerprint)}
@@ -192,12 +197,12 @@ def test_beta_leaves_l_ft_and_the_fixed_teacher_alone() -> None:
 
 
 def test_gamma_leaves_the_warm_ups_alone() -> None:
-    expected = {"warmup": 0, "baselines": 0, "amid": 3, "ablation": 18}
+    expected = {"warmup": 0, "baselines": 0, "amid": 6, "ablation": 18}
     assert new_runs(gamma=1.1) == expected | NONE
 
 
 def test_another_seed_trains_its_own_runs_only() -> None:
-    expected = {"warmup": 5, "baselines": 2, "amid": 1, "ablation": 8, "compared": 4}
+    expected = {"warmup": 6, "baselines": 2, "amid": 2, "ablation": 8, "compared": 4}
     assert new_runs(seeds=[0, 1, 2, 3]) == expected
 
 
@@ -233,7 +238,7 @@ def test_without_an_adversary_its_numbers_do_not_count() -> None:
     params = config.load(ROOT / "params.yaml")
     methods = {"amid": {**params.methods["amid"], "discriminator_learning_rate": 0.01}}
     methods = {**params.methods, **methods}
-    expected = {"warmup": 0, "baselines": 0, "amid": 3, "ablation": 18}
+    expected = {"warmup": 0, "baselines": 0, "amid": 6, "ablation": 18}
     assert new_runs(methods=methods) == expected | NONE
 
 
