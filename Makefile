@@ -17,9 +17,9 @@ $(VENV)/.installed: requirements.txt constraints.txt
 	$(BIN)/python -m pip install --quiet -r requirements.txt -c constraints.txt
 	touch $@
 
-repro: install  ## raw clips -> Tables 1 to 4
+repro: install  ## raw clips -> Tables 1 to 6
 	dvc repro
-	@cat reports/table1.md reports/table2.md reports/table3.md reports/table4.md
+	@cat reports/table1.md reports/table2.md reports/table3.md reports/table4.md reports/table5.md reports/table6.md
 
 test: install  ## the test suite but for its slow part, which CI runs too: `pytest -m slow`
 	pytest -m "not slow"

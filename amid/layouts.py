@@ -231,7 +231,7 @@ SELECTION = Layout(
     "that only went forward, to be chosen among (as a share of its samples); and compute, forward "
     "and backward together, where a backward pass is counted as twice a forward pass. That is an "
     "estimate: no time stands here because a table must not depend on the clock; measured times "
-    "are in benchmarks/README.md.",
+    "are in docs/performance.md.",
 )
 
 TUNE = Layout(
