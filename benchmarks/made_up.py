@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,14 @@ def write_data(folder: Path, train: int = 800, validation: int = 800, test: int 
     return place
 
 
+@cache
+def _params() -> config.Params:
+    return config.load(Path("params.yaml"))
+
+
 def run(data: Path, overrides: dict[str, Any], seed: int = 0, **training: Any) -> PlannedRun:
     """AMID with the project's numbers but for these, without a warm-up of its own."""
-    params = config.load(Path("params.yaml"))
+    params = _params()
     fingerprint = partial(features_fingerprint, data)
     return configured_run(
         params,
