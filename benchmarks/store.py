@@ -30,6 +30,7 @@ def main() -> None:
             batches = np.array_split(order, max(1, len(order) // 64))
             return torch.cat([torch.from_numpy(store[rows]) for rows in batches])
 
+        # The side that the project does not use; the files were written above.
         def from_files() -> torch.Tensor:
             read = [torch.load(place / f"{n}.pt", weights_only=True) for n in order]
             return torch.stack(read)

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from amid import config
-from amid.batches import features_fingerprint
+from amid.batches import features_fingerprint, load_splits
+from amid.engine import Trainer, load_model
+from amid.networks.crossmodal import deployed
 from amid.runs.plan import PlannedRun, configured_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,6 +78,16 @@ def small_params(**updates: object) -> config.Params:
     values = {"network": network, "training": training, "data": blocks, "seeds": [0, 1]}
     values |= {"methods": methods, "table3": table3}
     return params.model_copy(update={**values, **updates})
+
+
+def untrained(run: PlannedRun, folder: Path) -> Trainer:
+    """A trainer of the run on the data in `folder`, its fixed teacher, if any, untrained too."""
+    teacher = None
+    if run.teacher is not None:
+        other = Trainer(run.teacher, load_splits(folder, run.teacher))
+        state = deployed(other.networks.state_dict(), ("teacher",))
+        teacher = load_model(other.card(("teacher",)), state)
+    return Trainer(run.spec, load_splits(folder, run.spec), teacher)
 
 
 def small_run(

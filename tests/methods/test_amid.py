@@ -8,10 +8,8 @@ import pytest
 import torch
 
 from amid import engine
-from amid.batches import load_splits
-from amid.networks.crossmodal import deployed
 from amid.networks.discriminators import Discriminator
-from tests.small import small_run, write_data
+from tests.small import small_run, untrained, write_data
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +19,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trainer(data: Path, configuration: str = "amid", **overrides: object) -> engine.Trainer:
     run = small_run(data, configuration, overrides=overrides)
-    teacher = None
-    if run.teacher is not None:
-        other = engine.Trainer(run.teacher, load_splits(data, run.teacher))
-        state = deployed(other.networks.state_dict(), ("teacher",))
-        teacher = engine.load_model(other.card(("teacher",)), state)
-    return engine.Trainer(run.spec, load_splits(data, run.spec), teacher)
+    return untrained(run, data)
 
 
 def parameters(module: torch.nn.Module) -> list[torch.Tensor]:

@@ -8,17 +8,15 @@ import pytest
 import torch
 
 from amid import engine
-from amid.batches import load_splits
 from amid.losses.ccl import pair_contrastive
 from amid.losses.crd import noise_contrastive
 from amid.losses.logits import symmetric_divergence
 from amid.methods import METHODS
 from amid.methods.ccl import Composition
 from amid.methods.crcd import classification_gradient, partners
-from amid.networks.crossmodal import deployed
 from amid.networks.memory import MemoryBank, Negatives
 from amid.types import Batch
-from tests.small import small_params, small_run, write_data
+from tests.small import small_params, small_run, untrained, write_data
 
 COMPARED = ("crd", "gmc", "ccl", "crcd")
 
@@ -35,13 +33,7 @@ def trainer(
     if configuration in METHODS:  # with its published numbers: tuning may have put terms to 0
         overrides = {**small_params().methods[configuration], **overrides}
     run = small_run(data, configuration, auxiliary=auxiliary, overrides=overrides)
-    teacher = None
-    if run.teacher is not None:
-        other = engine.Trainer(run.teacher, load_splits(data, run.teacher))
-        teacher = engine.load_model(
-            other.card(("teacher",)), deployed(other.networks.state_dict(), ("teacher",))
-        )
-    return engine.Trainer(run.spec, load_splits(data, run.spec), teacher)
+    return untrained(run, data)
 
 
 def terms(one: engine.Trainer, batch: Batch) -> dict[str, torch.Tensor]:

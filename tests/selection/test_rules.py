@@ -8,11 +8,9 @@ import pytest
 import torch
 
 from amid import engine
-from amid.batches import load_splits
-from amid.networks.crossmodal import deployed
 from amid.selection import dissect
 from amid.selection.rules import Selector
-from tests.small import small_run, write_data
+from tests.small import small_run, untrained, write_data
 
 RULES = (
     {"name": "random"},
@@ -29,12 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trainer(data: Path, configuration: str = "amid", **selection: object) -> engine.Trainer:
     run = small_run(data, configuration, overrides={"selection": selection})
-    teacher = None
-    if run.teacher is not None:
-        other = engine.Trainer(run.teacher, load_splits(data, run.teacher))
-        state = deployed(other.networks.state_dict(), ("teacher",))
-        teacher = engine.load_model(other.card(("teacher",)), state)
-    return engine.Trainer(run.spec, load_splits(data, run.spec), teacher)
+    return untrained(run, data)
 
 
 @pytest.mark.parametrize("configuration", ["amid", "l_ft", "crd", "gmc", "ccl", "crcd"])
