@@ -10,6 +10,7 @@ import platform
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from amid.types import RunRecord
 
 EXPERIMENT = "amid"
-METRICS_A_CALL, PARAMS_A_CALL = 1000, 100  # limits of the tracking store
+ENTRIES_A_CALL, PARAMS_A_CALL = 1000, 100  # limits of the tracking store
 LONGEST_PARAM = 500
+
+Values = tuple[str, float, int, int]  # of a metric: name, value, milliseconds, epoch
 
 
 class Tracker:
@@ -78,28 +81,17 @@ class Tracker:
 
     def log_epochs(self, run: PlannedRun, lines: list[dict]) -> None:
         """Metrics of some epochs of a run that is being trained; lines as in its journal."""
-        self._ready()  # first: two threads must not import mlflow at once
-        from mlflow.entities import Metric
+        self._log(run, _by_epoch(lines))
 
-        run_id = self._child(run)
-        metrics = [
-            Metric(name, value, line["time"], line["epoch"] + 1)
-            for line in lines
-            for name, value in line["metrics"].items()
-        ]
-        for start in range(0, len(metrics), METRICS_A_CALL):
-            self._client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_CALL])
+    def log_known(self, run: PlannedRun, record: RunRecord, lines: list[dict], model: Path) -> None:
+        """`log_run` of one trained earlier, if it is not there yet (a new mlruns/, runs that came
+        with `dvc pull`)."""
+        self._ready()
+        if not self._logged(run.spec.key):
+            self.log_run(run, record, lines or _as_lines(record), model)
 
     def log_run(self, run: PlannedRun, record: RunRecord, lines: list[dict], model: Path) -> None:
-        """Closes a run's MLflow run with its results and the `model` file; one trained earlier
-        is logged if it is not there yet (a new mlruns/, runs that came with `dvc pull`)."""
-        self._ready()
-        key = run.spec.key
-        if key not in self._children:
-            if self._logged(key):
-                return
-            self.log_epochs(run, lines or _as_lines(record))
-        run_id = self._children.pop(key)
+        """Closes a run's MLflow run: the epochs not logged yet, the results, the `model` file."""
         epochs = {"best": record.history[record.best_epoch], "last": record.history[-1]}
         summary = {"best_epoch": record.best_epoch + 1}
         for at, metrics in epochs.items():
@@ -109,11 +101,9 @@ class Tracker:
                     summary[f"{at}_{name}"] = metrics[name]
         for at, numbers in record.retrieval.items():  # "@" is not allowed in names there
             summary |= {f"{at}_test_{k.replace('@', '_at_')}": v for k, v in numbers.items()}
-        from mlflow.entities import Metric
-
         now = int(time.time() * 1000)
-        metrics = [Metric(name, float(value), now, 0) for name, value in summary.items()]
-        self._client.log_batch(run_id, metrics=metrics)
+        self._log(run, [*_by_epoch(lines), *((n, float(v), now, 0) for n, v in summary.items())])
+        run_id = self._children.pop(run.spec.key)
         self._client.log_artifact(run_id, str(model))
         self._client.set_terminated(run_id, "FINISHED")
 
@@ -129,7 +119,7 @@ class Tracker:
                 tags={**_process_tags(), **self._tags()},
             )
             self.parent = run.info.run_id
-            self._log_params(self.parent, self._params)
+            self._write(self.parent, self._params)
         except BaseException as error:  # handed to the stage's own thread
             self._error = error
 
@@ -148,36 +138,45 @@ class Tracker:
         }
         return {**tags, "mlflow.source.git.commit": self._commit} if self._commit else tags
 
-    def _child(self, run: PlannedRun) -> str:
-        key, spec = run.spec.key, run.spec
+    def _log(self, run: PlannedRun, metrics: list[Values]) -> None:
+        """Metrics of a run, in as few transactions as there can be: each costs far more than what
+        it carries. Its MLflow run is made, with its parameters, when there is none yet."""
+        self._ready()
+        key, params = run.spec.key, {}
         if key not in self._children:
-            tags = {
-                **_process_tags(),
-                **self._tags(),
-                "mlflow.parentRunId": self.parent,
-                "amid.run": key,
-                "amid.code": spec.code,
-                "amid.features": spec.features,
-                "configuration": run.configuration,
-                "dataset": spec.dataset,
-                "method": spec.method,
-                "seed": str(spec.seed),
-                "fold": "" if spec.fold is None else str(spec.fold),
-            }
-            name = "-".join([spec.dataset, *run.folder.split("/")])
-            if self.stage.startswith("warmup"):
-                name = f"warmup-{name}"
-            created = self._client.create_run(self._experiment, run_name=name, tags=tags)
-            self._children[key] = created.info.run_id
-            self._log_params(created.info.run_id, _params(run))
-        return self._children[key]
+            self._children[key], params = self._create(run), _params(run)
+        self._write(self._children[key], params, metrics)
 
-    def _log_params(self, run_id: str, params: dict[str, Any]) -> None:
-        from mlflow.entities import Param
+    def _create(self, run: PlannedRun) -> str:
+        spec = run.spec
+        tags = {
+            **_process_tags(),
+            **self._tags(),
+            "mlflow.parentRunId": self.parent,
+            "amid.run": spec.key,
+            "amid.code": spec.code,
+            "amid.features": spec.features,
+            "configuration": run.configuration,
+            "dataset": spec.dataset,
+            "method": spec.method,
+            "seed": str(spec.seed),
+            "fold": "" if spec.fold is None else str(spec.fold),
+        }
+        name = "-".join([spec.dataset, *run.folder.split("/")])
+        if self.stage.startswith("warmup"):
+            name = f"warmup-{name}"
+        return self._client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
+
+    def _write(self, run_id: str, params: dict[str, Any], metrics: Sequence[Values] = ()) -> None:
+        from mlflow.entities import Metric, Param
 
         flat = [Param(k, str(v)[:LONGEST_PARAM]) for k, v in flatten(params).items()]
-        for start in range(0, len(flat), PARAMS_A_CALL):
-            self._client.log_batch(run_id, params=flat[start : start + PARAMS_A_CALL])
+        rows = [Metric(*values) for values in metrics]
+        while flat or rows:
+            several = flat[:PARAMS_A_CALL]
+            room = ENTRIES_A_CALL - len(several)
+            self._client.log_batch(run_id, metrics=rows[:room], params=several)
+            flat, rows = flat[PARAMS_A_CALL:], rows[room:]
 
     def _logged(self, key: str) -> bool:
         text = f"tags.`amid.run` = '{key}' and attributes.status = 'FINISHED'"
@@ -277,6 +276,14 @@ def _git_commit() -> str | None:
     except OSError:
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _by_epoch(lines: list[dict]) -> list[Values]:
+    return [
+        (name, value, line["time"], line["epoch"] + 1)
+        for line in lines
+        for name, value in line["metrics"].items()
+    ]
 
 
 def _as_lines(record: RunRecord) -> list[dict]:

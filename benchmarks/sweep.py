@@ -29,6 +29,8 @@ class Silent:
 
     def log_run(self, *_: object) -> None: ...
 
+    def log_known(self, *_: object) -> None: ...
+
 
 def sweep(data: Path, store: Path, values: list[float], epochs: int, workers: int) -> None:
     run_all(

@@ -71,7 +71,7 @@ def test_a_run_from_the_store_is_logged_once(trained, tmp_path) -> None:
     run, record, lines, student = trained
     for _ in range(2):
         with Tracker("amid@avlips", tmp_path, {}) as tracker:
-            tracker.log_run(run, record, lines, student)
+            tracker.log_known(run, record, lines, student)
     logged = [r for r in runs_of(tmp_path) if r.data.tags.get("amid.run") == record.key]
     assert len(logged) == 1
 

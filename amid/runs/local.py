@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -22,7 +23,10 @@ from amid.runs.store import CHECKPOINT, JOURNAL, RunStore
 from amid.tracking import Tracker
 from amid.types import RunRecord, RunSpec
 
-POLL_SECONDS = 2.0  # each look costs MLflow's database a write a run
+POLL_SECONDS = 2.0
+LOG_SECONDS = (
+    15.0  # between two writes of a run's epochs to MLflow; each costs what 100 epochs cost
+)
 # A forked worker has torch imported already (3 s of a core for each). Elsewhere than on Linux
 # system libraries do not stand it.
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
@@ -57,6 +61,7 @@ def run_all(
     """
     unique = {run.spec.key: run for run in runs}
     records = {key: record for key in unique if (record := store.record(key)) is not None}
+    known = list(records)
     missing = [run for key, run in unique.items() if key not in records]
     epochs = sum(run.spec.training["epochs"] for run in missing)
     if missing:
@@ -86,10 +91,10 @@ def run_all(
                 for process in workers_alive:  # not at the end of their trainings: now
                     process.kill()
                 raise
-    for key, run in unique.items():
-        lines = journal.read(store.folder(key) / JOURNAL)
-        tracker.log_run(run, records[key], lines, store.model(key))
     trained = len(missing)
+    for key in known:
+        lines = journal.read(store.folder(key) / JOURNAL)
+        tracker.log_known(unique[key], records[key], lines, store.model(key))
     print(
         f"{tracker.stage}: {len(unique)} runs, {trained} trained, "
         f"{len(unique) - trained} from the store",
@@ -109,15 +114,16 @@ def _follow(
     """Passes the journals on to MLflow until all runs are done."""
     waiting = set(futures)
     seen = dict.fromkeys((run.spec.key for run in futures.values()), 0)
+    unlogged: dict[str, list[dict]] = {key: [] for key in seen}
+    last = time.monotonic()
     while waiting:
         done, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-        for run in [futures[future] for future in (*done, *waiting)]:
-            key = run.spec.key
+        for future in (*done, *waiting):
+            key = futures[future].spec.key
             lines = journal.read(store.folder(key) / JOURNAL, token, seen[key])
-            if lines:
-                seen[key] += len(lines)
-                progress.advance(len(lines))
-                tracker.log_epochs(run, lines)
+            seen[key] += len(lines)
+            unlogged[key] += lines
+            progress.advance(len(lines))
         for future in done:
             run = futures[future]
             try:
@@ -127,8 +133,18 @@ def _follow(
                     f"{tracker.stage}: a worker process was killed (out of memory?); what was "
                     "trained is kept, run the same command again to go on."
                 ) from None
-            records[run.spec.key] = record = store.record(run.spec.key)
+            key = run.spec.key
+            records[key] = record = store.record(key)
             progress.say(_summary(run, record))
+            # A run that another stage trained meanwhile has no lines of this one's.
+            log = tracker.log_run if seen[key] else tracker.log_known
+            log(run, record, unlogged.pop(key), store.model(key))
+        if time.monotonic() - last >= LOG_SECONDS:
+            for future in waiting:
+                if lines := unlogged[futures[future].spec.key]:
+                    tracker.log_epochs(futures[future], lines)
+                    lines.clear()
+            last = time.monotonic()
 
 
 def _summary(run: PlannedRun, record: RunRecord) -> str:

@@ -34,6 +34,11 @@ class Listener:
         seen += [line["epoch"] for line in lines]
 
     def log_run(self, run, record, lines, student) -> None:
+        self.log_epochs(run, lines)
+        assert student.exists()
+        self.logged.append(record.key)
+
+    def log_known(self, run, record, lines, student) -> None:
         assert student.exists()
         self.logged.append(record.key)
 
