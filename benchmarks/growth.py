@@ -1,8 +1,8 @@
 """How time grows with runs, samples, batch and classes: slopes of log time over log size.
 
 1 is proportional, below 1 a fixed cost still shows. Runs: a stage whose runs are all in the store
-(plan, keys, records). Samples: an epoch's batches from a feature store of that size. Batch and
-classes: a step of AMID. Synthetic data, one thread; the median of the repeats of each size.
+(plan, keys, records). Samples: an epoch of the student alone. Batch and classes: a step of AMID.
+Synthetic data, one thread; the median of the repeats of each size.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import numpy as np
 import torch
 
 from amid import config
-from amid.engine import Trainer
-from amid.runs.plan import configured_run
+from amid.runs.plan import PlannedRun, configured_run
 from amid.runs.store import RunStore
-from amid.types import Batch, RunRecord
+from amid.types import RunRecord
 from benchmarks.made_up import run, write_data
 from benchmarks.methods import samples, trainer
 
@@ -53,31 +52,28 @@ def of_runs(sizes: list[int], repeats: int) -> list[float]:
 
 
 def of_samples(sizes: list[int], repeats: int) -> list[float]:
-    """An epoch's batches of 64, in random order, out of a memory map of 16 x 16 features."""
-    with tempfile.TemporaryDirectory() as folder:
-        sides: dict[str, Callable[[], object]] = {}
-        for size in sizes:
-            path = Path(folder) / f"{size}.npy"
-            store = np.lib.format.open_memmap(path, "w+", np.float32, (size, 16, 16))
-            store[:] = np.random.default_rng(0).normal(size=(16, 16))
-            store.flush()
-            target = torch.from_numpy(np.load(path, allow_pickle=False))
-            batch = Batch(target, {}, torch.zeros(size, dtype=torch.int64), torch.arange(size))
-
-            def epoch(batch: Batch = batch) -> None:
-                for rows in torch.randperm(len(batch)).split(64):
-                    batch.take(rows)
-
-            sides[str(size)] = epoch
-        return medians(sides, repeats)
+    """An epoch of training on so many samples. Beyond 100,000 once: it takes minutes."""
+    found = []
+    for size in sizes:
+        one = trainer(planned("student_alone", 128), samples(size, 128, 51))
+        times = timed(
+            {"epoch": lambda one=one: one.train_epoch(0)},
+            repeats if size <= 100_000 else 1,
+            warm=0 if size > 10_000 else 1,
+        )
+        found.append(float(np.median(times["epoch"])))
+    return found
 
 
-def step_of(dim: int, batch: int, classes: int) -> Callable[[], object]:
+def planned(configuration: str, dim: int) -> PlannedRun:
     params = config.load(Path("params.yaml"))
     network = params.network.model_copy(update={"dim": dim})
     params = params.model_copy(update={"network": network})
-    planned = configured_run(params, "avlips", "amid", 0, lambda *_: "made up")
-    one: Trainer = trainer(planned, samples(4000, dim, classes))
+    return configured_run(params, "avlips", configuration, 0, lambda *_: "made up")
+
+
+def step_of(dim: int, batch: int, classes: int) -> Callable[[], object]:
+    one = trainer(planned("amid", dim), samples(4000, dim, classes))
     rows = torch.arange(batch)
     return lambda: one.step(one.data.train.take(rows))
 
