@@ -90,6 +90,23 @@ def modalities(manifest: pd.DataFrame) -> list[str]:
     return [name.removesuffix("_path") for name in manifest.columns if name.endswith("_path")]
 
 
+def counts(index: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
+    """How many clips there were, were kept and set aside, by reason; and, where training clips lack
+    a modality, modality -> how many are `without` it."""
+    lost = len(set(quarantine["id"]) - set(index["id"]))
+    found = {
+        "clips": lost + len(index),
+        "kept": len(index),
+        "quarantined": lost,
+        "reasons": quarantine["reason"].value_counts().to_dict(),
+    }
+    trained = index[index["split"] == "train"]
+    flags = [name for name in index if name.startswith("has_")]
+    absent = {name.removeprefix("has_"): int((~trained[name]).sum()) for name in flags}
+    absent = {name: count for name, count in absent.items() if count}
+    return {**found, "without": absent} if absent else found
+
+
 def extract_features(
     manifest: pd.DataFrame,
     folder: Path,
