@@ -90,9 +90,13 @@ class Selection(Model):
 
 
 class DataSet(Model):
-    """One data set; `options` and the numbers in `extract` belong to its files in amid/."""
+    """One data set; `options` and the numbers in `extract` belong to its files in amid/.
+
+    watch: file or folder whose change makes DVC run the data set's `download` again.
+    """
 
     source: Literal[tuple(DATASETS)]
+    watch: Annotated[str, Field(min_length=1)]
     options: Any
     target: Name
     auxiliary: Annotated[list[Name], Field(min_length=1)]
@@ -322,6 +326,9 @@ def _checked_block(name: str, block: DataSet) -> DataSet:
             f"params.yaml: '{where}.encoders.{block.target}' is 'none', but '{block.target}' is "
             "the target: the student needs an encoder to train."
         )
+    source = import_module(DATASETS[block.source])
+    if hasattr(source, "informed"):  # a data set that has to know what its block says beside
+        options = source.informed(options, block.watch, extract, block.target, where)
     named = {f"setups.{setup}": chosen for setup, chosen in block.setups.items()}
     for key, chosen in {"auxiliary": block.auxiliary, **named}.items():
         if block.target in chosen:
