@@ -16,7 +16,7 @@ from amid.media import MediaError, Reason
 
 
 class Options(BaseModel):
-    """dims: length of a vector. sequence: whether a clip has any number of them, one after another."""
+    """dims: length of a vector. sequence: whether a clip has any number of them, in order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -41,9 +41,7 @@ def read(path: Path, options: Options) -> np.ndarray:
         with path.open("rb") as file:
             start = file.read(6)
         if start.startswith(b"PK\x03\x04"):
-            raise MediaError(
-                Reason.not_media, f"{path.name} is an .npz archive: save one .npy a clip"
-            )
+            raise MediaError(Reason.not_media, f"{path.name} is an archive: save one .npy a clip")
         if not start:
             raise MediaError(Reason.empty_file, f"{path.name} has no bytes")
         if start != b"\x93NUMPY":
@@ -56,9 +54,7 @@ def read(path: Path, options: Options) -> np.ndarray:
         if "object" in str(error).lower():
             raise MediaError(Reason.wrong_type, f"{path.name} holds Python objects") from error
         text = " ".join(str(error).split())
-        raise MediaError(
-            Reason.truncated, f"{path.name} is cut short or damaged: {text}"
-        ) from error
+        raise MediaError(Reason.truncated, f"{path.name} cannot be read: {text}") from error
     if values.dtype.kind not in "fiu":
         raise MediaError(
             Reason.wrong_type, f"{path.name} holds values of type {values.dtype}, not numbers"
