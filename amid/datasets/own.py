@@ -192,12 +192,7 @@ def fetch(
 def rows(options: Informed, folder: Path) -> pd.DataFrame:
     """The manifest, one row a clip, its paths relative to `folder`."""
     (manifest,) = (folder / "raw").glob("manifest.*")
-    sheet = read_manifest(manifest)
-    frame = table(sheet, options, lambda path, modality: None)
-    for modality in options.modalities:
-        column = f"{modality}_path"
-        frame[column] = [None if p is None else f"raw/files/{p}" for p in frame[column]]
-    return frame
+    return table(read_manifest(manifest), options, lambda path, modality: None)
 
 
 # ---------------------------------------------------------------------------------- the manifest
@@ -516,7 +511,9 @@ def _frame(sheet: Sheet, options: Informed, splits: list[str], folds: list[int])
         "group": [row.get("group") or row["id"] for row in sheet.rows],
     }
     for modality in options.modalities:
-        columns[f"{modality}_path"] = [row[modality] or None for row in sheet.rows]
+        columns[f"{modality}_path"] = [
+            f"raw/files/{row[modality]}" if row[modality] else None for row in sheet.rows
+        ]
         for end in ("start", "end"):
             name = f"{modality}_{end}"
             columns[name] = [_given(row.get(name, "")) for row in sheet.rows]
