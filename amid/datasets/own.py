@@ -336,7 +336,7 @@ def _check_splits(sheet: Sheet, problems: Problems) -> None:
     if numbers and numbers != set(range(len(numbers))):
         shown = ", ".join(map(str, sorted(numbers)))
         problems.add(f"the folds must be 0, 1, 2 and so on without a gap, but are {shown}")
-    if len(numbers) in (1, 2):
+    elif len(numbers) in (1, 2):
         problems.add("at least three folds are needed: one tests, one validates, the others train")
     splits = Counter(row.get("split", "") for row in sheet.rows)
     if splits[""] < len(sheet.rows):
