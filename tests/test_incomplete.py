@@ -218,8 +218,11 @@ def test_a_frozen_vector_is_used_as_it_is(tmp_path: Path) -> None:
     fingerprint = partial(features_fingerprint, data)
     planned = auxiliary_runs(params, "avlips", "auxiliary", lambda *_: "x")
     assert [run.configuration for run in planned] == ["text"]
-    spec = configured_run(params, "avlips", "amid", 0, fingerprint).spec
-    trainer = Trainer(spec, load_splits(data, spec))
-    assert trainer.networks.join.weight.shape == (16, 11)
-    assert np.isfinite(trainer.train_epoch(0)["train_loss"])
-    assert np.isfinite(trainer.train_epoch(2)["train_loss"])
+    for configuration in ("teacher_alone", "l_ft_l_fa", "amid", "amid_ccl", "gmc", "ccl"):
+        spec = configured_run(params, "avlips", configuration, 0, fingerprint).spec
+        trainer = Trainer(spec, load_splits(data, spec))
+        assert np.isfinite(trainer.train_epoch(0)["train_loss"])
+        assert np.isfinite(trainer.train_epoch(2)["train_loss"])
+        assert trainer.validate()
+        if configuration == "amid":
+            assert trainer.networks.join.weight.shape == (16, 11)
