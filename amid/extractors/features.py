@@ -20,7 +20,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    dims: Annotated[int, Field(ge=1, le=1 << 20)]
+    dims: Annotated[int, Field(ge=1, le=1 << 20)] = 512
     sequence: bool = False
 
 
