@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amid.errors import AmidError
-from amid.features import FeatureStore
+from amid.features import JUDGED, FeatureStore
 from amid.reproducible import derive_seed, sha256_file
 from amid.types import Batch
 
@@ -89,31 +90,47 @@ def _splits(
     store = FeatureStore.open(folder / "features")
     index = store.index
     split = fold_splits(index["split"], index["fold"], fold)
-    features = store.array(target)
     embeddings = {
         name: np.load(embeddings_folder(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         for name in auxiliary
     }
     labels = index["label_index"].to_numpy(np.int64)
-    whole = index[[f"has_{modality}" for modality in (target, *auxiliary)]].all(axis=1)
 
-    def rows_of(name: str) -> np.ndarray:
-        return np.flatnonzero(((split == name) & whole).to_numpy())
+    def having(modalities: Sequence[str]) -> np.ndarray:  # (rows,) bool
+        return index[[f"has_{modality}" for modality in modalities]].all(axis=1).to_numpy()
+
+    whole = having((target, *auxiliary))
+    # All runs of a data set are judged by the same clips, whatever modalities they use; a clip of
+    # the training split may end here by the choice of a fold.
+    complete = having(store.modalities)
+
+    def rows_of(name: str, usable: np.ndarray) -> np.ndarray:
+        return np.flatnonzero((split == name).to_numpy() & usable)
 
     def batch(rows: np.ndarray) -> Batch:
+        present = whole[rows]
+        positions = np.empty(len(rows), np.int64)  # whole samples first: memory banks hold these
+        positions[np.argsort(~present, kind="stable")] = np.arange(len(rows))
         return Batch(
-            torch.from_numpy(np.ascontiguousarray(features[rows])),
+            torch.from_numpy(store.clips(target, rows)),
             {m: torch.from_numpy(np.ascontiguousarray(e[rows])) for m, e in embeddings.items()},
             torch.from_numpy(labels[rows]),
-            torch.arange(len(rows)),
+            torch.from_numpy(positions),
+            whole=None if present.all() else torch.from_numpy(present),
         )
 
-    train, validation, test = map(rows_of, (corpus, "validation", "test"))
+    train = rows_of(corpus, having((target,)))
+    validation, test = (rows_of(name, complete) for name in JUDGED)
     if corpus == "auxiliary":
         held = np.arange(len(train)) % HELD_OUT == HELD_OUT - 1
         train, validation = train[~held], train[held]
     if not len(train):
         raise AmidError(f"{folder.name}: no clip of the split '{corpus}' is left to train on.")
+    if not whole[train].any():
+        raise AmidError(
+            f"{folder.name}: no clip of the split '{corpus}' has all of {target}, "
+            f"{', '.join(auxiliary)}: there is nothing to distil."
+        )
     clips = index["id"].iloc[test].tolist()
     cards = {name: extractor_card(folder, name) for name in auxiliary}
     return Splits(batch(train), batch(validation), batch(test), clips, store.classes, cards)
@@ -128,7 +145,8 @@ def load_splits(folder: Path, spec: RunSpec) -> Splits:
 
 
 def mismatch(batch: Batch, share: float) -> Batch:
-    """The samples, a share of which has the auxiliary modalities of another sample.
+    """The samples, a share of which has the auxiliary modalities of another sample. Samples that
+    lack one are left as they are.
 
     Which ones does not depend on the run's seed, and a larger share holds the smaller ones: the
     chosen samples, in random order, each get what belongs to the next.
@@ -136,7 +154,9 @@ def mismatch(batch: Batch, share: float) -> Batch:
     import torch
 
     generator = torch.Generator().manual_seed(derive_seed("mismatched"))
-    chosen = torch.randperm(len(batch), generator=generator)[: round(share * len(batch))]
+    whole = torch.arange(len(batch)) if batch.whole is None else batch.whole.nonzero().flatten()
+    chosen = torch.randperm(len(whole), generator=generator)[: round(share * len(whole))]
+    chosen = whole[chosen]
     source = torch.arange(len(batch))
     source[chosen] = chosen.roll(1)
     return replace(batch, auxiliary={m: e[source] for m, e in batch.auxiliary.items()})

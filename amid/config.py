@@ -24,8 +24,8 @@ ReadingName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Encoder = Literal["gru", "cnn", "mlp"]
-ENCODER_AXES = {"gru": 2, "cnn": 2, "mlp": 1}  # axes of one clip's features
+Encoder = Literal["gru", "cnn", "mlp", "none"]
+ENCODER_AXES = {"gru": 2, "cnn": 2, "mlp": 1, "none": 1}  # axes of one clip's features
 _AXES = {1: "one vector", 2: "a sequence of vectors"}
 
 
@@ -90,9 +90,13 @@ class Selection(Model):
 
 
 class DataSet(Model):
-    """One data set; `options` and the numbers in `extract` belong to its files in amid/."""
+    """One data set; `options` and the numbers in `extract` belong to its files in amid/.
+
+    watch: file or folder whose change makes DVC run the data set's `download` again.
+    """
 
     source: Literal[tuple(DATASETS)]
+    watch: Annotated[str, Field(min_length=1)]
     options: Any
     target: Name
     auxiliary: Annotated[list[Name], Field(min_length=1)]
@@ -317,6 +321,14 @@ def _checked_block(name: str, block: DataSet) -> DataSet:
                 f"params.yaml: '{where}.encoders.{modality}' is '{encoder}', which takes "
                 f"{_AXES[ENCODER_AXES[encoder]]} a clip, but '{kind}' gives {_AXES[len(shape)]}."
             )
+    if block.encoders[block.target] == "none":
+        raise ConfigError(
+            f"params.yaml: '{where}.encoders.{block.target}' is 'none', but '{block.target}' is "
+            "the target: the student needs an encoder to train."
+        )
+    source = import_module(DATASETS[block.source])
+    if hasattr(source, "informed"):  # a data set that has to know what its block says beside
+        options = source.informed(options, block.watch, extract, block.target, where)
     named = {f"setups.{setup}": chosen for setup, chosen in block.setups.items()}
     for key, chosen in {"auxiliary": block.auxiliary, **named}.items():
         if block.target in chosen:

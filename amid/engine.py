@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from amid.batches import load_splits
 from amid.checkpoint import read_checkpoint, write_checkpoint
@@ -63,16 +64,17 @@ class Trainer:
         self.spec, self.data = spec, data
         network, training = spec.network, spec.training
         auxiliary_dims = {m: data.train.auxiliary[m].shape[1] for m in spec.auxiliary}
+        whole, _ = data.train.parted()  # the method knows of no other samples
         sizes = Sizes(
             dim=network["dim"],
             slope=network["slope"],
             classes=len(data.classes),
-            samples=len(data.train),
+            samples=len(whole),
             auxiliary=auxiliary_dims,
             seed=spec.seed,
         )
         self.method: Method = import_module(METHODS[spec.method]).build(spec.options, sizes)
-        self.method.prepare(data.train, teacher)
+        self.method.prepare(whole, teacher)
         self.networks = CrossModal(
             trains=self.method.trains,
             directions=self.method.directions,
@@ -90,7 +92,7 @@ class Trainer:
         self.adversary: torch.optim.Optimizer | None = None
         if adversary:
             self.adversary = _optimiser(self.method.adversary_optimiser(), adversary)
-        self.selector = Selector(spec.selection, len(data.train)) if spec.selection else None
+        self.selector = Selector(spec.selection, len(whole)) if spec.selection else None
         self.state = State()
 
     def fit(
@@ -150,26 +152,50 @@ class Trainer:
         return means | self.method.end_epoch()
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Steps (1) to (3) of the paper's second phase; without an adversary, (1) and (3)."""
-        if self.selector is not None:
+        """Steps (1) to (3) of the paper's second phase; without an adversary, (1) and (3).
+
+        The loss is the mean of the samples' losses: the method's for whole samples; for those that
+        lack an auxiliary modality the student's cross-entropy alone, the term `incomplete`.
+        """
+        batch, incomplete = batch.parted()
+        if self.selector is not None and len(batch):
             self.state.steps["scored"] += len(batch) * self.selector.scores
             batch = batch.take(self.selector.choose(self.method, self.networks, batch))
         self.state.steps["steps"] += 1
         self.state.steps["samples"] += len(batch)
-        reps = self.method(self.networks, batch)
-        for _ in range(self.method.adversary_steps):
-            against = self.method.adversary_losses(reps, batch.labels)
-            if against:
-                self.adversary.zero_grad()
-                sum(against.values()).backward()
-                self.adversary.step()
-        terms = self.method.losses(reps, batch.labels)
+        terms: dict[str, Tensor] = {}
+        against: dict[str, Tensor] = {}
+        if len(batch):
+            reps = self.method(self.networks, batch)
+            for _ in range(self.method.adversary_steps):
+                against = self.method.adversary_losses(reps, batch.labels)
+                if against:
+                    self.adversary.zero_grad()
+                    sum(against.values()).backward()
+                    self.adversary.step()
+            terms = self.method.losses(reps, batch.labels)
+        if incomplete is not None:
+            terms = self._with_incomplete(terms, len(batch), incomplete)
         loss = sum(terms.values())
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
-        self.method.end_step()
+        if len(batch):
+            self.method.end_step()
         return {k: v.detach() for k, v in {**terms, **against, "loss": loss}.items()}
+
+    def _with_incomplete(
+        self, terms: dict[str, Tensor], whole: int, incomplete: Batch
+    ) -> dict[str, Tensor]:
+        """The terms, means over `whole` samples, and the student's cross-entropy of the others, as
+        parts of the mean over all."""
+        count = len(incomplete)
+        self.state.steps["samples"] += count
+        self.state.steps["incomplete"] = self.state.steps.get("incomplete", 0) + count
+        logits = self.method(self.networks, incomplete).student_logits  # (M, C)
+        alone = cross_entropy(logits, incomplete.labels)
+        scaled = {name: value * (whole / (whole + count)) for name, value in terms.items()}
+        return {**scaled, "incomplete": alone * (count / (whole + count))}
 
     @torch.no_grad()
     def represent(self, batch: Batch) -> dict[str, Tensor]:

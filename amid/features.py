@@ -1,6 +1,10 @@
 """The feature store: one .npy memory map a modality and one index.parquet, in manifest order.
 
 Clips that cannot be used are left out of it and listed with a reason: the quarantine.
+
+An extractor whose `shape` starts with None gives sequences of any length (L, *rest). They lie one
+after another in `<modality>.npy` (total, *rest), and the index says where: int64 columns
+`<modality>_start` and `<modality>_length`, 0 and 0 for a clip without the modality.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from amid.progress import Progress
 SPLITS = ("train", "validation", "test", "auxiliary")
 COLUMNS = ("id", "label", "split", "fold", "group")
 QUARANTINE = ("id", "modality", "reason", "detail")
+JUDGED = ("validation", "test")
 DURATION_TOLERANCE = 0.25  # seconds that the files of one clip may differ in length
 CHUNK = 4  # files a worker takes at a time
 
@@ -85,6 +90,23 @@ def modalities(manifest: pd.DataFrame) -> list[str]:
     return [name.removesuffix("_path") for name in manifest.columns if name.endswith("_path")]
 
 
+def counts(index: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
+    """How many clips there were, were kept and set aside, by reason; and, where training clips lack
+    a modality, modality -> how many are `without` it."""
+    lost = len(set(quarantine["id"]) - set(index["id"]))
+    found = {
+        "clips": lost + len(index),
+        "kept": len(index),
+        "quarantined": lost,
+        "reasons": quarantine["reason"].value_counts().to_dict(),
+    }
+    trained = index[index["split"] == "train"]
+    flags = [name for name in index if name.startswith("has_")]
+    absent = {name.removeprefix("has_"): int((~trained[name]).sum()) for name in flags}
+    absent = {name: count for name, count in absent.items() if count}
+    return {**found, "without": absent} if absent else found
+
+
 def extract_features(
     manifest: pd.DataFrame,
     folder: Path,
@@ -93,15 +115,18 @@ def extract_features(
     *,
     workers: int,
     required: list[str],
+    optional: list[str] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write out/<modality>.npy float32 (N, *shape) and out/index.parquet; (index, quarantine).
+    """Write out/<modality>.npy (N, *shape) and out/index.parquet; (index, quarantine).
 
     `extractors`: modality -> (name, options). Paths of the manifest are relative to `folder`.
     Every file is decoded once, by one of `workers` processes; the bytes written do not depend on
     their number. A caller's script needs `if __name__ == "__main__"` for more than one.
 
     A clip is left out, and its quarantine rows tell why, if a `required` modality is damaged, if it
-    has no file for one (rows of the split `auxiliary` may lack some), or if it has none at all.
+    has no file for one (rows of the split `auxiliary` may lack some, training rows those that are
+    `optional` as well), if it has none at all, or if it is to be judged by (validation, test) and
+    lacks any: all runs of a data set are judged by the same clips.
     Another modality that is damaged has a quarantine row too, but the clip stays: like a modality
     that is not there it is all zeros, and has_<modality> is False.
 
@@ -120,7 +145,13 @@ def extract_features(
     part.mkdir(parents=True)
     try:
         frames = _extract(
-            manifest.reset_index(drop=True), folder, part, extractors, workers, required
+            manifest.reset_index(drop=True),
+            folder,
+            part,
+            extractors,
+            workers,
+            required,
+            optional or [],
         )
         shutil.rmtree(out, ignore_errors=True)
         part.rename(out)
@@ -199,12 +230,38 @@ class FeatureStore:
         """Labels by their label_index."""
         return sorted(self.index["label"].unique())
 
+    def ragged(self, modality: str) -> bool:
+        """Whether the clips' features are sequences of any length."""
+        return f"{modality}_length" in self.index
+
     def array(self, modality: str) -> np.memmap:
-        """float32 (N, *shape), row i belongs to row i of the index; read only."""
+        """(N, *shape), row i belongs to row i of the index; read only. Of sequences of any length
+        all rows, (total, *rest): `spans` says whose they are."""
         if modality not in self.modalities:
             known = ", ".join(self.modalities)
             raise AmidError(f"{self.folder} has no features of {modality!r}: it holds {known}.")
         return np.load(self.folder / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
+
+    def spans(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
+        """First row in `array` and number of rows of each clip's sequence, (N,), (N,) int64."""
+        return tuple(
+            self.index[f"{modality}_{part}"].to_numpy(np.int64) for part in ("start", "length")
+        )
+
+    def clips(self, modality: str, rows: np.ndarray) -> np.ndarray:
+        """Features of the clips at `rows` (K,) of the index: (K, *shape).
+
+        Sequences of any length, float32 ones, are filled up at the end with rows of NaN, all to the
+        longest of the store, which a caller can tell from real rows as these are finite.
+        """
+        array = self.array(modality)
+        if not self.ragged(modality):
+            return np.ascontiguousarray(array[rows])
+        starts, lengths = self.spans(modality)
+        result = np.full((len(rows), lengths.max(), *array.shape[1:]), np.nan, array.dtype)
+        for filled, start, length in zip(result, starts[rows], lengths[rows], strict=True):
+            filled[:length] = array[start : start + length]
+        return result
 
     def fingerprint(self) -> str:
         """sha256 over the values of the index and of all arrays, not over how they are stored."""
@@ -224,12 +281,11 @@ def _extract(
     extractors: Extractors,
     workers: int,
     required: list[str],
+    optional: list[str],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`extract_features` into the empty folder `part`."""
     arrays = {
-        modality: np.lib.format.open_memmap(
-            part / f"{modality}.npy", "w+", np.float32, (len(manifest), *_shape(extractor))
-        )
+        modality: _store(part / f"{modality}.npy", len(manifest), extractor)
         for modality, extractor in extractors.items()
     }
     good = {modality: np.zeros(len(manifest), bool) for modality in extractors}
@@ -244,11 +300,11 @@ def _extract(
                 if isinstance(value, MediaError):
                     errors[row, task.modality] = value
                 else:
-                    arrays[task.modality][row] = value
+                    arrays[task.modality].put(row, value)
                     good[task.modality][row] = True
             progress.advance()
     _compare_durations(seconds, good, errors, required)
-    kept = _judge(manifest, good, errors, required)
+    kept = _judge(manifest, good, errors, required, optional)
 
     order = {modality: number for number, modality in enumerate(extractors)}
     listed = sorted(errors.items(), key=lambda item: (item[0][0], order[item[0][1]]))
@@ -258,11 +314,88 @@ def _extract(
         dtype=str,
     )
     index = _index(manifest, good, kept, quarantine)
-    index.to_parquet(part / "index.parquet", index=False)
     for modality, array in arrays.items():
-        array[~good[modality]] = 0.0
-        _keep(part / f"{modality}.npy", array, kept)
+        for name, values in array.close(good[modality], kept).items():
+            index[f"{modality}_{name}"] = values
+    index.to_parquet(part / "index.parquet", index=False)
     return index, quarantine
+
+
+class _Fixed:
+    """Clips of one shape, written in any order: row i of the file is row i of the manifest."""
+
+    def __init__(self, path: Path, count: int, shape: tuple[int, ...], dtype: type) -> None:
+        self.path = path
+        self.array = np.lib.format.open_memmap(path, "w+", dtype, (count, *shape))
+
+    def put(self, row: int, value: np.ndarray) -> None:
+        self.array[row] = value
+
+    def close(self, good: np.ndarray, kept: np.ndarray) -> dict[str, np.ndarray]:
+        """Leaves the rows `kept` (rows,) bool, zeros where they are not `good`."""
+        self.array[~good] = 0
+        _keep(self.path, self.array, kept)
+        return {}
+
+
+class _Ragged:
+    """Sequences of any length, written one after another as they come: in the order of the files'
+    paths, which does not depend on the number of workers."""
+
+    def __init__(self, path: Path, count: int, shape: tuple[int, ...], dtype: type) -> None:
+        self.path, self.rest, self.dtype = path, shape[1:], np.dtype(dtype)
+        self.starts, self.lengths = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self.total = 0
+        self.file = path.open("w+b")
+        self._write_header(0)
+        self.offset = self.file.tell()
+
+    def put(self, row: int, value: np.ndarray) -> None:
+        self.file.write(np.ascontiguousarray(value, self.dtype).tobytes())
+        self.starts[row], self.lengths[row] = self.total, len(value)
+        self.total += len(value)
+
+    def close(self, good: np.ndarray, kept: np.ndarray) -> dict[str, np.ndarray]:
+        """Leaves the sequences that are `good` and `kept`, each (rows,) bool, and no gaps between
+        them; the index's columns of the kept rows."""
+        used = good & kept & (self.lengths > 0)
+        self.lengths[~used] = 0
+        width = self.dtype.itemsize * math.prod(self.rest)  # bytes a row
+        total = 0
+        for row in sorted(np.flatnonzero(used), key=self.starts.__getitem__):
+            if self.starts[row] != total:  # moved towards the front, in place: no second file
+                self.file.seek(self.offset + int(self.starts[row]) * width)
+                data = self.file.read(int(self.lengths[row]) * width)
+                self.file.seek(self.offset + total * width)
+                self.file.write(data)
+            self.starts[row] = total
+            total += int(self.lengths[row])
+        self.starts[~used] = 0
+        self.file.truncate(self.offset + total * width)
+        self.file.seek(0)
+        self._write_header(total)
+        if self.file.tell() != self.offset:  # numpy leaves room for a growing first axis
+            raise AmidError(f"{self.path.name}: numpy wrote a header of another length.")
+        self.file.close()
+        return {"start": self.starts[kept], "length": self.lengths[kept]}
+
+    def _write_header(self, total: int) -> None:
+        np.lib.format.write_array_header_1_0(
+            self.file,
+            {
+                "descr": np.lib.format.dtype_to_descr(self.dtype),
+                "fortran_order": False,
+                "shape": (total, *self.rest),
+            },
+        )
+
+
+def _store(path: Path, count: int, extractor: tuple[str, BaseModel]) -> _Fixed | _Ragged:
+    """Where the features of one modality of `count` clips are written."""
+    name, options = extractor
+    shape = load(name).shape(options)
+    kind = _Ragged if shape[0] is None else _Fixed
+    return kind(path, count, shape, getattr(load(name), "DTYPE", np.float32))
 
 
 def _run(tasks: list[Task], workers: int) -> Iterator[Outcome]:
@@ -331,9 +464,12 @@ def _judge(
     good: dict[str, np.ndarray],
     errors: dict[tuple[int, str], MediaError],
     required: list[str],
+    optional: list[str],
 ) -> np.ndarray:
     """(rows,) bool, the clips that stay; adds to `errors` what is missing of the others."""
     apart = (manifest["split"] == "auxiliary").to_numpy()
+    trained = (manifest["split"] == "train").to_numpy()
+    judged = manifest["split"].isin(JUDGED).to_numpy()
     anything = np.any(list(good.values()), axis=0)
     kept = anything.copy()
     for modality in good:
@@ -341,10 +477,12 @@ def _judge(
         damaged[[row for row, name in errors if name == modality]] = True
         absent = ~good[modality] & ~damaged
         if modality in required:
-            kept &= ~damaged & (apart | ~absent)
-            absent &= ~apart | ~anything
+            excused = apart | trained if modality in optional else apart
+            kept &= ~damaged & (excused | ~absent)
+            absent &= ~excused | ~anything
         else:
-            absent &= ~anything
+            kept &= good[modality] | ~judged
+            absent &= judged | ~anything
         for row in np.flatnonzero(absent):
             errors[int(row), modality] = MediaError(
                 Reason.missing_file, "the manifest names no file"
@@ -404,11 +542,6 @@ def _keep(path: Path, array: np.memmap, kept: np.ndarray) -> None:
         target[start : start + 1024] = array[rows[start : start + 1024]]
     target.flush()
     smaller.replace(path)
-
-
-def _shape(extractor: tuple[str, BaseModel]) -> tuple[int, ...]:
-    name, options = extractor
-    return load(name).shape(options)
 
 
 def _text(path: Any) -> str | None:

@@ -20,6 +20,8 @@ class Batch:
     labels: (B,) int64 class indices.
     samples: (B,) int64 positions in the whole split, by which memory banks know their samples.
     teacher, teacher_logits: (B, D), (B, C) of a fixed teacher trained before, where there is one.
+    whole: (B,) bool, False for training samples that lack an auxiliary modality (its embedding is 0
+        there); None when none does. Whole samples have the lower positions in `samples`.
     """
 
     target: Tensor
@@ -28,6 +30,7 @@ class Batch:
     samples: Tensor
     teacher: Tensor | None = None
     teacher_logits: Tensor | None = None
+    whole: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,7 +48,16 @@ class Batch:
             at(self.samples),
             None if self.teacher is None else at(self.teacher),
             None if self.teacher_logits is None else at(self.teacher_logits),
+            None if self.whole is None else at(self.whole),
         )
+
+    def parted(self) -> tuple[Batch, Batch | None]:
+        """The whole samples, and those that lack an auxiliary modality (None where none does)."""
+        if self.whole is None or bool(self.whole.all()):
+            return self, None
+        parts = (flags.nonzero().flatten() for flags in (self.whole, ~self.whole))
+        whole, incomplete = (self.take(rows) for rows in parts)
+        return whole, incomplete
 
 
 @dataclass(frozen=True)
@@ -120,7 +132,9 @@ class RunRecord:
     retrieval: {"best" | "last": {"r@1", "r@5", "r@10", "map": share}}, test clips as queries in the
         training clips by the student's representations; empty for a run without a student.
     steps: of the whole run, "steps" of the optimiser, "samples" that went forward and backward,
-        "scored" samples that only went forward to be chosen among.
+        "scored" samples that only went forward to be chosen among; where training samples lack an
+        auxiliary modality, "incomplete" ones of "samples", which had the student's cross-entropy
+        alone.
     """
 
     spec: RunSpec

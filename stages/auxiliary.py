@@ -5,7 +5,7 @@ from functools import partial
 from amid import config
 from amid.batches import embeddings_folder, features_fingerprint
 from amid.features import FeatureStore
-from amid.runs.embed import freeze
+from amid.runs.embed import freeze, freeze_as_it_is
 from amid.runs.local import run_all
 from amid.runs.plan import auxiliary_runs
 from amid.runs.store import RunStore
@@ -32,8 +32,13 @@ def main(dataset: str) -> None:
     for run in runs:
         model = store.model(run.spec.key)
         card = freeze(records[run.spec.key], model, features, embeddings_folder(folder))
-        alone = 100 * card["test_accuracy"]
-        print(f"auxiliary@{dataset}: {run.configuration} alone {alone:.1f} % on test")
+        accuracy = card["test_accuracy"]
+        shown = "not tested" if accuracy is None else f"{100 * accuracy:.1f} % on test"
+        print(f"auxiliary@{dataset}: {run.configuration} alone {shown}")
+    for modality, encoder in params.dataset(dataset).encoders.items():
+        if encoder == "none":
+            freeze_as_it_is(modality, corpus, features, embeddings_folder(folder))
+            print(f"auxiliary@{dataset}: {modality} is used as it is")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pandas as pd
 
 from amid import config
 from amid.errors import AmidError
-from amid.features import check_manifest, extract_features
+from amid.features import check_manifest, counts, extract_features
 from amid.runs.local import available_cores
 from amid.tracking import Tracker
 from stages.common import HOME, PARAMS, data_folder, run_stage
@@ -27,23 +27,22 @@ def main(dataset: str) -> None:
             block.extract,
             workers=params.workers or available_cores(),
             required=[block.target, *block.auxiliary],
+            optional=block.auxiliary,
         )
         known = pd.read_parquet(folder / "problems.parquet")
         quarantine = pd.concat([known, damaged], ignore_index=True)
         quarantine.to_parquet(folder / "quarantine.parquet", index=False)
-        reasons = quarantine["reason"].value_counts().to_dict()
-        lost = len(set(quarantine["id"]) - set(index["id"]))
-        total = lost + len(index)
-        counts = {"clips": total, "kept": len(index), "quarantined": lost, "reasons": reasons}
-        (folder / "extract.json").write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
-        tracker.log_metrics({name: counts[name] for name in ("clips", "kept", "quarantined")})
-        worst = ", ".join(
-            f"{n} {reason}" for reason, n in sorted(reasons.items(), key=lambda r: -r[1])
-        )
-        print(
-            f"extract@{dataset}: {len(index)} of {total} clips kept"
-            + (f"; {worst}" if worst else "")
-        )
+        found = counts(index, quarantine)
+        (folder / "extract.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+        numbers = {name: found[name] for name in ("clips", "kept", "quarantined")}
+        without = found.get("without", {})
+        tracker.log_metrics(numbers | {f"without_{name}": n for name, n in without.items()})
+        reasons = sorted(found["reasons"].items(), key=lambda reason: -reason[1])
+        worst = ", ".join(f"{n} {reason}" for reason, n in reasons)
+        parts = [f"extract@{dataset}: {found['kept']} of {found['clips']} clips kept", worst]
+        parts += [f"{n} training clips without {name}" for name, n in without.items()]
+        print("; ".join(filter(None, parts)))
+        total, lost = found["clips"], found["quarantined"]
         if lost > block.quarantine_limit * total:
             raise AmidError(
                 f"extract@{dataset}: {lost} of {total} clips are damaged ({worst}), more than "

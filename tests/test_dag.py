@@ -30,10 +30,15 @@ ON_REQUEST |= {"adversarial", "table_adversarial"}
 
 
 def stages() -> dict[str, dict]:
-    """Name -> definition of all stages, before the matrix over data sets is unrolled."""
+    """Name -> definition of all stages, before the matrix over data sets is unrolled.
+
+    `download` is written for each entry of `data`, as what it watches stands there.
+    """
     found: dict[str, dict] = {}
     for file in FILES:
-        found |= YAML(typ="safe").load((ROOT / file).read_text())["stages"]
+        text = (ROOT / file).read_text().replace("${key}", "${item.dataset}")
+        for name, stage in YAML(typ="safe").load(text)["stages"].items():
+            found[name] = stage.get("do", stage)
     return found
 
 

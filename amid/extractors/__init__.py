@@ -1,9 +1,10 @@
-"""Extractors turn a file and spans of it into arrays of fixed shape: one file here, one line below.
+"""Extractors turn a file and spans of it into arrays of one shape: one file here, one line below.
 
 A module has
 
     class Options(pydantic.BaseModel)
-    def shape(options) -> tuple[int, ...]
+    def shape(options) -> tuple[int | None, ...]            # None first: sequences of any length
+    DTYPE = np.uint8                                        # only where it is not float32
     def extract(path, spans, options) -> list[np.ndarray | MediaError]  # float32, one a span
     def duration(path) -> float | None                      # seconds; only where time has a sense
 
@@ -21,6 +22,7 @@ from typing import NamedTuple
 from amid.errors import ConfigError
 
 EXTRACTORS = {
+    "features": "amid.extractors.features",
     "frame_dct": "amid.extractors.frame_dct",
     "log_mel": "amid.extractors.log_mel",
     "ngrams": "amid.extractors.ngrams",

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     corrupt = "corrupt"
     durations_disagree = "durations_disagree"
     not_finite = "not_finite"
+    wrong_type = "wrong_type"
+    wrong_shape = "wrong_shape"
     silent = "silent"
     span_outside = "span_outside"
     unreadable_text = "unreadable_text"

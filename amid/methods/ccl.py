@@ -55,11 +55,19 @@ class Ccl(Method):
         self.compositions = nn.ModuleDict(
             {
                 name: built(
-                    lambda n=length: Composition(n, sizes.dim, sizes.classes),
+                    lambda: Composition(sizes.dim, sizes.dim, sizes.classes),
                     sizes.seed,
                     f"composition {name}",
                 )
+                for name in sizes.auxiliary
+            }
+        )
+        # Embeddings are compared with the student's: those of another length are brought to its.
+        self.projections = nn.ModuleDict(
+            {
+                name: built(lambda n=length: nn.Linear(n, sizes.dim), sizes.seed, f"ccl {name}")
                 for name, length in sizes.auxiliary.items()
+                if length != sizes.dim
             }
         )
 
@@ -68,7 +76,7 @@ class Ccl(Method):
         reps = networks(batch)
         if self.training:
             return reps  # `losses` composes; nothing else looks at it
-        parts = [c(reps.modalities[n], reps.student) for n, c in self.compositions.items()]
+        parts = [c(self._auxiliary(reps, n), reps.student) for n, c in self.compositions.items()]
         composed, logits = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
         return replace(reps, teacher=composed, teacher_logits=logits)
 
@@ -80,7 +88,7 @@ class Ccl(Method):
         found = {"classification": [own]}
         weight, divergence = self.options["contrastive_weight"], self.options["divergence_weight"]
         for name, compose in self.compositions.items():
-            auxiliary = reps.modalities[name]
+            auxiliary = self._auxiliary(reps, name)
             composed, logits = compose(auxiliary, reps.student)  # (B, E), (B, C)
             apart, apart_logits = compose(auxiliary, reps.student.detach())
             terms = {
@@ -93,6 +101,11 @@ class Ccl(Method):
             for term, value in terms.items():
                 found.setdefault(term, []).append(value)
         return {term: sum(values) for term, values in found.items()}
+
+    def _auxiliary(self, reps: Representations, name: str) -> Tensor:
+        """(B, D)"""
+        embedding = reps.modalities[name]  # (B, E)
+        return self.projections[name](embedding) if name in self.projections else embedding
 
     def _contrast(self, a: Tensor, b: Tensor, labels: Tensor) -> Tensor:
         return pair_contrastive(a, b, labels, self.options["temperature"])

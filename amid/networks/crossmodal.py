@@ -34,8 +34,9 @@ class CrossModal(nn.Module):
     """All networks of one run.
 
     The student's encoder serves the teacher too; the auxiliary extractors are frozen, so their
-    embeddings come with the batch. With one auxiliary modality A is its embedding, with several
-    a trained projection of all of them. One linear classifier is shared (Eq. 15).
+    embeddings come with the batch. With one auxiliary modality A is its embedding, with several, or
+    with one of another length than D, a trained projection of all of them. One linear classifier is
+    shared (Eq. 15).
 
     trains: which of "student", "auxiliary" (that projection) and "teacher" are built; a batch that
         brings a fixed teacher's representations needs none.
@@ -66,7 +67,7 @@ class CrossModal(nn.Module):
         joined = sum(auxiliary_dims.values())
         self.join: nn.Module | None = None
         self.teacher: nn.Module | None = None
-        if "auxiliary" in trains and len(auxiliary_dims) > 1:
+        if "auxiliary" in trains and (len(auxiliary_dims) > 1 or joined not in (0, dim)):
             self.join = built(lambda: nn.Linear(joined, dim), seed, "join")
         if "teacher" in trains:
             hidden = network["fusion"]["hidden"]

@@ -2,6 +2,10 @@
 
 Every encoder first standardises its input by the mean and deviation of the training samples, which
 it keeps as buffers: a saved student needs nothing beside its file.
+
+Sequences of unequal length come with rows of NaN at their ends (amid.features). These change
+nothing: a padded sequence has the representation that it has alone, and in training the running
+statistics are those of the real rows.
 """
 
 from __future__ import annotations
@@ -26,14 +30,32 @@ class Standardise(nn.Module):
         self.register_buffer("scale", torch.ones(features))
 
     def fit(self, samples: Tensor) -> None:
-        """Takes mean and deviation over all axes of `samples` (N, ..., features) but the last."""
-        flat = samples.reshape(-1, samples.shape[-1]).double()
+        """Takes mean and deviation over all axes of `samples` (N, ..., features) but the last, rows
+        of NaN left out."""
+        flat = samples.reshape(-1, samples.shape[-1])
+        padding = flat[:, 0].isnan()
+        flat = (flat[~padding] if padding.any() else flat).double()
         deviation = flat.std(0, correction=0)
         self.mean.copy_(flat.mean(0))
         self.scale.copy_(torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), 0.0))
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) * self.scale
+
+
+def unpadded(x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Sequences (B, steps, features), cut to the longest of them, and their lengths (B,) int64;
+    None instead of lengths when all are equally long."""
+    if not x[:, -1, 0].isnan().any():
+        return x, None
+    lengths = (~x[:, :, 0].isnan()).sum(dim=1)  # (B,)
+    x = x[:, : int(lengths.max())]
+    return x, None if (lengths == x.shape[1]).all() else lengths
+
+
+def within(lengths: Tensor, steps: int) -> Tensor:
+    """Which of so many steps are real ones: (B,) -> (B, steps) bool."""
+    return torch.arange(steps, device=lengths.device) < lengths[:, None]
 
 
 class GruEncoder(nn.Module):
@@ -52,26 +74,33 @@ class GruEncoder(nn.Module):
         self.project = nn.Linear(options["state"], dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = self.steps(self.standardise(x))  # (B, steps, H)
-        _, last = self.gru(steps)  # (1, B, state)
-        return self.project(last[0])  # (B, D)
+        x, lengths = unpadded(x)
+        if lengths is None:
+            steps = self.steps(self.standardise(x))  # (B, steps, H)
+            _, last = self.gru(steps)  # (1, B, state)
+            return self.project(last[0])  # (B, D)
+        # The states after a sequence's own last step are made, too, and nobody looks at them.
+        states, _ = self.gru(self.steps(self.standardise(x).nan_to_num()))  # (B, steps, state)
+        rows = torch.arange(len(x), device=x.device)
+        return self.project(states[rows, lengths - 1])  # (B, D)
 
 
 class CnnEncoder(nn.Module):
     """1D convolutions over time on log-mel bands, mean and maximum over time, a linear map.
 
-    (B, steps, bands) -> (B, D).
+    (B, steps, bands) -> (B, D). Behind a sequence's end every block sees the zeros that it sees
+    behind the end of an unpadded one; batch statistics, maximum and mean are of real steps.
     """
 
     def __init__(self, shape: tuple[int, ...], dim: int, slope: float, options: dict) -> None:
         super().__init__()
         widths = [shape[-1], *options["channels"]]
+        self.kernel = options["kernel"]
         self.standardise = Standardise(shape[-1])
         blocks: list[nn.Module] = []
         for before, after in pairwise(widths):
-            kernel = options["kernel"]
             blocks += [
-                nn.Conv1d(before, after, kernel, padding=kernel // 2, bias=False),
+                nn.Conv1d(before, after, self.kernel, padding=self.kernel // 2, bias=False),
                 nn.BatchNorm1d(after),
                 nn.LeakyReLU(slope),
                 nn.MaxPool1d(2, ceil_mode=True),
@@ -81,9 +110,31 @@ class CnnEncoder(nn.Module):
         self.project = nn.Linear(2 * widths[-1], dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = self.blocks(self.standardise(x).transpose(1, 2))  # (B, channels, steps / 2**n)
-        pooled = torch.cat([maps.mean(-1), maps.amax(-1)], dim=1)  # (B, 2 channels)
+        x, lengths = unpadded(x)
+        maps = self.standardise(x).transpose(1, 2)  # (B, bands, steps)
+        if lengths is None:
+            maps = self.blocks(maps)  # (B, channels, steps / 2**n)
+            pooled = torch.cat([maps.mean(-1), maps.amax(-1)], dim=1)  # (B, 2 channels)
+        else:
+            pooled = self._pooled(maps.nan_to_num(), lengths)
         return self.project(self.dropout(pooled))  # (B, D)
+
+    def _pooled(self, maps: Tensor, lengths: Tensor) -> Tensor:
+        """(B, bands, steps), zero from `lengths` (B,) on, -> mean and maximum (B, 2 channels)."""
+        blocks = zip(*[iter(self.blocks)] * 4, strict=True)
+        for convolve, normalise, activate, pool in blocks:
+            maps = convolve(maps)  # (B, channels, steps)
+            lengths = lengths + 2 * (self.kernel // 2) - self.kernel + 1
+            real = within(lengths, maps.shape[-1])  # (B, steps)
+            rows = activate(normalise(maps.transpose(1, 2)[real]))  # (real steps, channels)
+            maps = rows.new_full((*real.shape, rows.shape[1]), -torch.inf)
+            maps[real] = rows
+            maps = pool(maps.transpose(1, 2))  # (B, channels, steps / 2)
+            lengths = (lengths + 1) // 2
+            outside = ~within(lengths, maps.shape[-1])[:, None]  # (B, 1, steps)
+            maps = maps.masked_fill(outside, 0.0)
+        mean = maps.sum(-1) / lengths[:, None]
+        return torch.cat([mean, maps.masked_fill(outside, -torch.inf).amax(-1)], dim=1)
 
 
 class MlpEncoder(nn.Module):

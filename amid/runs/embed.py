@@ -1,4 +1,4 @@
-"""A pre-trained auxiliary extractor -> its frozen embeddings of every clip."""
+"""A pre-trained auxiliary extractor, or none at all -> the frozen embeddings of every clip."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
     """Writes <modality>.npy (N, D) float32, the weights and a card of what they were trained on.
 
     The embedding is the representation the extractor's classifier sees, its dimensions brought to
-    mean 0 and deviation 1 over the clips it was trained on. Returns the card.
+    mean 0 and deviation 1 over the clips it was trained on; 0 for clips without the modality.
+    Returns the card.
     """
     import torch
 
@@ -28,23 +29,22 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
     modality = record.spec.target
     target.mkdir(parents=True, exist_ok=True)
     networks = load_model(*reversed(read_checkpoint(model)))
-    values = features.array(modality)
+    rows = np.arange(len(features.index))
+    if features.ragged(modality):  # there is no step at all where the modality is missing
+        rows = rows[features.index[f"has_{modality}"]]
+    raw = np.zeros((len(features.index), record.spec.network["dim"]))  # (N, D)
     with torch.no_grad():
-        parts = [
-            networks.student(torch.from_numpy(np.array(values[start : start + BATCH])))
-            for start in range(0, len(values), BATCH)
-        ]
-    raw = torch.cat(parts).double().numpy()  # (N, D)
-    trained_on = (features.index["split"] == record.spec.corpus) & features.index[f"has_{modality}"]
-    seen = raw[trained_on.to_numpy()]  # (K, D)
-    embeddings = (raw - seen.mean(0)) / np.maximum(seen.std(0), 1e-6)
-    np.save(target / f"{modality}.npy", embeddings.astype(np.float32), allow_pickle=False)
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH]
+            values = torch.from_numpy(features.clips(modality, part))
+            raw[part] = networks.student(values).double().numpy()
+    seen = _write(raw, modality, record.spec.corpus, features, target)
     shutil.copyfile(model, target / f"{modality}.safetensors")
     card = {
         "run": record.key,
         "modality": modality,
         "corpus": record.spec.corpus,
-        "clips": len(seen),
+        "clips": seen,
         "epochs": record.spec.training["epochs"],
         "seed": record.spec.seed,
         "validation_accuracy": record.history[record.best_epoch].get("validation_student"),
@@ -52,3 +52,26 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
     }
     write_atomic(target / f"{modality}.json", (canonical_json(card) + "\n").encode())
     return card
+
+
+def freeze_as_it_is(modality: str, corpus: str, features: FeatureStore, target: Path) -> dict:
+    """As `freeze`, for a modality whose features, one vector a clip, are its embeddings already:
+    only brought to mean 0 and deviation 1 over the clips of the split `corpus`."""
+    target.mkdir(parents=True, exist_ok=True)
+    raw = np.asarray(features.array(modality), np.float64)  # (N, E)
+    seen = _write(raw, modality, corpus, features, target)
+    card = {"modality": modality, "corpus": corpus, "clips": seen, "encoder": "none"}
+    write_atomic(target / f"{modality}.json", (canonical_json(card) + "\n").encode())
+    return card
+
+
+def _write(
+    raw: np.ndarray, modality: str, corpus: str, features: FeatureStore, target: Path
+) -> int:
+    """Standardises (N, E) float64 and saves it; the number of clips that it was standardised by."""
+    has = features.index[f"has_{modality}"].to_numpy()
+    seen = raw[(features.index["split"] == corpus).to_numpy() & has]  # (K, E)
+    embeddings = (raw - seen.mean(0)) / np.maximum(seen.std(0), 1e-6)
+    embeddings[~has] = 0.0
+    np.save(target / f"{modality}.npy", embeddings.astype(np.float32), allow_pickle=False)
+    return len(seen)

@@ -219,7 +219,8 @@ def auxiliary_runs(
     params: Params, dataset: str, corpus: str, fingerprint: Fingerprint
 ) -> list[PlannedRun]:
     """The frozen extractors' pre-training: a classifier of each modality but the target, trained
-    on the split `corpus`: "auxiliary", or "train" where a data set has no separate corpus."""
+    on the split `corpus`: "auxiliary", or "train" where a data set has no separate corpus. None for
+    a modality whose encoder is "none": its features are used as they are."""
     block = params.dataset(dataset)
     training = params.training_of(dataset, auxiliary=True)
     return [
@@ -242,7 +243,7 @@ def auxiliary_runs(
             ),
         )
         for modality in block.extract
-        if modality != block.target
+        if modality != block.target and block.encoders[modality] != "none"
     ]
 
 
