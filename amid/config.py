@@ -26,6 +26,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Encoder = Literal["gru", "cnn", "mlp"]
 ENCODER_AXES = {"gru": 2, "cnn": 2, "mlp": 1}  # axes of one clip's features
+STUDENTS = ("baselines", "compared", "amid", "ablation")  # sections that `student` chooses from
 _AXES = {1: "one vector", 2: "a sequence of vectors"}
 
 
@@ -155,6 +156,12 @@ class TableSelection(Model):
     mismatched: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)]
 
 
+class StudentChoice(Model):
+    """The configurations among whose runs a student to be used is chosen."""
+
+    configurations: Annotated[list[Name], Field(min_length=1)]
+
+
 class Tune(Model):
     """The search of each method's numbers: the same count of trials for all, on validation."""
 
@@ -198,6 +205,7 @@ class Params(Model):
     table_seeds: TableSeeds
     table_adversarial: TableAdversarial
     table_selection: TableSelection
+    student: StudentChoice
     tune: Tune
 
     def dataset(self, name: str) -> DataSet:
@@ -332,6 +340,7 @@ def _check_references(params: Params) -> None:
         "seeds": params.seeds,
         "table3.folds": params.table3.folds,
         "table3.seeds": params.table3.seeds,
+        "student.configurations": params.student.configurations,
         "tune.seeds": params.tune.seeds,
         "table_adversarial.seeds": params.table_adversarial.seeds,
         **{f"table6.{w}": getattr(params.table6, w) for w in ("alpha", "beta", "gamma", "wide")},
@@ -363,12 +372,20 @@ def _check_references(params: Params) -> None:
     table3 = params.table3
     lists |= {"table3.baseline": [table3.baseline], "table3.configurations": table3.configurations}
     lists |= {"table_selection.configuration": [params.table_selection.configuration]}
+    lists |= {"student.configurations": params.student.configurations}
     lists |= {"tune.trials": list(params.tune.trials)}
     for key, rows in lists.items():
         for row in rows:
             if row not in params.configurations:
                 what = f"configuration '{row}'"
                 raise ConfigError(_unknown(what, row, params.configurations, key))
+    offered = [row for section in STUDENTS for row in params.sections.get(section, [])]
+    for row in params.student.configurations:
+        if row not in offered:
+            raise ConfigError(
+                f"params.yaml: 'student.configurations' names '{row}', which none of the sections "
+                f"{', '.join(STUDENTS)} trains: add it to one or take it out."
+            )
     for section in ("baselines", "compared"):
         for row in params.sections.get(section, []):
             if params.resolved(row).options.warmup() is not None:
