@@ -20,8 +20,7 @@ from amid.types import Batch
 if TYPE_CHECKING:
     from amid.networks.crossmodal import CrossModal
 
-EXAMPLE_BATCH, EXAMPLE_STEPS = 2, 16  # of the traced call; the program takes others
-SHORTEST = 4  # steps of a sequence of any length
+EXAMPLE_BATCH = 2  # of the traced call; the program takes others
 
 
 class Deployed(nn.Module):
@@ -38,17 +37,14 @@ class Deployed(nn.Module):
         return reps.student_logits.softmax(dim=1), reps.student  # (B, C), (B, D)
 
 
-def exported(networks: CrossModal, shape: tuple[int | None, ...]) -> bytes:
-    """A .pt2 file of the network for any batch size, and any length where `shape` starts with None
-    (then all sequences of a batch are equally long).
+def exported(networks: CrossModal, shape: tuple[int, ...]) -> bytes:
+    """A .pt2 file of the network for any batch size; `shape` of one clip's features.
 
     Its bytes depend on the network alone: no path, no line of source and no example, which torch
     would add as a pickle.
     """
-    example = torch.zeros(EXAMPLE_BATCH, *(EXAMPLE_STEPS if n is None else n for n in shape))
+    example = torch.zeros(EXAMPLE_BATCH, *shape)
     sizes = {0: torch.export.Dim("batch", min=1)}
-    if shape[0] is None:
-        sizes[1] = torch.export.Dim("steps", min=SHORTEST)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a GRU's weights, which export handles as it should
         program = torch.export.export(Deployed(networks), (example,), dynamic_shapes=(sizes,))

@@ -35,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
     good = [answer for answer in answers if answer.problem is None]
     if given.json:
         print(json.dumps([answer.as_dict() for answer in answers], indent=1, ensure_ascii=False))
-    else:
+    elif good:
         print("\n\n".join(table(answer, given.top) for answer in good))
     sys.stdout.flush()
     for answer in answers:

@@ -80,7 +80,11 @@ def release(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(model, folder / WEIGHTS)
-    write_atomic(folder / PROGRAM, exported(networks, tuple(card["input"]["shape"])))
+    shape = tuple(card["input"]["shape"])
+    if None in shape:  # torch writes a GRU's steps out one by one: a program has one length
+        del card["load"]["without_amid"]
+    else:
+        write_atomic(folder / PROGRAM, exported(networks, shape))
     clips, representations = _training_clips(Student(folder, card, networks), features, manifest)
     clips.to_parquet(folder / CLIPS, index=False)
     array = io.BytesIO()

@@ -38,6 +38,8 @@ class StudentModel(mlflow.pyfunc.PythonModel):
         neighbours = int((params or {}).get("neighbours", 0))
         if neighbours < 0:
             raise _refused("'neighbours' must be 0 or more")
+        if not len(model_input.columns):
+            raise _refused(f"give 'path' or '{self.student.target}', the features, in each row")
         rows = model_input.to_dict("records")
         return [self._answer(number, row, neighbours) for number, row in enumerate(rows)]
 

@@ -66,9 +66,9 @@ class Prediction:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; only the fields that have a value."""
+        found: dict[str, Any] = {"path": self.path} if self.path else {}
         if self.problem is not None:
-            return {"path": self.path, "problem": self.problem}
-        found = {"path": self.path} if self.path else {}
+            return {**found, "problem": self.problem}
         found |= {
             "label": self.label,
             "probability": self.probability,
@@ -161,7 +161,11 @@ class Student:
 
         from amid.deployed import Deployed
 
-        clips = [self._checked(number, values) for number, values in enumerate(features)]
+        alone = len(features) == 1
+        clips = [
+            self._checked("" if alone else f" of clip {number}", values)
+            for number, values in enumerate(features)
+        ]
         if not clips:
             raise AmidError("No clip was given: name at least one.")
         # Sequences of unequal length go alone, and so need no padding.
@@ -212,13 +216,13 @@ class Student:
         gallery = np.load(self.folder / REPRESENTATIONS, allow_pickle=False)
         return pd.read_parquet(self.folder / CLIPS), gallery
 
-    def _checked(self, number: int, values: Any) -> np.ndarray:
-        """One clip's features as the network takes them."""
+    def _checked(self, which: str, values: Any) -> np.ndarray:
+        """One clip's features as the network takes them; `which` one, in an error's words."""
         try:
             clip = np.asarray(values, self.dtype)
         except (TypeError, ValueError):
             raise AmidError(
-                f"The features of clip {number} are no array of numbers; this student takes "
+                f"The features{which} are no array of numbers; this student takes "
                 f"{self.target} as {_words(self.shape)}."
             ) from None
         fits = clip.ndim == len(self.shape) and all(
@@ -226,11 +230,11 @@ class Student:
         )
         if not fits or not clip.size:
             raise AmidError(
-                f"The features of clip {number} are {_words(clip.shape)}, but this student takes "
+                f"The features{which} are {_words(clip.shape)}, but this student takes "
                 f"{self.target} as {_words(self.shape)}: use its extractor, '{self.extractor}'."
             )
         if not np.isfinite(clip).all():
-            raise AmidError(f"The features of clip {number} hold NaN or infinity: leave it out.")
+            raise AmidError(f"The features{which} hold NaN or infinity: leave it out.")
         return clip
 
 
@@ -265,8 +269,7 @@ def load(folder: str | Path) -> Student:
 
 def sentence(path: str | Path, error: MediaError) -> str:
     """Why a file cannot be used, for people."""
-    detail = error.detail if Path(path).name in error.detail else f"{Path(path).name}: {error}"
-    return f"{path} cannot be used ({error.reason.replace('_', ' ')}): {detail}."
+    return f"{path} cannot be used ({error.reason.replace('_', ' ')}): {error.detail}."
 
 
 def _given(seconds: float) -> float | None:
