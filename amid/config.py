@@ -26,7 +26,6 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Encoder = Literal["gru", "cnn", "mlp"]
 ENCODER_AXES = {"gru": 2, "cnn": 2, "mlp": 1}  # axes of one clip's features
-STUDENTS = ("baselines", "compared", "amid", "ablation")  # sections that `student` chooses from
 _AXES = {1: "one vector", 2: "a sequence of vectors"}
 
 
@@ -379,13 +378,6 @@ def _check_references(params: Params) -> None:
             if row not in params.configurations:
                 what = f"configuration '{row}'"
                 raise ConfigError(_unknown(what, row, params.configurations, key))
-    offered = [row for section in STUDENTS for row in params.sections.get(section, [])]
-    for row in params.student.configurations:
-        if row not in offered:
-            raise ConfigError(
-                f"params.yaml: 'student.configurations' names '{row}', which none of the sections "
-                f"{', '.join(STUDENTS)} trains: add it to one or take it out."
-            )
     for section in ("baselines", "compared"):
         for row in params.sections.get(section, []):
             if params.resolved(row).options.warmup() is not None:

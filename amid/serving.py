@@ -6,7 +6,8 @@ imported nowhere else. A request has one row a clip, which names either
     path (start, end)      a file on the server and, if wanted, the seconds of it to look at
     <target modality>      the features themselves, as the data set's extractor gives them
 
-and gets label, probability, probabilities, neighbours (by the parameter of that name) and, in place
+(all rows of a request the one or all the other: MLflow takes no data frame with half a column of
+arrays) and gets label, probability, probabilities, neighbours (by the parameter of that name) and, in place
 of these, the problem of a clip that cannot be used.
 """
 

@@ -91,12 +91,10 @@ def test_a_configuration_without_a_student_is_named() -> None:
     [
         (["amdi"], "did you mean 'amid'"),
         (["amid", "amid"], "names a value twice"),
-        (["spare"], "none of the sections baselines, compared, amid, ablation"),
     ],
 )
 def test_configurations_that_cannot_be_chosen_are_named(named, words, tmp_path: Path) -> None:
     def change(values) -> None:
-        values["configurations"]["spare"] = {"method": "amid"}
         values["student"]["configurations"] = named
 
     write_params(tmp_path, change)
