@@ -6,9 +6,9 @@ imported nowhere else. A request has one row a clip, which names either
     path (start, end)      a file on the server and, if wanted, the seconds of it to look at
     <target modality>      the features themselves, as the data set's extractor gives them
 
-(all rows of a request the one or all the other: MLflow takes no data frame with half a column of
-arrays) and gets label, probability, probabilities, neighbours (by the parameter of that name) and, in place
-of these, the problem of a clip that cannot be used.
+and gets label, probability, probabilities, neighbours (by the parameter of that name) and, in place
+of these, the problem of a clip that cannot be used. All rows of a request give paths, or all give
+features: MLflow takes no data frame in which half a column of arrays is missing.
 """
 
 import amid.reproducible  # noqa: F401  isort: skip  pins kernels before torch, numpy and OpenCV load
