@@ -159,6 +159,12 @@ class TableSelection(Model):
     mismatched: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)]
 
 
+class StudentChoice(Model):
+    """The configurations among whose runs a student to be used is chosen."""
+
+    configurations: Annotated[list[Name], Field(min_length=1)]
+
+
 class Tune(Model):
     """The search of each method's numbers: the same count of trials for all, on validation."""
 
@@ -202,6 +208,7 @@ class Params(Model):
     table_seeds: TableSeeds
     table_adversarial: TableAdversarial
     table_selection: TableSelection
+    student: StudentChoice
     tune: Tune
 
     def dataset(self, name: str) -> DataSet:
@@ -344,6 +351,7 @@ def _check_references(params: Params) -> None:
         "seeds": params.seeds,
         "table3.folds": params.table3.folds,
         "table3.seeds": params.table3.seeds,
+        "student.configurations": params.student.configurations,
         "tune.seeds": params.tune.seeds,
         "table_adversarial.seeds": params.table_adversarial.seeds,
         **{f"table6.{w}": getattr(params.table6, w) for w in ("alpha", "beta", "gamma", "wide")},
@@ -375,6 +383,7 @@ def _check_references(params: Params) -> None:
     table3 = params.table3
     lists |= {"table3.baseline": [table3.baseline], "table3.configurations": table3.configurations}
     lists |= {"table_selection.configuration": [params.table_selection.configuration]}
+    lists |= {"student.configurations": params.student.configurations}
     lists |= {"tune.trials": list(params.tune.trials)}
     for key, rows in lists.items():
         for row in rows:

@@ -1,10 +1,12 @@
 """MLflow: a view of the runs for people. Parent run = stage, one level of children = trainings.
 
-The only module that imports mlflow, and late: workers never need it. Tables never read it.
+The only module that imports mlflow (but for amid.serving, which MLflow itself runs), and late:
+workers never need it. Tables never read it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -16,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from amid.extractors import EXTRACTORS
+from amid.reproducible import code_fingerprint, sha256_file
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -25,6 +30,11 @@ if TYPE_CHECKING:
 EXPERIMENT = "amid"
 ENTRIES_A_CALL, PARAMS_A_CALL = 1000, 100  # limits of the tracking store
 LONGEST_PARAM = 500
+# What a served student imports; the versions that are installed become the model's requirements.
+SERVED_WITH = (
+    *("mlflow", "torch", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy"),
+    *("opencv-python-headless", "av", "soundfile", "tqdm"),
+)
 
 Values = tuple[str, float, int, int]  # of a metric: name, value, milliseconds, epoch
 
@@ -106,6 +116,52 @@ class Tracker:
         run_id = self._children.pop(run.spec.key)
         self._client.log_artifact(run_id, str(model))
         self._client.set_terminated(run_id, "FINISHED")
+
+    def register(self, name: str, student: Path, card: dict[str, Any]) -> int:
+        """Logs a released student (amid.student) with the stage's run and registers it as `name`;
+        its version. A student that is the newest version already gets no new one."""
+        self._ready()
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        made_of = _fingerprint(student)
+        try:
+            versions = self._client.search_model_versions(f"name = '{name}'", max_results=1000)
+        except MlflowException:
+            versions = []
+        newest = max(versions, key=lambda found: int(found.version), default=None)
+        if newest is not None and newest.tags.get("amid.student") == made_of:
+            return int(newest.version)
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(_store(self.root))
+        try:
+            with mlflow.start_run(run_id=self.parent):
+                logged = mlflow.pyfunc.log_model(
+                    name="student",
+                    python_model=str(Path(__file__).with_name("serving.py")),
+                    artifacts={"student": str(student.resolve())},
+                    code_paths=[str(Path(__file__).parent)],
+                    signature=_signature(card),
+                    pip_requirements=_requirements(),
+                    registered_model_name=name,
+                )
+        finally:
+            mlflow.set_tracking_uri(before)
+        version = str(logged.registered_model_version)
+        training, metrics = card["training"], card["metrics"]["run"]
+        tags = {
+            "amid.student": made_of,
+            "amid.run": training["run"],
+            "configuration": training["configuration"],
+            "dataset": card["dataset"],
+            "seed": training["seed"],
+            **{key: value for key, value in metrics.items() if value is not None},
+        }
+        for key, value in tags.items():
+            self._client.set_model_version_tag(name, version, key.replace("@", "_at_"), str(value))
+        numbers = {k.replace("@", "_at_"): v for k, v in metrics.items() if v is not None}
+        self.log_metrics(numbers)
+        return int(version)
 
     def _open(self) -> None:
         try:
@@ -191,6 +247,7 @@ def open_client(root: Path) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     folder = root / "mlruns"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -199,7 +256,7 @@ def open_client(root: Path) -> MlflowClient:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
-        client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+        client = MlflowClient(tracking_uri=_store(root))
         _experiment(client, root)
     return client
 
@@ -241,6 +298,62 @@ def _experiment(client: MlflowClient, root: Path) -> str:
     # The artifact path is fixed here for good, so it is given, not left to the working directory.
     artifacts = (root / "mlruns" / "artifacts").resolve()
     return client.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
+
+
+def _store(root: Path) -> str:
+    return f"sqlite:///{root / 'mlruns' / 'mlflow.db'}"
+
+
+def _signature(card: dict[str, Any]) -> Any:
+    """Of a served student: the target modality's features or a file's path in, the answer out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import Array, Map, Object, Property
+
+    features: Any = DataType.double
+    for _ in card["input"]["shape"]:
+        features = Array(features)
+    inputs = [
+        ColSpec(DataType.string, "path", required=False),
+        ColSpec(DataType.double, "start", required=False),
+        ColSpec(DataType.double, "end", required=False),
+        ColSpec(features, card["target"], required=False),
+    ]
+    neighbour = Object(
+        [
+            Property("id", DataType.string),
+            Property("label", DataType.string),
+            Property("cosine", DataType.double),
+            Property("path", DataType.string),
+            Property("start", DataType.double, required=False),
+            Property("end", DataType.double, required=False),
+        ]
+    )
+    outputs = [
+        ColSpec(DataType.string, "path", required=False),
+        ColSpec(DataType.string, "label", required=False),
+        ColSpec(DataType.double, "probability", required=False),
+        ColSpec(Map(DataType.double), "probabilities", required=False),
+        ColSpec(Array(neighbour), "neighbours", required=False),
+        ColSpec(DataType.string, "problem", required=False),
+    ]
+    parameters = ParamSchema([ParamSpec("neighbours", DataType.integer, 0)])
+    return ModelSignature(Schema(inputs), Schema(outputs), parameters)
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import version
+
+    # "2.13.0+cpu" names a build that the package index need not have
+    return [f"{name}=={version(name).partition('+')[0]}" for name in SERVED_WITH]
+
+
+def _fingerprint(student: Path) -> str:
+    """sha256 over a released student and the code that serves it."""
+    files = sorted(path for path in student.rglob("*") if path.is_file())
+    sums = [f"{path.relative_to(student).as_posix()} {sha256_file(path)}" for path in files]
+    code = code_fingerprint("amid.serving", "amid.student", *EXTRACTORS.values())
+    return hashlib.sha256("\n".join([*sums, code]).encode()).hexdigest()
 
 
 def _process_tags() -> dict[str, str]:

@@ -20,6 +20,7 @@ HOME = Path(os.environ.get("DVC_ROOT") or Path.cwd())
 RUN_STORE = HOME / ".runs"
 ARCHIVES = HOME / ".archives"
 RUNS = Path("runs")
+STUDENTS = Path("student")
 REPORTS = Path("reports")
 
 

@@ -1,0 +1,57 @@
+"""The student as one network for the world outside: features in, probabilities out; and its export.
+
+The exported program needs torch and nothing of this project:
+
+    program = torch.export.load("student/grid/program.pt2").module()
+    probabilities, representations = program(features)      # (B, *shape) -> (B, C), (B, D)
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from amid.types import Batch
+
+if TYPE_CHECKING:
+    from amid.networks.crossmodal import CrossModal
+
+EXAMPLE_BATCH = 2  # of the traced call; the program takes others
+
+
+class Deployed(nn.Module):
+    """features (B, *shape) -> probabilities (B, C), representations (B, D)."""
+
+    def __init__(self, networks: CrossModal) -> None:
+        super().__init__()
+        self.networks = networks
+        self.eval()
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        nothing = features.new_empty(0)  # a student sees neither labels nor positions
+        reps = self.networks(Batch(features, {}, nothing, nothing))
+        return reps.student_logits.softmax(dim=1), reps.student  # (B, C), (B, D)
+
+
+def exported(networks: CrossModal, shape: tuple[int, ...]) -> bytes:
+    """A .pt2 file of the network for any batch size; `shape` of one clip's features.
+
+    Its bytes depend on the network alone: no path, no line of source and no example, which torch
+    would add as a pickle.
+    """
+    example = torch.zeros(EXAMPLE_BATCH, *shape)
+    sizes = {0: torch.export.Dim("batch", min=1)}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a GRU's weights, which export handles as it should
+        program = torch.export.export(Deployed(networks), (example,), dynamic_shapes=(sizes,))
+    program.example_inputs = None
+    for module in program.graph_module.modules():
+        for node in getattr(module, "graph", torch.fx.Graph()).nodes:
+            node.meta.pop("stack_trace", None)
+    file = io.BytesIO()  # not a path: its name would stand in the archive
+    torch.export.save(program, file)
+    return file.getvalue()

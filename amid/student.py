@@ -1,0 +1,302 @@
+"""A released student: the folder that the stage `student` leaves, ready to be asked about clips.
+
+    from amid import student
+
+    model = student.load("student/grid")
+    for answer in model.predict(["bbaf2n.mpg"], start=0.92, end=1.24, neighbours=3):
+        print(answer.label, answer.probability, answer.neighbours)
+
+It sees the target modality alone: a video needs no sound, and no other file beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from amid.errors import AmidError, ConfigError
+from amid.extractors import Span
+from amid.extractors import load as load_extractor
+from amid.media import MediaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pydantic import BaseModel
+
+    from amid.networks.crossmodal import CrossModal
+
+CARD, WEIGHTS, PROGRAM = "card.json", "model.safetensors", "program.pt2"
+CLIPS, REPRESENTATIONS = "training.parquet", "training.npy"  # the index of neighbours
+BATCH = 256  # clips at once
+
+
+class Neighbour(NamedTuple):
+    """A training clip like the one asked about; cosine of their representations.
+
+    path: of its file, as the project's root sees it. start, end: seconds, None for the file's own.
+    """
+
+    id: str
+    label: str
+    cosine: float
+    path: str
+    start: float | None
+    end: float | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer about one clip.
+
+    probabilities: of all classes, the most probable first. neighbours: nearest first.
+    problem: why there is no answer, in one sentence; the other fields are empty then.
+    """
+
+    path: str
+    probabilities: dict[str, float]
+    neighbours: tuple[Neighbour, ...] = ()
+    problem: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; only the fields that have a value."""
+        found: dict[str, Any] = {"path": self.path} if self.path else {}
+        if self.problem is not None:
+            return {**found, "problem": self.problem}
+        found |= {
+            "label": self.label,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+        }
+        if self.neighbours:
+            given = [near._asdict().items() for near in self.neighbours]
+            found["neighbours"] = [{k: v for k, v in near if v is not None} for near in given]
+        return found
+
+    @property
+    def label(self) -> str | None:
+        """The most probable class."""
+        return next(iter(self.probabilities), None)
+
+    @property
+    def probability(self) -> float | None:
+        """Of `label`, 0..1."""
+        return next(iter(self.probabilities.values()), None)
+
+
+class Student:
+    """A student with its card; `load` makes one."""
+
+    def __init__(self, folder: Path, card: dict[str, Any], networks: CrossModal) -> None:
+        self.folder, self.card, self.networks = folder, card, networks
+        self.classes: list[str] = card["classes"]
+        self.target: str = card["target"]
+        self.extractor: str = card["input"]["extractor"]
+        self.shape: tuple[int | None, ...] = tuple(card["input"]["shape"])
+        self.dtype = np.dtype(card["input"]["dtype"])
+        self.options: BaseModel = _options(folder / CARD, card)
+
+    def predict(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        start: float = math.nan,
+        end: float = math.nan,
+        neighbours: int = 0,
+    ) -> list[Prediction]:
+        """One answer a file, in their order, about its seconds from `start` to `end` (NaN: its own
+        start or end). A file that cannot be used has a `problem`; the others are answered."""
+        features = [self.features(path, start=start, end=end) for path in paths]
+        good = [values for values in features if not isinstance(values, MediaError)]
+        answers = iter(self.answer(good, neighbours=neighbours) if good else [])
+        return [
+            Prediction(str(path), {}, problem=sentence(path, values))
+            if isinstance(values, MediaError)
+            else _named(str(path), next(answers))
+            for path, values in zip(paths, features, strict=True)
+        ]
+
+    def features(
+        self, path: str | Path, *, start: float = math.nan, end: float = math.nan
+    ) -> np.ndarray | MediaError:
+        """What the data set's extractor makes of a file of the target modality."""
+        span = Span(Path(path).name, start, end)
+        try:
+            (values,) = load_extractor(self.extractor).extract(Path(path), [span], self.options)
+        except MediaError as error:
+            return error
+        return values
+
+    def answer(
+        self, features: np.ndarray | Sequence[np.ndarray], *, neighbours: int = 0
+    ) -> list[Prediction]:
+        """As `predict`, about clips whose features are there already; without paths."""
+        probabilities, representations = self.run(features)
+        near = self.neighbours(representations, neighbours) if neighbours else None
+        answers = []
+        for number, row in enumerate(probabilities):
+            order = np.argsort(-row, kind="stable")
+            ranked = {self.classes[place]: float(row[place]) for place in order}
+            answers.append(Prediction("", ranked, near[number] if near else ()))
+        return answers
+
+    def classify(self, features: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Probabilities (N, C), in the order of `classes`; features as in `represent`."""
+        return self.run(features)[0]
+
+    def represent(self, features: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Representations (N, D) float32 of clips' features: (N, *shape), or for sequences of
+        unequal length N arrays. AmidError for another shape, NaN or infinity."""
+        return self.run(features)[1]
+
+    def run(self, features: np.ndarray | Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (N, C) and representations (N, D), float32."""
+        import torch
+
+        from amid.deployed import Deployed
+
+        alone = len(features) == 1
+        clips = [
+            self._checked("" if alone else f" of clip {number}", values)
+            for number, values in enumerate(features)
+        ]
+        if not clips:
+            raise AmidError("No clip was given: name at least one.")
+        # Sequences of unequal length go alone, and so need no padding.
+        length = BATCH if len({clip.shape for clip in clips}) == 1 else 1
+        network = Deployed(self.networks)
+        probabilities, representations = [], []
+        with torch.no_grad():
+            for first in range(0, len(clips), length):
+                batch = torch.from_numpy(np.stack(clips[first : first + length]))
+                for values, found in zip(
+                    (probabilities, representations), network(batch), strict=True
+                ):
+                    values.append(found)
+        return torch.cat(probabilities).numpy(), torch.cat(representations).numpy()
+
+    def neighbours(self, representations: np.ndarray, count: int) -> list[tuple[Neighbour, ...]]:
+        """The `count` training clips of largest cosine for each of (N, D), nearest first."""
+        import torch
+
+        from amid.retrieval import nearest
+
+        clips, gallery = self._index
+        cosines, rows = nearest(
+            torch.from_numpy(representations), torch.from_numpy(gallery), max(count, 1)
+        )  # (N, K)
+        found = []
+        for values, places in zip(cosines.tolist(), rows.tolist(), strict=True):
+            listed = clips.iloc[places].itertuples(index=False)
+            found.append(
+                tuple(
+                    Neighbour(c.id, c.label, value, c.path, _given(c.start), _given(c.end))
+                    for c, value in zip(listed, values, strict=True)
+                )
+            )
+        return found
+
+    @cached_property
+    def _index(self) -> tuple[pd.DataFrame, np.ndarray]:
+        """The training clips (id, label, path, start, end) and their representations (M, D)."""
+        import pandas as pd
+
+        for name in (CLIPS, REPRESENTATIONS):
+            if not (self.folder / name).exists():
+                raise AmidError(
+                    f"{self.folder / name} is missing, so there are no neighbours to find: make "
+                    "the student again with `dvc repro pipelines/student/dvc.yaml`."
+                )
+        gallery = np.load(self.folder / REPRESENTATIONS, allow_pickle=False)
+        return pd.read_parquet(self.folder / CLIPS), gallery
+
+    def _checked(self, which: str, values: Any) -> np.ndarray:
+        """One clip's features as the network takes them; `which` one, in an error's words."""
+        try:
+            clip = np.asarray(values, self.dtype)
+        except (TypeError, ValueError):
+            raise AmidError(
+                f"The features{which} are no array of numbers; this student takes "
+                f"{self.target} as {_words(self.shape)}."
+            ) from None
+        fits = clip.ndim == len(self.shape) and all(
+            wanted in (None, given) for wanted, given in zip(self.shape, clip.shape, strict=True)
+        )
+        if not fits or not clip.size:
+            raise AmidError(
+                f"The features{which} are {_words(clip.shape)}, but this student takes "
+                f"{self.target} as {_words(self.shape)}: use its extractor, '{self.extractor}'."
+            )
+        if not np.isfinite(clip).all():
+            raise AmidError(f"The features{which} hold NaN or infinity: leave it out.")
+        return clip
+
+
+def load(folder: str | Path) -> Student:
+    """The student in `folder`, such as student/grid. AmidError for a folder that holds none.
+
+    >>> model = load("student/grid")                         # doctest: +SKIP
+    >>> model.predict(["bbaf2n.mpg"], start=0.92, end=1.24)[0].label    # doctest: +SKIP
+    'blue'
+    """
+    folder = Path(folder)
+    path = folder / CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise AmidError(
+            f"{folder} holds no student ({CARD} is missing): name a folder that the stage "
+            "`student` made, or make one with `dvc repro pipelines/student/dvc.yaml`."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise AmidError(f"{path} cannot be read ({error}): make the student again.") from None
+    if not isinstance(card, dict) or not {"classes", "input", "target"} <= card.keys():
+        raise AmidError(f"{path} is no student's card: name the folder of a student.")
+    if not (folder / WEIGHTS).exists():
+        raise AmidError(f"{folder / WEIGHTS} is missing: make the student again.")
+    from amid.checkpoint import read_checkpoint
+    from amid.engine import load_model
+
+    weights, network = read_checkpoint(folder / WEIGHTS)
+    return Student(folder, card, load_model(network, weights))
+
+
+def sentence(path: str | Path, error: MediaError) -> str:
+    """Why a file cannot be used, for people."""
+    return f"{path} cannot be used ({error.reason.replace('_', ' ')}): {error.detail}."
+
+
+def _given(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else float(seconds)
+
+
+def _named(path: str, answer: Prediction) -> Prediction:
+    return Prediction(path, answer.probabilities, answer.neighbours)
+
+
+def _options(path: Path, card: dict[str, Any]) -> BaseModel:
+    """The extractor's options as its module checks them."""
+    from pydantic import ValidationError
+
+    given = card["input"]
+    try:
+        return load_extractor(given["extractor"]).Options.model_validate(given["options"])
+    except ConfigError as error:
+        raise AmidError(f"{path}: {error}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise AmidError(
+            f"{path}: the extractor '{given['extractor']}' refuses its option '{key}' "
+            f"({problem['msg']}): this student was made by another version; make it again."
+        ) from None
+
+
+def _words(shape: Sequence[int | None]) -> str:
+    return "a number" if not shape else " x ".join("any" if n is None else str(n) for n in shape)

@@ -1,0 +1,49 @@
+"""student@<dataset>: releases the student that is best on validation and registers it."""
+
+import pandas as pd
+
+from amid import config
+from amid.features import FeatureStore
+from amid.records import load_records
+from amid.release import release
+from amid.tracking import Tracker
+from stages.common import HOME, PARAMS, RUNS, STUDENTS, data_folder, run_stage
+
+
+def main(dataset: str) -> None:
+    params = config.load(PARAMS)
+    params = params.model_copy(update={"datasets": [dataset]})
+    block, data = params.dataset(dataset), data_folder(dataset)
+    chosen_from = params.student.configurations
+    candidates = load_records(params, RUNS, chosen_from)[dataset]
+    models = {
+        run.key: RUNS / section / dataset / name / f"seed{run.spec.seed}" / "model.safetensors"
+        for section, names in params.sections.items()
+        for name in candidates.keys() & names
+        for run in candidates[name]
+    }
+    folder = STUDENTS / dataset
+    with Tracker(f"student@{dataset}", HOME, {"configurations": chosen_from}) as tracker:
+        card = release(
+            folder,
+            candidates,
+            models,
+            block,
+            FeatureStore.open(data / "features"),
+            pd.read_parquet(data / "manifest.parquet"),
+        )
+        version = tracker.register(f"amid-{dataset}-student", folder, card)
+    training, of_run = card["training"], card["metrics"]["run"]
+    print(
+        f"student@{dataset}: {training['configuration']}, seed {training['seed']}, run "
+        f"{training['run']}; validation Top-1 {_shown(of_run['validation_top1'])}, test "
+        f"{_shown(of_run['test_top1'])}; amid-{dataset}-student version {version} in MLflow"
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} %"
+
+
+if __name__ == "__main__":
+    run_stage(main)
