@@ -45,8 +45,8 @@ class Standardise(nn.Module):
 
 def unpadded(x: Tensor) -> tuple[Tensor, Tensor | None]:
     """Sequences (B, steps, features), cut to the longest of them, and their lengths (B,) int64;
-    None instead of lengths when all are equally long."""
-    if not x[:, -1, 0].isnan().any():
+    None instead of lengths when all are equally long, as they are in an exported program."""
+    if torch.compiler.is_exporting() or not x[:, -1, 0].isnan().any():
         return x, None
     lengths = (~x[:, :, 0].isnan()).sum(dim=1)  # (B,)
     x = x[:, : int(lengths.max())]
