@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from amid import config
 from amid.methods import METHODS
 from tests.small import ROOT
 
