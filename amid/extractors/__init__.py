@@ -22,6 +22,7 @@ from typing import NamedTuple
 from amid.errors import ConfigError
 
 EXTRACTORS = {
+    "cnn14": "amid.extractors.cnn14",
     "features": "amid.extractors.features",
     "frame_dct": "amid.extractors.frame_dct",
     "log_mel": "amid.extractors.log_mel",
