@@ -36,7 +36,7 @@ BLOCK = 256  # frames at once
 SLACK = 0.05  # seconds that a span may end after its sound
 
 ADDRESS = "https://zenodo.org/records/3987831/files"
-CACHE = Path(".archives") / "weights"  # below the project's folder, where the stages run
+CACHE = Path(".archives") / "weights"  # below the project's folder
 
 
 class Published(NamedTuple):
@@ -58,8 +58,8 @@ PUBLISHED = {
 
 
 class Options(BaseModel):
-    """weights: a .pth or .safetensors, None = the published file of `embedding`, downloaded when
-    first needed. sha256: that the weights must have, None = the published file's, if known."""
+    """weights: a .pth or .safetensors, from the project's folder on; None = the published file of
+    `embedding`, downloaded when first needed. sha256: that the weights must have, None = the published file's, if known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -128,7 +128,7 @@ def frozen(embedding: int, weights: str | None, sha256: str | None) -> Cnn14:
     import amid.reproducible  # isort: skip  pins kernels before torch loads
     from amid.networks import cnn14
 
-    path = fetch(embedding, sha256) if weights is None else Path(weights).expanduser()
+    path = fetch(embedding, sha256) if weights is None else home() / Path(weights).expanduser()
     if weights is not None and sha256 is not None and path.is_file():
         actual = amid.reproducible.sha256_file(path)
         if actual != sha256:
@@ -145,7 +145,7 @@ def fetch(embedding: int, sha256: str | None = None) -> Path:
     from amid.datasets.download import obtain, resolve_mirror
 
     name, size, known = PUBLISHED[embedding]
-    target = CACHE / name
+    target = home() / CACHE / name
     mirror = resolve_mirror(None, os.environ)
     try:
         got = obtain(
@@ -163,12 +163,17 @@ def fetch(embedding: int, sha256: str | None = None) -> Path:
             raise
         raise AmidError(
             f"{str(error).removesuffix('.')}; or put the file, fetched on another machine, at "
-            f"{target.absolute()}."
+            f"{target}."
         ) from error
     if not got.pinned:
         print(f"{name}: {got.size} bytes. To pin it, add to cnn14's line of params.yaml:")
         print(f"sha256: {got.sha256}")
     return got.path
+
+
+def home() -> Path:
+    """The project's folder, also where a queued experiment works in a copy of it."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
 
 
 def _say(line: str) -> None:

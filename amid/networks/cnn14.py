@@ -11,7 +11,9 @@ import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy._core.multiarray import _reconstruct
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,6 +24,15 @@ CHANNELS = (64, 128, 256, 512, 1024, 2048)
 SHORTEST = 32  # time steps that five halvings leave one of
 # In the published files, but not used here: the front end's constants and the classes.
 LEFT_ASIDE = ("spectrogram_extractor.", "logmel_extractor.", "fc_audioset.")
+# Some of PANNs' files keep the order of their training clips beside the weights: arrays, pickled
+# under the name that NumPy 1 gave the function. None of these runs code of the file.
+ARRAYS = [
+    (_reconstruct, "numpy.core.multiarray._reconstruct"),
+    _reconstruct,
+    np.ndarray,
+    np.dtype,
+    np.dtypes.Int64DType,
+]
 COUNTER = "num_batches_tracked"  # of training alone; older files lack it
 
 
@@ -124,10 +135,11 @@ def _tensors(path: Path) -> dict[str, Tensor]:
                 return load_file(path)
             except SafetensorError as error:
                 raise ValueError(str(error)) from error
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(ARRAYS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise AmidError(
-            f"The weights {path} cannot be read: {error.strerror or error}; put the file there or "
+            f"The weights {path} cannot be read: {error.strerror or 'no such file'}; put the file there or "
             "correct `weights` in params.yaml."
         ) from error
     except (ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
