@@ -58,8 +58,10 @@ PUBLISHED = {
 
 
 class Options(BaseModel):
-    """weights: a .pth or .safetensors, from the project's folder on; None = the published file of
-    `embedding`, downloaded when first needed. sha256: that the weights must have, None = the published file's, if known."""
+    """embedding: length of the vector, which says which of the published networks it is.
+    weights: a .pth or .safetensors, from the project's folder on; None = the published file,
+    downloaded when first needed. sha256: the weights' sum, to be demanded; None = as published,
+    where that is known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -118,9 +118,7 @@ def _check(
                 f"{tuple(wanted[name])}: {advice}, or change `embedding`."
             )
         if not torch.isfinite(tensor).all():
-            raise AmidError(
-                f"{name} in the weights {path} has values that are not finite: {advice}."
-            )
+            raise AmidError(f"{name} in the weights {path} is not finite everywhere: {advice}.")
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -139,8 +137,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise AmidError(
-            f"The weights {path} cannot be read: {error.strerror or 'no such file'}; put the file there or "
-            "correct `weights` in params.yaml."
+            f"The weights {path} cannot be read: {error.strerror or 'no such file'}; put the file "
+            "there or correct `weights` in params.yaml."
         ) from error
     except (ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
         raise AmidError(

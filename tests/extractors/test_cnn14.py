@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 import scipy.fft
 import torch
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from amid.datasets import download
@@ -495,10 +498,79 @@ def test_the_feature_store_takes_the_vectors(narrow, tmp_path):
 
 @pytest.mark.slow
 def test_the_whole_network_runs(tmp_path):
-    state = {name: tensor for name, tensor in random_state(2048).items()}
-    path = write_weights(tmp_path / "w.safetensors", state)
+    path = write_weights(tmp_path / "w.safetensors", random_state(2048))
     network = networks.load(path, 2048)
-    assert sum(parameter.numel() for parameter in network.parameters()) == 79_674_048 - 24
+    # Table XII of the paper counts the layer of the 527 classes as well.
+    assert sum(p.numel() for p in network.parameters()) == 80_753_615 - 527 * (2048 + 1)
     got = cnn14.embed(network, chirp(1.0))
     assert got.shape == (2048,)
     assert np.isfinite(got).all()
+
+
+@pytest.mark.slow
+def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path):
+    """From sound files and a block in params.yaml to a trained run, encoder `none`."""
+    place, folder = tmp_path, tmp_path / "own" / "hum"
+    half = {k: t.half() if t.is_floating_point() else t for k, t in random_state().items()}
+    write_weights(place / "weights" / "w.safetensors", half)
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(24):
+        label, name = "ab"[number % 2], f"clip{number:02d}"
+        split = "train" if number < 12 else ("validation" if number < 18 else "test")
+        (folder / "sound").mkdir(parents=True, exist_ok=True)
+        write_sound(folder / "sound" / f"{name}.wav", chirp(0.4, seed=8 * (number % 2)), RATE)
+        np.save(folder / f"{name}.npy", rng.normal(size=6).astype(np.float32))
+        rows.append([name, label, split, f"{name}.npy", f"sound/{name}.wav"])
+    table = pd.DataFrame(rows, columns=["id", "label", "split", "point", "audio"])
+    table.to_csv(folder / "manifest.csv", index=False)
+    yaml = YAML()
+    values = yaml.load((ROOT / "params.yaml").read_text())
+    values["data"]["hum"] = yaml.load(
+        """
+        source: own
+        watch: own/hum
+        options:
+          manifest: manifest.csv
+          modalities: [point, audio]
+          seed: 0
+          shares: {validation: 0.1, test: 0.2}
+          folds: 5
+        target: point
+        auxiliary: [audio]
+        setups: {}
+        mismatched: 0.0
+        quarantine_limit: 0.05
+        extract:
+          point: {extractor: features, dims: 6}
+          audio: {extractor: cnn14, weights: weights/w.safetensors}
+        encoders: {point: mlp, audio: none}
+        training: {}
+        auxiliary_training: {}
+        """
+    )
+    values["datasets"], values["seeds"], values["workers"] = ["hum"], [0], 1
+    values["training"] |= {"epochs": 2, "warmup_epochs": 1}
+    with (place / "params.yaml").open("w") as file:
+        yaml.dump(values, file)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place)}
+    said = ""
+    for stage in ("download", "extract", "auxiliary", "train baselines", "warmup", "train amid"):
+        name, *words = stage.split()
+        done = subprocess.run(
+            [sys.executable, "-m", f"stages.{name}", *words, "hum"],
+            cwd=place,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        said += done.stdout
+    assert "extract@hum: 24 of 24 clips kept" in said
+    assert "auxiliary@hum: audio is used as it is" in said
+    vectors = FeatureStore.open(place / "data" / "hum" / "features").array("audio")
+    assert vectors.shape == (24, 512)
+    labels = FeatureStore.open(place / "data" / "hum" / "features").index["label"] == "a"
+    assert len({row.tobytes() for row in vectors[labels]}) == 1  # the same sound, the same bytes
+    record = place / "runs" / "amid" / "hum" / "amid" / "seed0" / "record.json"
+    assert json.loads(record.read_text())["history"]
