@@ -3,7 +3,7 @@
 torchvision's wheels are compiled for CUDA. Beside a CPU build of torch their compiled operators do
 not load, and `import torchvision` ends with "operator torchvision::nms does not exist", though its
 networks are plain torch. Operators that are missing are declared here without a kernel: the import
-goes through, and a call of one of them (they belong to object detection) is an error by torch.
+goes through, and a call of one of them (they belong to object detection) is an error.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def torchvision() -> ModuleType:
 def declare_operators() -> Library | None:
     """Declare what torchvision's import would miss; None where nothing is missing.
 
-    The result must be kept, as torch forgets a library's operators with it: the cache does. Harmless
-    where torchvision is not installed, or is imported already.
+    The result must be kept, as torch forgets a library's operators with it: the cache does.
+    Harmless where torchvision is not installed, or is imported already.
     """
     import torch
 
