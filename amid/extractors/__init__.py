@@ -22,11 +22,14 @@ from typing import NamedTuple
 from amid.errors import ConfigError
 
 EXTRACTORS = {
+    "bert": "amid.extractors.bert",
     "cnn14": "amid.extractors.cnn14",
+    "densenet": "amid.extractors.densenet",
     "features": "amid.extractors.features",
     "frame_dct": "amid.extractors.frame_dct",
     "log_mel": "amid.extractors.log_mel",
     "ngrams": "amid.extractors.ngrams",
+    "wav2vec2": "amid.extractors.wav2vec2",
 }
 
 
