@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from importlib.util import find_spec
 from pathlib import Path
@@ -174,6 +175,15 @@ def test_wrong_weights_are_one_sentence(whole, tmp_path):
     refused(tmp_path / "plain.pth")
     (tmp_path / "damaged.safetensors").write_bytes(b"\x00" * 50)
     refused(tmp_path / "damaged.safetensors")
+
+
+def test_a_pinned_sum_is_demanded(weights, tmp_path):
+    path = write_colours(tmp_path / "a.avi")
+    with pytest.raises(AmidError, match=r"has the sha256 [0-9a-f]{64}, not 0{64}"):
+        extract(path, [WHOLE], options(weights, sha256="0" * 64))
+    right = hashlib.sha256(weights.read_bytes()).hexdigest()
+    got, want = (extract(path, [WHOLE], options(weights, sha256=s))[0] for s in (right, None))
+    np.testing.assert_array_equal(got, want)
 
 
 def test_published_file_comes_from_a_mirror_and_is_checked(networks, tmp_path, monkeypatch):
