@@ -10,6 +10,7 @@ only where they are used.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from functools import lru_cache
@@ -38,12 +39,14 @@ OLD_NAME = re.compile(r"(?<=\.)(norm|conv)\.([12])(?=\.)")
 
 class Options(BaseModel):
     """weights: a .pth or .safetensors, from the project's folder on; None = torchvision's file,
-    downloaded when first needed. `box` in shares of the picture, `margin` in seconds, `size` in
-    pixels: the shorter side is scaled to it, and the square in the middle is seen."""
+    downloaded when first needed. sha256: that the weights must have, None = any, but for the start
+    of torchvision's. `box` in shares of the picture, `margin` in seconds, `size` in pixels: the
+    shorter side is scaled to it, and the square in the middle is seen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     weights: str | None = Field(None, min_length=1)
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     frames: int = Field(8, ge=1, le=1000)
     # top, bottom, left, right in shares of the picture
     box: tuple[float, float, float, float] | None = Field(None, strict=False)
@@ -84,7 +87,7 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
     """
     from amid.media import video
 
-    network = load_network(options.weights)
+    network = load_network(options.weights, options.sha256)
     clips = video.read_frames(
         path,
         [(span.start, span.end) for span in spans],
@@ -129,11 +132,11 @@ def describe(clip: np.ndarray, network: torch.nn.Module) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)  # once in each worker process
-def load_network(weights: str | None) -> torch.nn.Module:
+def load_network(weights: str | None, sha256: str | None) -> torch.nn.Module:
     """DenseNet-121 up to its last normalisation, in evaluation mode. Sets torch to one thread.
 
-    Raises AmidError if torchvision is not installed, or for weights that are missing or those of
-    another network.
+    Raises AmidError if torchvision is not installed, or for weights that are missing, have another
+    sum than `sha256` or are those of another network.
     """
     from amid.networks import vision
 
@@ -142,6 +145,19 @@ def load_network(weights: str | None) -> torch.nn.Module:
 
     torch.set_num_threads(1)
     path = _published() if weights is None else Path(weights).expanduser()
+    if not path.is_file():
+        raise AmidError(
+            f"There is no file {path} with DenseNet-121's weights: put it there, or name another "
+            "as `weights` in params.yaml."
+        )
+    if sha256 is not None:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise AmidError(
+                f"The file {path} has the sha256 {found}, not {sha256}: replace it, or correct "
+                "`sha256` in params.yaml if it is the file you want."
+            )
     network = networks.densenet121(weights=None)
     state = {OLD_NAME.sub(r"\1\2", name): value for name, value in _read(path).items()}
     # Fine-tuned networks classify into something else; the classifier is not used anyway.
@@ -164,7 +180,7 @@ def _published() -> Path:
     from amid.datasets.download import obtain, resolve_mirror
 
     home = Path(os.environ.get("DVC_ROOT") or Path.cwd())
-    target = home / ".archives" / "networks" / PUBLISHED
+    target = home / ".archives" / "weights" / PUBLISHED
     try:
         # The whole sum is not published, only its start: that is compared below.
         file = obtain(
@@ -193,11 +209,6 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     import torch
     from safetensors.torch import load_file
 
-    if not path.is_file():
-        raise AmidError(
-            f"There is no file {path} with DenseNet-121's weights: put it there, or name another "
-            "as `weights` in params.yaml."
-        )
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

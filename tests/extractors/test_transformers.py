@@ -22,7 +22,8 @@ from amid.networks import hub
 from amid.networks.vision import declare_operators
 from tests.media.clips import NAN, tone, write_sound
 
-WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a b c ##a ##b ##c . A".split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = [*SPECIAL, "a", "b", "c", "##a", "##b", "##c", ".", "A"]
 WHOLE = Span("whole", NAN, NAN)
 DIMS = 16
 
@@ -164,14 +165,14 @@ def test_spans_of_speech_do_not_touch_each_other(speech, tmp_path):
 
 
 def test_text_is_the_mean_over_its_tokens(transformers, language, tmp_path):
-    # 17 tokens where 8 fit between [CLS] and [SEP]: three pieces, one of them a single token.
+    # 18 tokens where 8 fit between [CLS] and [SEP]: three pieces, the last of two tokens.
     path = write(tmp_path, "abc A b. c\n a zz b b b a a a c c c")
     got = bert.extract(path, [WHOLE, Span("b", 0.0, 1.0)], by_text(language))
     assert got[0].shape == bert.shape(by_text(language)) == (DIMS,)
     assert got[0].dtype == np.float32
     np.testing.assert_array_equal(got[0], got[1])
 
-    tokens = "a ##b ##c A b . c a [UNK] b b b a a a c c c".split()
+    tokens = ["a", "##b", "##c", "A", "b", ".", "c", "a", "[UNK]", *"bbbaaaccc"]
     network = transformers.BertModel.from_pretrained(language).eval()
     total, count = np.zeros(DIMS), 0
     for start in range(0, len(tokens), 8):
