@@ -16,6 +16,8 @@ rows, which an extractor does not know.
 from __future__ import annotations
 
 import importlib
+import os
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -39,6 +41,12 @@ class Span(NamedTuple):
     id: str
     start: float
     end: float
+
+
+def home() -> Path:
+    """The project's folder, from which paths of weights count, also where a queued experiment works
+    in a copy of it that lacks them."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
 
 
 def load(name: str) -> ModuleType:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from amid.errors import AmidError, ConfigError
+from amid.extractors import home
 
 # Made up anew when they are missing, for they take no part in the hidden states.
 WITHOUT_PART = frozenset({"masked_spec_embed"})
@@ -105,8 +106,8 @@ def _check_installed() -> None:
 def _place(kind: str, model: str) -> str:
     """`model`, as a path where it is one, so that a mistyped path is not looked for on the hub."""
     folder = Path(model).expanduser()
-    if folder.is_dir():
-        return str(folder)
+    if (home() / folder).is_dir():
+        return str(home() / folder)
     if folder.is_absolute() or model.startswith((".", "~")) or len(folder.parts) > 2:
         raise AmidError(_unavailable(kind, model, "there is no such folder"))
     return model

@@ -310,3 +310,14 @@ def test_other_processes_give_the_same_bytes(speech, language, tmp_path, root):
     )
     here = wav2vec2.extract(sound, [WHOLE], by_voice(speech))[0].tobytes()
     assert done.stdout == here + bert.extract(text, [WHOLE], by_text(language))[0].tobytes()
+
+
+def test_a_folder_counts_from_the_project_in_a_queued_experiment_too(speech, tmp_path, monkeypatch):
+    (tmp_path / "copy").mkdir()
+    shutil.copytree(speech, tmp_path / "weights" / "speech")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "copy")
+    path = write_sound(tmp_path / "a.wav", noise(0.3), subtype="FLOAT")
+    (there,) = wav2vec2.extract(path, [WHOLE], by_voice(Path("weights/speech")))
+    (named,) = wav2vec2.extract(path, [WHOLE], by_voice(speech))
+    np.testing.assert_array_equal(there, named)
