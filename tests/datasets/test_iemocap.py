@@ -274,7 +274,7 @@ def test_labels_that_are_not_as_released_are_an_error(release, old, new, message
 
 def test_a_file_of_another_name_among_the_labels_is_an_error(release):
     (dialog(release) / "EmoEvaluation" / "notes.txt").write_text("")
-    with pytest.raises(AmidError, match="notes.txt among the labels"):
+    with pytest.raises(AmidError, match=r"notes\.txt among the labels"):
         got(release)
 
 
