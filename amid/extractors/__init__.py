@@ -36,11 +36,16 @@ EXTRACTORS = {
 
 
 class Span(NamedTuple):
-    """A piece of a file in seconds; NaN = the file's start or end. `id` is the clip's."""
+    """A piece of a file in seconds; NaN = the file's start or end. `id` is the clip's.
+
+    `box`, of pictures: the part of the picture that is the clip's, as shares of its height and
+    width (top, bottom, left, right); None = all of it. An extractor's own box is a part of that.
+    """
 
     id: str
     start: float
     end: float
+    box: tuple[float, float, float, float] | None = None
 
 
 def home() -> Path:

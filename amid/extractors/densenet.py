@@ -48,7 +48,7 @@ class Options(BaseModel):
     weights: str | None = Field(None, min_length=1)
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     frames: int = Field(8, ge=1, le=1000)
-    # top, bottom, left, right in shares of the picture
+    # top, bottom, left, right in shares of the picture, or of a span's box if it has one
     box: tuple[float, float, float, float] | None = Field(None, strict=False)
     size: int = Field(224, ge=32, le=1024)
     margin: float = Field(0.0, ge=0.0, le=10.0)  # looked at before and after the span
@@ -88,15 +88,20 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
     from amid.media import video
 
     network = load_network(options.weights, options.sha256)
-    clips = video.read_frames(
-        path,
-        [(span.start, span.end) for span in spans],
-        options.frames,
-        box=options.box,
-        margin=options.margin,
-        convert=lambda image: square(video.colour(image), options.size),
-    )
-    return [clip if isinstance(clip, MediaError) else describe(clip, network) for clip in clips]
+    result: list[np.ndarray | MediaError | None] = [None] * len(spans)
+    for part in dict.fromkeys(span.box for span in spans):  # each decodes the file once
+        places = [place for place, span in enumerate(spans) if span.box == part]
+        clips = video.read_frames(
+            path,
+            [(spans[place].start, spans[place].end) for place in places],
+            options.frames,
+            box=video.box_within(part, options.box),
+            margin=options.margin,
+            convert=lambda image: square(video.colour(image), options.size),
+        )
+        for place, clip in zip(places, clips, strict=True):
+            result[place] = clip if isinstance(clip, MediaError) else describe(clip, network)
+    return result
 
 
 def square(image: np.ndarray, size: int) -> np.ndarray:

@@ -123,6 +123,20 @@ def read_frames(
     return result
 
 
+def box_within(part: Box | None, box: Box | None) -> Box | None:
+    """The box of the picture that is `box`, in shares of `part`; None stands for the whole."""
+    if part is None or box is None:
+        return part if box is None else box
+    top, bottom, left, right = part
+    height, width = bottom - top, right - left
+    return (
+        top + box[0] * height,
+        top + box[1] * height,
+        left + box[2] * width,
+        left + box[3] * width,
+    )
+
+
 def duration(path: Path) -> float | None:
     """Seconds of picture by the header, None if it does not tell. Raises MediaError."""
     check(path)

@@ -137,6 +137,20 @@ def test_spans_do_not_touch_each_other(weights, tmp_path):
     np.testing.assert_array_equal(extract(path, spans[:1], options(weights))[0], first)
 
 
+def test_a_clip_may_have_its_own_part_of_the_picture(weights, tmp_path):
+    path = write_colours(tmp_path / "a.avi")
+    halves = [(0.0, 1.0, 0.0, 0.5), (0.0, 1.0, 0.5, 1.0)]
+    spans = [Span(f"s{side}", NAN, NAN, half) for side, half in enumerate(halves)]
+    left, right, again = extract(path, [*spans, spans[0]], options(weights))
+    np.testing.assert_array_equal(left, again)
+    for half, got in zip(halves, (left, right), strict=True):
+        want = extract(path, [WHOLE], options(weights, box=half))[0]
+        np.testing.assert_array_equal(got, want)
+    inner = extract(path, spans[1:], options(weights, box=(0.0, 0.5, 0.0, 0.5)))[0]
+    want = extract(path, [WHOLE], options(weights, box=(0.0, 0.5, 0.5, 0.75)))[0]
+    np.testing.assert_array_equal(inner, want)
+
+
 def test_published_names_and_other_classifiers_are_read(whole, weights, tmp_path):
     state = dict(whole.state_dict())
     for name in list(state):
