@@ -16,8 +16,6 @@ rows, which an extractor does not know.
 from __future__ import annotations
 
 import importlib
-import os
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -46,12 +44,6 @@ class Span(NamedTuple):
     start: float
     end: float
     box: tuple[float, float, float, float] | None = None
-
-
-def home() -> Path:
-    """The project's folder, from which paths of weights count, also where a queued experiment works
-    in a copy of it that lacks them."""
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
 
 
 def load(name: str) -> ModuleType:

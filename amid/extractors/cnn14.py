@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from amid.errors import AmidError
-from amid.extractors import Span, home
+from amid.extractors import Span
 from amid.media import MediaError, Reason, span_error
 
 if TYPE_CHECKING:
@@ -171,6 +171,11 @@ def fetch(embedding: int, sha256: str | None = None) -> Path:
         print(f"{name}: {got.size} bytes. To pin it, add to cnn14's line of params.yaml:")
         print(f"sha256: {got.sha256}")
     return got.path
+
+
+def home() -> Path:
+    """The project's folder, also where a queued experiment works in a copy of it."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
 
 
 def _say(line: str) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from amid.errors import AmidError
-from amid.extractors import Span, home
+from amid.extractors import Span
 from amid.media import MediaError
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def load_network(weights: str | None, sha256: str | None) -> torch.nn.Module:
     import torch
 
     torch.set_num_threads(1)
-    path = _published() if weights is None else home() / Path(weights).expanduser()
+    path = _published() if weights is None else _home() / Path(weights).expanduser()
     if not path.is_file():
         raise AmidError(
             f"There is no file {path} with DenseNet-121's weights: put it there, or name another "
@@ -180,11 +180,16 @@ def load_network(weights: str | None, sha256: str | None) -> torch.nn.Module:
     return network.features.eval()
 
 
+def _home() -> Path:
+    """The project's folder, also in DVC's queued experiments, which run in another."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
+
+
 def _published() -> Path:
     """torchvision's file, downloaded into the project's archives unless it is there."""
     from amid.datasets.download import obtain, resolve_mirror
 
-    target = home() / ".archives" / "weights" / PUBLISHED
+    target = _home() / ".archives" / "weights" / PUBLISHED
     try:
         # The whole sum is not published, only its start: that is compared below.
         file = obtain(

@@ -237,7 +237,7 @@ def test_networks_of_another_kind_are_refused(speech, language, tmp_path):
         bert.extract(write(tmp_path, "a"), [WHOLE], by_text(speech))
 
 
-def refused(folder: Path, kind: str = "bert") -> str:
+def refused(folder: Path | str, kind: str = "bert") -> str:
     """The sentence for a network that cannot be had."""
     with pytest.raises(AmidError) as caught:
         hub.load_frozen(kind, str(folder), None, DIMS, -1)
@@ -270,6 +270,15 @@ def test_folders_that_lack_something_are_told(transformers, speech, language, tm
     data = (damaged / "model.safetensors").read_bytes()
     (damaged / "model.safetensors").write_bytes(data[: len(data) // 2])
     refused(damaged)
+
+
+def test_paths_start_from_the_project(language, tmp_path, monkeypatch):
+    copy(language, tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    text = write(tmp_path, "a b")
+    got = bert.extract(text, [WHOLE], by_text(Path("copy")))[0]
+    np.testing.assert_array_equal(got, bert.extract(text, [WHOLE], by_text(language))[0])
+    assert "there is no such folder" in refused("./missing")
 
 
 def test_missing_weights_are_not_made_up(transformers, language, tmp_path):
@@ -310,14 +319,3 @@ def test_other_processes_give_the_same_bytes(speech, language, tmp_path, root):
     )
     here = wav2vec2.extract(sound, [WHOLE], by_voice(speech))[0].tobytes()
     assert done.stdout == here + bert.extract(text, [WHOLE], by_text(language))[0].tobytes()
-
-
-def test_a_folder_counts_from_the_project_in_a_queued_experiment_too(speech, tmp_path, monkeypatch):
-    (tmp_path / "copy").mkdir()
-    shutil.copytree(speech, tmp_path / "weights" / "speech")
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.chdir(tmp_path / "copy")
-    path = write_sound(tmp_path / "a.wav", noise(0.3), subtype="FLOAT")
-    (there,) = wav2vec2.extract(path, [WHOLE], by_voice(Path("weights/speech")))
-    (named,) = wav2vec2.extract(path, [WHOLE], by_voice(speech))
-    np.testing.assert_array_equal(there, named)
