@@ -56,7 +56,7 @@ def write_colours(path: Path, frames: int = 12) -> Path:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"FFV1"), 25.0, (64, 48))
     rng = np.random.default_rng(0)
     for number in range(frames):
-        small = rng.integers(0, 255, (6, 8, 3), np.uint8) // 2 + np.uint8(8 * number)
+        small = rng.integers(0, 255, (6, 8, 3), np.uint8) // 2 + np.uint8(8 * number % 128)
         writer.write(cv2.resize(small, (64, 48), interpolation=cv2.INTER_NEAREST))
     writer.release()
     return path
@@ -76,7 +76,7 @@ def test_an_absent_package_is_one_sentence(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 48), (200, 300), (64, 64), (301, 33)])
 def test_pictures_become_squares_of_their_middle(size):
-    columns = np.arange(size[1], dtype=np.float64) / size[1] * 200
+    columns = (np.arange(size[1]) + 0.5) / size[1] * 200
     image = np.repeat(np.broadcast_to(columns, size)[..., None], 3, 2).astype(np.uint8)
     got = square(image, 64)
     assert got.shape == (64, 64, 3)
