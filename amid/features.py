@@ -161,9 +161,14 @@ def extract_features(
 
 
 def plan(manifest: pd.DataFrame, folder: Path, extractors: Extractors) -> list[Task]:
-    """The files to decode, each once a modality, in the order of their paths."""
+    """The files to decode, each once a modality, in the order of their paths.
+
+    A column `<modality>_box`, where there is one, says which part of the picture is the clip's:
+    "top bottom left right" in shares, or nothing for all of it. Raises AmidError for another text.
+    """
     files: dict[tuple[str, str], list[int]] = {}
     paths = {m: [_text(p) for p in manifest[f"{m}_path"]] for m in extractors}
+    boxes = {m: _boxes(manifest, f"{m}_box") for m in extractors if f"{m}_box" in manifest}
     timed: set[tuple[str, str]] = set()
     for row, clip in enumerate(zip(*paths.values(), strict=True)):
         given = [(path, m) for path, m in zip(clip, extractors, strict=True) if path is not None]
@@ -176,6 +181,8 @@ def plan(manifest: pd.DataFrame, folder: Path, extractors: Extractors) -> list[T
         rows = files[path, modality]
         name, options = extractors[modality]
         columns = [manifest[c] for c in ("id", f"{modality}_start", f"{modality}_end")]
+        if f"{modality}_box" in manifest:
+            columns.append(boxes[modality])
         spans = [Span(*(column[row] for column in columns)) for row in rows]
         whole = any(math.isnan(span.start) or math.isnan(span.end) for span in spans)
         tasks.append(
@@ -546,6 +553,25 @@ def _keep(path: Path, array: np.memmap, kept: np.ndarray) -> None:
 
 def _text(path: Any) -> str | None:
     return None if pd.isna(path) else str(path)
+
+
+def _boxes(manifest: pd.DataFrame, name: str) -> list[tuple[float, ...] | None]:
+    """The manifest's column of boxes, one a row."""
+    found: list[tuple[float, ...] | None] = []
+    for clip, text in zip(manifest["id"], map(_text, manifest[name]), strict=True):
+        try:
+            box = None if text is None else tuple(float(share) for share in text.split())
+            if box is not None:
+                top, bottom, left, right = box
+                if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
+                    raise ValueError
+        except ValueError:
+            raise AmidError(
+                f"The manifest's {name} of {clip!r} is {text!r}: give four shares from 0 to 1, "
+                "top, bottom, left and right, with top < bottom and left < right."
+            ) from None
+        found.append(box)
+    return found
 
 
 def _words(values: Any) -> str:

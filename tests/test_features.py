@@ -108,6 +108,20 @@ def test_each_file_is_one_task(raw):
     assert [span.id for span in shared_file.spans] == ["a", "b"]
 
 
+def test_boxes_of_the_manifest_are_those_of_the_spans(raw):
+    folder, manifest = raw
+    first, second = (
+        plan(manifest.assign(video_box=[text] + [None] * (len(manifest) - 1)), folder, EXTRACTORS)
+        for text in ("0 1 0.5 1", None)
+    )
+    boxes = {(t.modality, s.id): s.box for t in first for s in t.spans if s.box is not None}
+    assert boxes == {("video", manifest["id"][0]): (0.0, 1.0, 0.5, 1.0)}
+    assert str(second) == str(plan(manifest, folder, EXTRACTORS))
+    for text in ("0 1 0.5", "0 1 0.5 x", "0 1 0.5 0.5", "0 1 nan 1", "0 2 0 1", ""):
+        with pytest.raises(AmidError, match="give four shares from 0 to 1"):
+            plan(manifest.assign(video_box=text), folder, EXTRACTORS)
+
+
 def test_damage_is_set_aside_with_a_reason(raw):
     folder, manifest = raw
     before, _, _ = run(raw, out="before")

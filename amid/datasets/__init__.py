@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 DATASETS: dict[str, str] = {
     "avlips": "amid.datasets.avlips",
     "grid": "amid.datasets.grid",
+    "iemocap": "amid.datasets.iemocap",
     "own": "amid.datasets.own",
 }
 

@@ -22,19 +22,28 @@ from typing import NamedTuple
 from amid.errors import ConfigError
 
 EXTRACTORS = {
+    "bert": "amid.extractors.bert",
+    "cnn14": "amid.extractors.cnn14",
+    "densenet": "amid.extractors.densenet",
     "features": "amid.extractors.features",
     "frame_dct": "amid.extractors.frame_dct",
     "log_mel": "amid.extractors.log_mel",
     "ngrams": "amid.extractors.ngrams",
+    "wav2vec2": "amid.extractors.wav2vec2",
 }
 
 
 class Span(NamedTuple):
-    """A piece of a file in seconds; NaN = the file's start or end. `id` is the clip's."""
+    """A piece of a file in seconds; NaN = the file's start or end. `id` is the clip's.
+
+    `box`, of pictures: the part of the picture that is the clip's, as shares of its height and
+    width (top, bottom, left, right); None = all of it. An extractor's own box is a part of that.
+    """
 
     id: str
     start: float
     end: float
+    box: tuple[float, float, float, float] | None = None
 
 
 def load(name: str) -> ModuleType:

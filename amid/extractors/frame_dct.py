@@ -24,7 +24,8 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     frames: int = Field(8, ge=1, le=1000)
-    # top, bottom, left, right in shares of the picture, which so may have any size
+    # top, bottom, left, right in shares of the picture (of a span's box, if it has one), which so
+    # may have any size
     box: tuple[float, float, float, float] | None = Field(None, strict=False)
     size: tuple[int, int] = Field((32, 32), strict=False)  # rows, columns
     coefficients: int = Field(64, ge=1)
@@ -66,14 +67,19 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
     """(frames, values) float32 a span: coefficients, then their change since the frame before."""
     from amid.media import video
 
-    clips = video.read_frames(
-        path,
-        [(span.start, span.end) for span in spans],
-        options.frames,
-        box=options.box,
-        margin=options.margin,
-    )
-    return [clip if isinstance(clip, MediaError) else describe(clip, options) for clip in clips]
+    result: list[np.ndarray | MediaError | None] = [None] * len(spans)
+    for part in dict.fromkeys(span.box for span in spans):  # each decodes the file once
+        places = [place for place, span in enumerate(spans) if span.box == part]
+        clips = video.read_frames(
+            path,
+            [(spans[place].start, spans[place].end) for place in places],
+            options.frames,
+            box=video.box_within(part, options.box),
+            margin=options.margin,
+        )
+        for place, clip in zip(places, clips, strict=True):
+            result[place] = clip if isinstance(clip, MediaError) else describe(clip, options)
+    return result
 
 
 def describe(clip: np.ndarray, options: Options) -> np.ndarray:

@@ -16,14 +16,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from amid.extractors import Span
-from amid.media import MediaError, Reason, span_error
+from amid.media import MediaError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 BLOCK = 100  # frames at once: what they need stays in the processor's cache
 FLOOR = 1e-6  # power added before the logarithm: silence is ln 1e-6 = -13.8
-SLACK = 0.05  # seconds that a span may end after its sound
 
 
 class Options(BaseModel):
@@ -91,20 +90,11 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
     """(steps, bands) float32 a span; a span without any sound is an error. Raises MediaError."""
     from amid.media import audio
 
-    sound = audio.read_sound(path, options.rate)  # (samples,)
-    seconds = len(sound) / options.rate
+    pieces = audio.read_spans(path, [(span.start, span.end) for span in spans], options.rate)
     result: list[np.ndarray | MediaError] = []
-    for span in spans:
-        error = span_error(span.start, span.end, seconds, SLACK)
-        if error is not None:
-            result.append(error)
-            continue
-        first = 0 if math.isnan(span.start) else round(span.start * options.rate)
-        last = len(sound) if math.isnan(span.end) else round(span.end * options.rate)
-        piece = sound[first:last]
-        if not piece.any():
-            place = f"{first / options.rate:.3f} to {last / options.rate:.3f} s"
-            result.append(MediaError(Reason.silent, f"{path.name} has no sound from {place}"))
+    for span, piece in zip(spans, pieces, strict=True):
+        if isinstance(piece, MediaError):
+            result.append(piece)
             continue
         if options.snr_db is not None:
             piece = add_noise(piece, options.snr_db, options.seed, span.id)

@@ -44,8 +44,11 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
     return [values] * len(spans)
 
 
-def read_text(path: Path) -> str:
-    """A UTF-8 file's text in lower case, runs of white space as one space. Raises MediaError."""
+def read_text(path: Path, lower: bool = True) -> str:
+    """A UTF-8 file's text, in lower case if wanted so, runs of white space as one space.
+
+    Raises MediaError.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -54,7 +57,8 @@ def read_text(path: Path) -> str:
         ) from error
     except OSError as error:
         raise MediaError(Reason.missing_file, f"{path.name}: {error.strerror}") from error
-    text = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    text = unicodedata.normalize("NFKC", text)
+    text = " ".join((text.casefold() if lower else text).split())
     text = "".join(letter for letter in text if unicodedata.category(letter) != "Cc")
     if not text:
         raise MediaError(Reason.empty_file, f"{path.name} holds no text")

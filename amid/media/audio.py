@@ -14,11 +14,12 @@ import numpy as np
 import scipy.fft
 import soundfile
 
-from amid.media import MediaError, Reason
+from amid.media import MediaError, Reason, span_error
 from amid.media.container import check, is_container
 from amid.media.video import DURATION_TOLERANCE
 
 LOST_TOLERANCE = 0.1  # seconds that decoders may lose at the ends of a whole file
+SPAN_SLACK = 0.05  # seconds that a span may end after its sound
 BY_SOUNDFILE = (".wav", ".flac")
 FULL_SCALE = {"u1": 128.0, "i2": 2.0**15, "i4": 2.0**31, "f4": 1.0, "f8": 1.0}
 
@@ -42,6 +43,33 @@ def read_sound(path: Path, rate: int) -> np.ndarray:
     if not signal.any():
         raise MediaError(Reason.silent, f"all {len(signal)} samples of {path.name} are zero")
     return np.clip(resample(signal, source, rate), -1.0, 1.0)
+
+
+def read_spans(
+    path: Path, spans: list[tuple[float, float]], rate: int
+) -> list[np.ndarray | MediaError]:
+    """For each span of seconds its piece of `read_sound`, (samples,) float32.
+
+    NaN stands for the sound's start or end. A span outside the sound, or without any, gives a
+    MediaError in its place. Raises MediaError for a bad file.
+    """
+    sound = read_sound(path, rate)  # (samples,)
+    seconds = len(sound) / rate
+    result: list[np.ndarray | MediaError] = []
+    for start, end in spans:
+        error = span_error(start, end, seconds, SPAN_SLACK)
+        if error is not None:
+            result.append(error)
+            continue
+        first = 0 if math.isnan(start) else round(start * rate)
+        last = len(sound) if math.isnan(end) else round(end * rate)
+        piece = sound[first:last]
+        if piece.any():
+            result.append(piece)
+            continue
+        place = f"{first / rate:.3f} to {last / rate:.3f} s"
+        result.append(MediaError(Reason.silent, f"{path.name} has no sound from {place}"))
+    return result
 
 
 def duration(path: Path) -> float | None:

@@ -1,4 +1,4 @@
-"""Grey frames of a clip, by OpenCV, with PyAV's second opinion on what looks damaged.
+"""Frames of a clip, by OpenCV, with PyAV's second opinion on what looks damaged.
 
 OpenCV reports no error on damaged files: it returns fewer frames than the header promises, or none.
 A clip is accepted only if as many frames could be decoded as were declared (give or take one) and
@@ -29,6 +29,7 @@ FRAME_TOLERANCE = 1  # frame counts in headers are often rounded
 
 Box = tuple[float, float, float, float]
 Wanted = Callable[[int, float], set[int]]
+Convert = Callable[[np.ndarray], np.ndarray]
 
 
 class Picture(NamedTuple):
@@ -37,7 +38,17 @@ class Picture(NamedTuple):
     declared: int  # frames the header promises, <= 0 if it promises none
     count: int  # frames decoded
     rate: float  # frames a second
-    images: dict[int, np.ndarray]  # frame number -> (H, W) uint8
+    images: dict[int, np.ndarray]  # frame number -> (H, W) uint8, or what `convert` made of it
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 of an (H, W, 3) picture, blue first."""
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+def colour(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8, red first, of an (H, W, 3) picture, blue first."""
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def sample_indices(start: float, end: float, count: int, rate: float, frames: int) -> np.ndarray:
@@ -59,8 +70,13 @@ def read_frames(
     *,
     box: Box | None = None,
     margin: float = 0.0,
+    convert: Convert = grey,
 ) -> list[np.ndarray | MediaError]:
     """For each span of seconds its frames, (frames, H, W) uint8 grey, evenly over the span.
+
+    `convert` makes another array of each picture, (H, W, 3) uint8, blue first, once it is cut:
+    `colour`, or one that makes it small, as all frames of a file are held at once. It must return
+    an array of its own, not a view, and all of one shape for a file.
 
     Spans count from the first frame; NaN stands for the clip's start or end. Frames are taken to
     follow each other at a constant rate. `box` = (top, bottom, left, right) in shares of the
@@ -81,13 +97,13 @@ def read_frames(
     def widen(start: float, end: float, duration: float) -> tuple[float, float]:
         return max(start - margin, 0.0), min(end + margin, duration)  # NaN stays NaN
 
-    picture = _by_opencv(path, wanted, box)
+    picture = _by_opencv(path, wanted, box, convert)
     if picture is None or not _as_declared(picture):
-        picture = _second_opinion(path, picture, wanted, box, whole)
+        picture = _second_opinion(path, picture, wanted, box, whole, convert)
     elif not picture.images.keys() >= wanted(picture.count, picture.rate):
         # The header was one off, so other frames are in the middle of the parts: read those.
         count, rate = picture.count, picture.rate
-        again = _by_opencv(path, lambda *_: wanted(count, rate), box)
+        again = _by_opencv(path, lambda *_: wanted(count, rate), box, convert)
         if again is None:
             raise MediaError(Reason.corrupt, f"{path.name} could be opened only once")
         picture = again
@@ -103,8 +119,22 @@ def read_frames(
             result.append(error)
             continue
         indices = sample_indices(*widen(start, end, count / rate), count, rate, frames)
-        result.append(np.stack([picture.images[int(i)] for i in indices]))  # (frames, H, W)
+        result.append(np.stack([picture.images[int(i)] for i in indices]))  # (frames, H, W, ...)
     return result
+
+
+def box_within(part: Box | None, box: Box | None) -> Box | None:
+    """The box of the picture that is `box`, in shares of `part`; None stands for the whole."""
+    if part is None or box is None:
+        return part if box is None else box
+    top, bottom, left, right = part
+    height, width = bottom - top, right - left
+    return (
+        top + box[0] * height,
+        top + box[1] * height,
+        left + box[2] * width,
+        left + box[3] * width,
+    )
 
 
 def duration(path: Path) -> float | None:
@@ -133,17 +163,17 @@ def _as_declared(picture: Picture) -> bool:
     )
 
 
-def _grey(image: np.ndarray, box: Box | None) -> np.ndarray:
-    """(H, W) uint8 of an (H, W, 3) picture, cut to `box`; at least one pixel is left of it."""
-    if box is not None:
-        height, width = image.shape[:2]
-        top, left = min(round(box[0] * height), height - 1), min(round(box[2] * width), width - 1)
-        bottom, right = max(round(box[1] * height), top + 1), max(round(box[3] * width), left + 1)
-        image = image[top:bottom, left:right]
-    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+def _cut(image: np.ndarray, box: Box | None) -> np.ndarray:
+    """The part of an (H, W, 3) picture inside `box`, at least one pixel of it: a view."""
+    if box is None:
+        return image
+    height, width = image.shape[:2]
+    top, left = min(round(box[0] * height), height - 1), min(round(box[2] * width), width - 1)
+    bottom, right = max(round(box[1] * height), top + 1), max(round(box[3] * width), left + 1)
+    return image[top:bottom, left:right]
 
 
-def _by_opencv(path: Path, wanted: Wanted, box: Box | None) -> Picture | None:
+def _by_opencv(path: Path, wanted: Wanted, box: Box | None, convert: Convert) -> Picture | None:
     """Decode every frame, convert only the wanted ones; None if OpenCV cannot make sense of it."""
     capture = _open(path)
     if not capture.isOpened():
@@ -161,13 +191,18 @@ def _by_opencv(path: Path, wanted: Wanted, box: Box | None) -> Picture | None:
             good, image = capture.retrieve()
             if not good or image is None:
                 return None
-            images[count] = _grey(image, box)
+            images[count] = convert(_cut(image, box))
         count += 1
     return Picture(declared, count, rate, images)
 
 
 def _second_opinion(
-    path: Path, first: Picture | None, wanted: Wanted, box: Box | None, whole: bool
+    path: Path,
+    first: Picture | None,
+    wanted: Wanted,
+    box: Box | None,
+    whole: bool,
+    convert: Convert,
 ) -> Picture:
     """PyAV's reading of a file on which OpenCV's count and the header disagree.
 
@@ -212,7 +247,7 @@ def _second_opinion(
         stream = container.streams.video[0]
         stream.codec_context.thread_type = "NONE"
         images = {
-            number: _grey(frame.to_ndarray(format="bgr24"), box)
+            number: convert(_cut(frame.to_ndarray(format="bgr24"), box))
             for number, frame in enumerate(_decode(container, stream, []))
             if number in indices
         }

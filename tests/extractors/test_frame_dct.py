@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import scipy.fft
@@ -96,3 +97,30 @@ def test_extract_reads_the_box(tmp_path):
 def test_impossible_options_are_refused(values, message):
     with pytest.raises(ValidationError, match=message):
         Options(**values)
+
+
+def test_a_spans_box_is_the_picture_that_the_options_box_is_a_part_of(tmp_path):
+    path = tmp_path / "halves.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 32))
+    generator = np.random.default_rng(0)
+    for _ in range(10):
+        picture = np.zeros((32, 64, 3), np.uint8)
+        picture[:, :32] = generator.integers(0, 100)
+        picture[:, 32:] = generator.integers(150, 255)
+        writer.write(picture)
+    writer.release()
+    left, right = (0.0, 1.0, 0.0, 0.5), (0.0, 1.0, 0.5, 1.0)
+    spans = [
+        Span("whole", NAN, NAN),
+        Span("right", NAN, NAN, right),
+        Span("left", NAN, NAN, left),
+        Span("part", 0.0, 0.2, right),
+    ]
+    options = Options(frames=4, coefficients=4, differences=False)
+    values = extract(path, spans, options)
+    for span, value in zip(spans, values, strict=True):  # as if it were alone
+        assert np.array_equal(value, extract(path, [span], options)[0])
+    assert values[1][:, 0].min() > values[2][:, 0].max()  # brighter
+    boxed = options.model_copy(update={"box": (0.25, 0.75, 0.0, 0.5)})
+    whole = options.model_copy(update={"box": (0.25, 0.75, 0.5, 0.75)})
+    assert np.array_equal(extract(path, [spans[1]], boxed)[0], extract(path, [spans[0]], whole)[0])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amid.media import MediaError, Reason, span_error
-from amid.media.video import duration, read_frames, sample_indices
+from amid.media.video import colour, duration, read_frames, sample_indices
 from tests.media.clips import (
     NAN,
     WHOLE,
@@ -202,3 +202,27 @@ def test_real_clips(shared, tmp_path, capfd):
         assert reason(cut(path, share)) in (Reason.truncated, Reason.durations_disagree)
     assert reason(blank(path, 0.3, 0.5)) is Reason.corrupt
     assert capfd.readouterr().err == ""
+
+
+def test_colour_is_red_first_and_grey_is_its_mix(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"FFV1"), 25.0, (64, 48))
+    for number in range(10):
+        image = np.zeros((48, 64, 3), np.uint8)
+        image[:, :32] = (0, 20, 200 + number)  # blue first: the left half is red
+        image[:, 32:] = (180, 20, 10)
+        writer.write(image)
+    writer.release()
+    plain = read_frames(path, [WHOLE], 5)[0]
+    assert plain.shape == (5, 48, 64)
+    boxed = read_frames(path, [WHOLE], 5, box=(0.0, 0.5, 0.0, 0.5), convert=colour)[0]
+    assert boxed.shape == (5, 24, 32, 3)
+    assert boxed.dtype == np.uint8
+    # FFV1 stores brightness and two colour differences, so a level may move by a few.
+    wanted = [(201, 20, 0), (203, 20, 0), (205, 20, 0), (207, 20, 0), (209, 20, 0)]
+    np.testing.assert_allclose(boxed.mean(axis=(1, 2)), wanted, atol=4)
+    coloured = read_frames(path, [WHOLE], 5, convert=colour)[0]
+    mixed = coloured @ np.array([0.299, 0.587, 0.114])  # (5, 48, 64)
+    np.testing.assert_allclose(plain, mixed, atol=0.51)
+    small = read_frames(path, [WHOLE], 5, convert=lambda image: image[::24, ::32].copy())[0]
+    np.testing.assert_array_equal(small[..., ::-1], coloured[:, ::24, ::32])
