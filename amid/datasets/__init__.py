@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DATASETS: dict[str, str] = {
+    "activitynet": "amid.datasets.activitynet",
     "avlips": "amid.datasets.avlips",
     "grid": "amid.datasets.grid",
     "own": "amid.datasets.own",
+    "ucf51": "amid.datasets.ucf51",
 }
 
 

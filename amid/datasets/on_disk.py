@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amid.errors import AmidError
 from amid.media import MediaError, Reason
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextlib.contextmanager
@@ -42,14 +48,10 @@ def take(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def sound_problems(
-    paths: Sequence[Path],
-    workers: int,
-    check: Callable[[Path], MediaError | None] | None = None,
-) -> list[MediaError | None]:
+def sound_problems(paths: Sequence[Path], workers: int) -> list[MediaError | None]:
     """Of each file what keeps it from being used with its sound, None for a usable one."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        return list(pool.map(check or sound_problem, paths))
+        return list(pool.map(sound_problem, paths))
 
 
 def sound_problem(path: Path) -> MediaError | None:
@@ -67,13 +69,32 @@ def sound_problem(path: Path) -> MediaError | None:
                 return MediaError(Reason.no_sound, f"{path.name} has no sound track")
     except MediaError as error:
         return error
-    except OSError as error:  # av's errors for files it cannot open among them
-        return MediaError(Reason.not_media, f"{path.name}: {error.strerror or 'no container'}")
-    except ValueError:  # av's InvalidDataError
-        return MediaError(Reason.not_media, f"{path.name} is no container of picture and sound")
+    except (av.error.FFmpegError, OSError) as error:
+        reason = error.strerror or "no container"
+        return MediaError(Reason.not_media, f"{path.name} cannot be opened: {reason}")
     return None
 
 
-def absent(folder: Path, wanted: Iterable[str]) -> list[str]:
-    """Those of the names that `folder` does not hold."""
-    return [name for name in wanted if not (folder / name).exists()]
+def write_problems(path: Path, problems: list[dict[str, str]]) -> None:
+    """Problems as they were found: id, modality, reason, detail of each."""
+    path.write_text(json.dumps(sorted(problems, key=lambda p: p["id"]), indent=1) + "\n")
+
+
+def read_problems(path: Path) -> pd.DataFrame:
+    """What `write_problems` wrote, one row a clip, all columns text."""
+    import pandas as pd
+
+    columns = ["id", "modality", "reason", "detail"]
+    return pd.DataFrame(json.loads(path.read_text()), columns=columns, dtype="str")
+
+
+def shuffled(names: Iterable[str], seed: int, purpose: str) -> list[str]:
+    """In an order drawn from the seed: by sum, so that no library's version changes it."""
+    return sorted(names, key=lambda n: hashlib.sha256(f"{seed}/{purpose}/{n}".encode()).digest())
+
+
+def drawn_share(names: Iterable[str], share: float, seed: int, purpose: str) -> set[str]:
+    """A share of the names, at least one where the share is not 0, never all of them."""
+    order = shuffled(names, seed, purpose)
+    count = max(1, round(share * len(order))) if share > 0 else 0
+    return set(order[: min(count, len(order) - 1)] if order else ())

@@ -46,7 +46,11 @@ def unpack_rar(archive: Path, target: Path, *, limits: Limits | None = None) -> 
                 f"{archive.name} could not be unpacked by {program.name}: {_last(done)}; make room, "
                 "or delete the archive and run again to fetch it anew."
             )
-        return _kept(archive, target, {entry.name for entry in entries if entry.kind == "file"})
+        return _kept(
+            archive,
+            target,
+            {str(PurePosixPath(entry.name)) for entry in entries if entry.kind == "file"},
+        )
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
@@ -65,7 +69,7 @@ def _check(archive: Path, entries: list[Listed], limits: Limits) -> None:
             fault = "is an absolute path"
         elif ".." in parts or "\\" in entry.name:
             fault = "climbs out of its folder"
-        elif not parts or not entry.name.isprintable():
+        elif (not parts and entry.kind == "file") or not entry.name.isprintable():
             fault = "is no usable name"
         elif entry.kind == "other":
             fault = "is a link, a device or no file at all"
@@ -144,7 +148,6 @@ def _read_7z(text: str) -> list[Listed]:
         is_link = is_link or bool(re.search(r"(^| )[lbcps][r-][w-]", attributes))
         is_folder = values.get("Folder") == "+" or attributes.startswith("D")
         kind = "other" if is_link else "folder" if is_folder else "file"
-        # 7z shows the separator of the machine it runs on
         found.append(Listed(values["Path"], kind, _number(values.get("Size"))))
     return found
 
@@ -199,8 +202,8 @@ def _listed(archive: Path) -> tuple[_Program, list[Listed]]:
         if shutil.which(program.name) is None:
             continue
         done = _run(program.list(archive))
-        if done.returncode == 0:
-            return program, program.read(done.stdout)
+        if done.returncode == 0 and (entries := program.read(done.stdout)):
+            return program, entries
         failed.append(f"{program.name}: {_last(done)}")
     if failed:
         raise AmidError(
