@@ -32,8 +32,8 @@ class Listed:
 def unpack_rar(archive: Path, target: Path, *, limits: Limits | None = None) -> list[str]:
     """Unpack into the new folder `target`; returns the sorted paths of its files, with `/`.
 
-    Raises AmidError, with `target` absent: no program, a damaged archive, names that are absolute
-    or climb with `..`, links and other entries that are neither file nor folder, more than `limits`.
+    Raises AmidError, with `target` absent: no program; a damaged archive; names that are absolute
+    or climb with `..`; links and all else that is neither file nor folder; more than `limits`.
     """
     program, entries = _listed(archive)
     _check(archive, entries, limits or Limits())
@@ -43,8 +43,8 @@ def unpack_rar(archive: Path, target: Path, *, limits: Limits | None = None) -> 
         done = _run(program.unpack(archive, target))
         if done.returncode != 0:
             raise AmidError(
-                f"{archive.name} could not be unpacked by {program.name}: {_last(done)}; make room, "
-                "or delete the archive and run again to fetch it anew."
+                f"{archive.name} could not be unpacked by {program.name}: {_last(done)}; make "
+                "room, or delete the archive and run again to fetch it anew."
             )
         return _kept(
             archive,
@@ -212,8 +212,8 @@ def _listed(archive: Path) -> tuple[_Program, list[Listed]]:
         )
     names = ", ".join(program.name for program in PROGRAMS)
     raise AmidError(
-        f"{archive.name} needs a program that unpacks .rar, and none is on the PATH: install one of "
-        f"{names}, or unpack it yourself and set `folder` in params.yaml."
+        f"{archive.name} needs a program that unpacks .rar, and none is on the PATH: install one "
+        f"of {names}, or unpack it yourself and set `folder` in params.yaml."
     )
 
 

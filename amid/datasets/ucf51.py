@@ -1,7 +1,7 @@
 """UCF51: the 51 classes of UCF101 whose clips have sound, in the official splits.
 
-K. Soomro, A. R. Zamir, M. Shah (2012), UCF101: a dataset of 101 human actions classes from videos in
-the wild, CRCV-TR-12-01. A clip `v_<Class>_g<group>_c<number>.avi` lies in the folder of its class;
+K. Soomro, A. R. Zamir, M. Shah (2012), UCF101: a dataset of 101 human actions classes from videos
+in the wild, CRCV-TR-12-01. A clip `v_<Class>_g<group>_c<number>.avi` lies in the folder of its class;
 clips of one group come from one video, and the official lists keep a group on one side.
 """
 
@@ -38,18 +38,19 @@ VIDEOS, LISTS = "UCF101.rar", "UCF101TrainTestSplits-RecognitionTask.zip"
 VIDEO_FOLDER, LIST_FOLDER = "UCF-101", "ucfTrainTestlist"
 # Split -> (training, test) clips of the 51 classes. Splits 2 and 3 have no such number here.
 EXPECTED: dict[int, tuple[int, int]] = {1: (4901, 1944)}
-CLASSES: tuple[str, ...] = tuple(
-    """
-    ApplyEyeMakeup ApplyLipstick Archery BabyCrawling BalanceBeam BandMarching BasketballDunk
-    BlowDryHair BlowingCandles BodyWeightSquats Bowling BoxingPunchingBag BoxingSpeedBag
-    BrushingTeeth CliffDiving CricketBowling CricketShot CuttingInKitchen FieldHockeyPenalty
-    FloorGymnastics FrisbeeCatch FrontCrawl Haircut HammerThrow Hammering HandstandPushups
-    HandstandWalking HeadMassage IceDancing Knitting LongJump MoppingFloor ParallelBars
-    PlayingCello PlayingDaf PlayingDhol PlayingFlute PlayingSitar Rafting ShavingBeard Shotput
-    SkyDiving SoccerPenalty StillRings SumoWrestling Surfing TableTennisShot Typing UnevenBars
-    WallPushups WritingOnBoard
-    """.split()
+# fmt: off
+CLASSES: tuple[str, ...] = (
+    "ApplyEyeMakeup", "ApplyLipstick", "Archery", "BabyCrawling", "BalanceBeam", "BandMarching",
+    "BasketballDunk", "BlowDryHair", "BlowingCandles", "BodyWeightSquats", "Bowling",
+    "BoxingPunchingBag", "BoxingSpeedBag", "BrushingTeeth", "CliffDiving", "CricketBowling",
+    "CricketShot", "CuttingInKitchen", "FieldHockeyPenalty", "FloorGymnastics", "FrisbeeCatch",
+    "FrontCrawl", "Haircut", "HammerThrow", "Hammering", "HandstandPushups", "HandstandWalking",
+    "HeadMassage", "IceDancing", "Knitting", "LongJump", "MoppingFloor", "ParallelBars",
+    "PlayingCello", "PlayingDaf", "PlayingDhol", "PlayingFlute", "PlayingSitar", "Rafting",
+    "ShavingBeard", "Shotput", "SkyDiving", "SoccerPenalty", "StillRings", "SumoWrestling",
+    "Surfing", "TableTennisShot", "Typing", "UnevenBars", "WallPushups", "WritingOnBoard",
 )
+# fmt: on
 NAME = re.compile(r"v_(?P<label>[A-Za-z0-9]+)_(?P<group>g[0-9]+)_c[0-9]+")
 
 
