@@ -153,7 +153,7 @@ def _places(options: Options, name: str) -> tuple[Path, Path]:
 
 
 def _files(videos: Path) -> dict[str, Path]:
-    """Id -> file. `v_<id>` counts as `<id>`; an exact `<id>` goes first, then the order of KINDS."""
+    """Id -> file. `v_<id>` counts as `<id>`; `<id>` itself goes first, then the order of KINDS."""
     found: dict[str, Path] = {}
 
     def rank(path: Path) -> tuple[int, str]:
@@ -181,6 +181,8 @@ def _problem(segment: Segment, errors: dict[str, Any]) -> dict[str, str] | None:
         modality = "audio" if error.reason is Reason.no_sound else "video"
         return problem(modality, error.reason, error.detail)
     outside = span_error(segment.start, segment.end, segment.duration, SLACK)
+    # what `rows` makes of an end within the slack must not be empty
+    outside = outside or span_error(segment.start, _end(segment), segment.duration, 0.0)
     return None if outside is None else problem("video", outside.reason, outside.detail)
 
 
@@ -261,6 +263,10 @@ def _segments(path: Path) -> list[Segment]:
     return sorted(found)
 
 
+def _end(segment: Segment) -> float:
+    return min(segment.end, segment.duration)
+
+
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(value)
@@ -305,7 +311,7 @@ def rows(options: Options, folder: Path) -> pd.DataFrame:
     for modality in ("video", "audio"):
         columns[f"{modality}_path"] = [f"raw/videos/{files[s.video].name}" for s in kept]
         columns[f"{modality}_start"] = [segment.start for segment in kept]
-        columns[f"{modality}_end"] = [min(segment.end, segment.duration) for segment in kept]
+        columns[f"{modality}_end"] = [_end(segment) for segment in kept]
     return pd.DataFrame(columns).astype({"fold": "int64"})
 
 

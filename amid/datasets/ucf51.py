@@ -1,8 +1,8 @@
 """UCF51: the 51 classes of UCF101 whose clips have sound, in the official splits.
 
 K. Soomro, A. R. Zamir, M. Shah (2012), UCF101: a dataset of 101 human actions classes from videos
-in the wild, CRCV-TR-12-01. A clip `v_<Class>_g<group>_c<number>.avi` lies in the folder of its class;
-clips of one group come from one video, and the official lists keep a group on one side.
+in the wild, CRCV-TR-12-01. A clip `v_<Class>_g<group>_c<number>.avi` lies in the folder of its
+class; clips of a class and group come from one video, and the official lists keep them together.
 """
 
 from __future__ import annotations
