@@ -175,7 +175,9 @@ def test_absent_data_is_one_sentence(source: tuple[Path, dict], tmp_path: Path) 
     with pytest.raises(AmidError, match=r"v1-3\.min\.json does not exist: put ActivityNet's"):
         made(tmp_path / "nowhere", tmp_path / "out")
     write(tmp_path / "half", source[1])
-    with pytest.raises(AmidError, match="videos does not exist: put the videos there as <id>.mp4"):
+    with pytest.raises(
+        AmidError, match=r"videos does not exist: put the videos there as <id>\.mp4"
+    ):
         made(tmp_path / "half", tmp_path / "out")
     (tmp_path / "half" / "videos").mkdir()
     with pytest.raises(AmidError, match=r"holds none of the 14 videos .* such as clip_00-abc\.mp4"):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from amid.datasets.rar import Listed, _check, _read_7z, _read_bsdtar, _read_unrar
 from amid.datasets.rar import Limits as RarLimits
+from amid.datasets.rar import Listed, _check, _read_7z, _read_bsdtar, _read_unrar
 from amid.errors import AmidError
 
 UNRAR = """
