@@ -111,18 +111,21 @@ def _refusal(archive: Path, name: str, what: str) -> AmidError:
 
 @dataclass(frozen=True)
 class _Program:
-    """How one program is called. list, unpack: its arguments; read: its listing's text."""
+    """How one program is called; read: what its listing's text says."""
 
     name: str
     listing: tuple[str, ...]
     unpacking: Callable[[str, str], tuple[str, ...]]
     read: Callable[[str], list[Listed]]
 
+    def _path(self) -> str:
+        return shutil.which(self.name) or self.name  # 7z looks for its parts beside its own path
+
     def list(self, archive: Path) -> list[str]:
-        return [self.name, *self.listing, str(archive.resolve())]
+        return [self._path(), *self.listing, str(archive.resolve())]
 
     def unpack(self, archive: Path, target: Path) -> list[str]:
-        return [self.name, *self.unpacking(str(archive.resolve()), str(target.resolve()))]
+        return [self._path(), *self.unpacking(str(archive.resolve()), str(target.resolve()))]
 
 
 def _read_unrar(text: str) -> list[Listed]:
