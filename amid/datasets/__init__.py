@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DATASETS: dict[str, str] = {
+    "activitynet": "amid.datasets.activitynet",
     "avlips": "amid.datasets.avlips",
     "grid": "amid.datasets.grid",
     "iemocap": "amid.datasets.iemocap",
     "own": "amid.datasets.own",
+    "ucf51": "amid.datasets.ucf51",
 }
 
 

@@ -1,0 +1,335 @@
+"""UCF51: the 51 classes of UCF101 whose clips have sound, in the official splits.
+
+K. Soomro, A. R. Zamir, M. Shah (2012), UCF101: a dataset of 101 human actions classes from videos
+in the wild, CRCV-TR-12-01. A clip `v_<Class>_g<group>_c<number>.avi` lies in the folder of its
+class; clips of a class and group come from one video, and the official lists keep them together.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from amid.datasets.on_disk import (
+    drawn_share,
+    read_problems,
+    renewed,
+    shuffled,
+    sound_problems,
+    take,
+    write_problems,
+)
+from amid.errors import AmidError
+from amid.media import Reason
+from amid.reproducible import sha256_file
+
+if TYPE_CHECKING:  # read with params.yaml by every stage: pandas and requests wait until needed
+    import pandas as pd
+
+    from amid.datasets.download import Patience
+
+SITE = "https://www.crcv.ucf.edu/data/UCF101/"
+VIDEOS, LISTS = "UCF101.rar", "UCF101TrainTestSplits-RecognitionTask.zip"
+VIDEO_FOLDER, LIST_FOLDER = "UCF-101", "ucfTrainTestlist"
+# Split -> (training, test) clips of the 51 classes. Splits 2 and 3 have no such number here.
+EXPECTED: dict[int, tuple[int, int]] = {1: (4901, 1944)}
+# fmt: off
+CLASSES: tuple[str, ...] = (
+    "ApplyEyeMakeup", "ApplyLipstick", "Archery", "BabyCrawling", "BalanceBeam", "BandMarching",
+    "BasketballDunk", "BlowDryHair", "BlowingCandles", "BodyWeightSquats", "Bowling",
+    "BoxingPunchingBag", "BoxingSpeedBag", "BrushingTeeth", "CliffDiving", "CricketBowling",
+    "CricketShot", "CuttingInKitchen", "FieldHockeyPenalty", "FloorGymnastics", "FrisbeeCatch",
+    "FrontCrawl", "Haircut", "HammerThrow", "Hammering", "HandstandPushups", "HandstandWalking",
+    "HeadMassage", "IceDancing", "Knitting", "LongJump", "MoppingFloor", "ParallelBars",
+    "PlayingCello", "PlayingDaf", "PlayingDhol", "PlayingFlute", "PlayingSitar", "Rafting",
+    "ShavingBeard", "Shotput", "SkyDiving", "SoccerPenalty", "StillRings", "SumoWrestling",
+    "Surfing", "TableTennisShot", "Typing", "UnevenBars", "WallPushups", "WritingOnBoard",
+)
+# fmt: on
+NAME = re.compile(r"v_(?P<label>[A-Za-z0-9]+)_(?P<group>g[0-9]+)_c[0-9]+")
+
+
+class Options(BaseModel):
+    """folder: where UCF-101/ and ucfTrainTestlist/ lie already; None downloads them.
+
+    split: the official list. validation: share of its training groups, drawn from the seed. folds:
+    of whole groups, for a cross-validation.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Not in records of runs: another folder with the same files is the same data set.
+    folder: str | None = Field(default=None, exclude=True, min_length=1)
+    split: Literal[1, 2, 3] = 1
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    seed: Annotated[int, Field(strict=True, ge=0)] = 0
+    folds: Annotated[int, Field(strict=True, ge=3)] = 5
+    sha256: dict[str, str | None] = {}
+
+    @field_validator("sha256")
+    @classmethod
+    def _sums(cls, sums: dict[str, str | None]) -> dict[str, str | None]:
+        for name, value in sums.items():
+            if name not in (VIDEOS, LISTS):
+                raise ValueError(f"'{name}' is none of the files: {VIDEOS}, {LISTS}")
+            if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+                raise ValueError(f"the sum of {name} is not 64 hexadecimal digits")
+        return sums
+
+
+class Clip(NamedTuple):
+    """A clip of an official list. path: `<Class>/v_<Class>_gNN_cNN.avi`; is_test: on which list."""
+
+    id: str
+    label: str
+    group: str
+    path: str
+    is_test: bool
+
+
+# ---------------------------------------------------------------------------------- the files
+
+
+def fetch(
+    options: Options,
+    folder: Path,
+    *,
+    mirror: str | None = None,
+    workers: int = 1,
+    cache: Path | None = None,
+    patience: Patience | None = None,
+    echo: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Clips and lists of the split as `folder`/raw, from the disk or downloaded; returns counts.
+
+    Clips that are missing or have no sound go to `problems`. Raises AmidError: nothing there, files
+    that cannot be downloaded or unpacked, lists that are no lists.
+    """
+    raw = folder / "raw"
+    if options.folder is not None:
+        source = Path(options.folder).expanduser()
+        _check_folder(source)
+        return _fill(options, source, raw, workers, [], echo)
+    from amid.datasets.archives import unpack
+    from amid.datasets.download import obtain
+    from amid.datasets.rar import unpack_rar
+
+    archives = cache or folder.parent / ".archives" / folder.name
+    obtained = {
+        name: obtain(
+            name,
+            SITE + name,
+            archives / name,
+            mirror=mirror,
+            sha256=options.sha256.get(name),
+            pin_under=f"data.{folder.name}.options.sha256",
+            patience=patience,
+            echo=echo,
+        )
+        for name in (LISTS, VIDEOS)
+    }
+    source = folder / "unpacked"
+    try:
+        unpack_rar(obtained[VIDEOS].path, source)
+        unpack(obtained[LISTS].path, source / LIST_FOLDER, place=_place_of_list)
+        for name in (VIDEO_FOLDER, LIST_FOLDER):
+            if not (source / name).is_dir():
+                raise AmidError(f"{VIDEOS} holds no folder {name}: check that it is the right one.")
+        files = [obtained[name].record() for name in sorted(obtained)]
+        return _fill(options, source, raw, workers, files, echo)
+    finally:
+        shutil.rmtree(source, ignore_errors=True)
+
+
+def _place_of_list(name: str) -> str | None:
+    """`ucfTrainTestlist/trainlist01.txt` -> `trainlist01.txt`; None for what is no list."""
+    last = name.rpartition("/")[2]
+    return last if re.fullmatch(r"(trainlist|testlist)0[123]\.txt", last) else None
+
+
+def _check_folder(source: Path) -> None:
+    for name, what in (
+        (VIDEO_FOLDER, "the clips, one folder a class"),
+        (LIST_FOLDER, "the official lists"),
+    ):
+        if not (source / name).is_dir():
+            raise AmidError(
+                f"{source / name} does not exist: put {what} of UCF101 there, correct `folder` in "
+                "the data set's options in params.yaml, or set it to null to download."
+            )
+
+
+def _fill(
+    options: Options,
+    source: Path,
+    raw: Path,
+    workers: int,
+    files: list[dict[str, Any]],
+    echo: Callable[[str], None],
+) -> dict[str, Any]:
+    """Makes `raw` of the clips that the lists name; returns what was found beside the expected."""
+    listed = _clips(source / LIST_FOLDER, options.split)
+    if not listed:
+        raise AmidError(
+            f"The lists in {source / LIST_FOLDER} name no clip of the 51 classes: check that they "
+            "are UCF101's."
+        )
+    present = [clip for clip in listed if (source / VIDEO_FOLDER / clip.path).is_file()]
+    if not present:
+        raise AmidError(
+            f"{source / VIDEO_FOLDER} holds none of the {len(listed)} clips of the lists, such as "
+            f"{listed[0].path}: put UCF101's folders of classes there."
+        )
+    lists = _list_names(options.split)
+    with renewed(raw) as part:
+        for clip in present:
+            take(source / VIDEO_FOLDER / clip.path, part / VIDEO_FOLDER / clip.path)
+        for name in lists:
+            (part / LIST_FOLDER).mkdir(exist_ok=True)
+            shutil.copyfile(source / LIST_FOLDER / name, part / LIST_FOLDER / name)
+        errors = sound_problems([part / VIDEO_FOLDER / clip.path for clip in present], workers)
+        found = [
+            _problem(clip, "audio" if error.reason is Reason.no_sound else "video", *error.args)
+            for clip, error in zip(present, errors, strict=True)
+            if error is not None
+        ]
+        detail = f"not in {VIDEO_FOLDER}"
+        missing = [clip for clip in listed if clip not in set(present)]
+        found += [_problem(clip, "video", Reason.missing_file, detail) for clip in missing]
+        write_problems(part / "problems.json", found)
+    lost = {problem["id"] for problem in found}
+    counts = {
+        "split": options.split,
+        "expected": _expected(options.split),
+        "listed": _counted(listed),
+        "present": _counted(present),
+        "usable": _counted([clip for clip in listed if clip.id not in lost]),
+        "classes": len({clip.label for clip in present}),
+    }
+    echo(_shown(counts, [problem["reason"] for problem in found]))
+    sums = {name: sha256_file(raw / LIST_FOLDER / name) for name in lists}
+    return {"files": files, "lists": sums, "counts": counts}
+
+
+def _problem(clip: Clip, modality: str, reason: Reason, detail: str) -> dict[str, str]:
+    return {"id": clip.id, "modality": modality, "reason": str(reason), "detail": detail}
+
+
+def _counted(clips: list[Clip]) -> dict[str, int]:
+    test = sum(clip.is_test for clip in clips)
+    return {"train": len(clips) - test, "test": test, "all": len(clips)}
+
+
+def _expected(split: int) -> dict[str, int] | None:
+    if split not in EXPECTED:
+        return None
+    train, test = EXPECTED[split]
+    return {"train": train, "test": test, "all": train + test}
+
+
+def _shown(counts: dict[str, Any], reasons: list[str]) -> str:
+    def text(numbers: dict[str, int]) -> str:
+        return f"{numbers['train']} train + {numbers['test']} test = {numbers['all']}"
+
+    expected = counts["expected"]
+    parts = [
+        f"ucf51, split {counts['split']}: found {text(counts['present'])} clips of "
+        f"{counts['classes']} classes",
+        "expected " + (text(expected) if expected else "not known for this split"),
+    ]
+    parts += [f"{reasons.count(name)} {name}" for name in sorted(set(reasons))]
+    return "; ".join(parts) + "."
+
+
+# ---------------------------------------------------------------------------------- the lists
+
+
+def _list_names(split: int) -> tuple[str, str]:
+    return f"trainlist{split:02d}.txt", f"testlist{split:02d}.txt"
+
+
+def _clips(folder: Path, split: int) -> list[Clip]:
+    """The clips of the 51 classes on the two lists of a split, sorted by id."""
+    found: dict[str, Clip] = {}
+    for name in _list_names(split):
+        try:
+            text = (folder / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise AmidError(
+                f"The list {folder / name} is missing or no text: take it from {LISTS}."
+            ) from None
+        for number, line in enumerate(text.splitlines(), start=1):
+            if not line.strip():
+                continue
+            clip = _clip(line, name.startswith("test"))
+            if clip is None:
+                raise AmidError(
+                    f"{name}, line {number}: {line.strip()[:80]!r} is not like "
+                    "Archery/v_Archery_g01_c01.avi: take the list from " + LISTS + "."
+                )
+            if clip.id in found:
+                raise AmidError(f"{name}, line {number}: {clip.id} stands there a second time.")
+            found[clip.id] = clip
+    return sorted(clip for clip in found.values() if clip.label in CLASSES)
+
+
+def _clip(line: str, is_test: bool) -> Clip | None:
+    """A line `<Class>/<file>.avi`, in lists of training with a number after it."""
+    match = re.fullmatch(r"([A-Za-z0-9]+)/([A-Za-z0-9_]+)\.avi(?: +[0-9]+)?", line.strip())
+    name = match and NAME.fullmatch(match[2])
+    # HandstandPushups' files are called v_HandStandPushups_*
+    if not name or name["label"].lower() != match[1].lower():
+        return None
+    return Clip(match[2], match[1], name["group"], f"{match[1]}/{match[2]}.avi", is_test)
+
+
+# ---------------------------------------------------------------------------------- the manifest
+
+
+def rows(options: Options, folder: Path) -> pd.DataFrame:
+    """The manifest, one row a clip, sorted by id; clips with a problem are left out.
+
+    Groups go to validation whole, the same ones in all classes. The draws are over the lists, so
+    that a missing clip moves no other.
+    """
+    import pandas as pd
+
+    raw = folder / "raw"
+    clips = _clips(raw / LIST_FOLDER, options.split)
+    lost = set(problems(options, folder)["id"])
+    trained = {clip.group for clip in clips if not clip.is_test}
+    validation = drawn_share(trained, options.validation, options.seed, "validation")
+    order = shuffled({clip.group for clip in clips}, options.seed, "fold")
+    folds = {group: rank % options.folds for rank, group in enumerate(order)}
+    kept = [clip for clip in clips if clip.id not in lost]
+    if not kept:
+        raise AmidError(
+            f"None of the {len(clips)} clips in {raw} has picture and sound: see "
+            f"{raw / 'problems.json'}."
+        )
+    paths = [f"raw/{VIDEO_FOLDER}/{clip.path}" for clip in kept]
+    columns: dict[str, Any] = {
+        "id": [clip.id for clip in kept],
+        "label": [clip.label for clip in kept],
+        "split": [
+            "test" if clip.is_test else "validation" if clip.group in validation else "train"
+            for clip in kept
+        ],
+        "fold": [folds[clip.group] for clip in kept],
+        "group": [clip.group for clip in kept],
+    }
+    for modality in ("video", "audio"):
+        columns[f"{modality}_path"] = paths
+        for end in ("start", "end"):
+            columns[f"{modality}_{end}"] = float("nan")
+    return pd.DataFrame(columns).astype({"fold": "int64"})
+
+
+def problems(options: Options, folder: Path) -> pd.DataFrame:
+    """The clips of the lists that `rows` leaves out: id, modality, reason, detail (all str)."""
+    return read_problems(folder / "raw" / "problems.json")
