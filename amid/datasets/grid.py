@@ -11,11 +11,10 @@ record, never a row.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from amid.datasets.archives import listing, unpack
+from amid.datasets.on_disk import shuffled
 from amid.errors import AmidError
 from amid.media import Reason
 
@@ -416,18 +416,9 @@ def problems(options: Options, folder: Path) -> pd.DataFrame:
     return frame.sort_values("id", ignore_index=True)
 
 
-def _shuffled(names: Iterable[str], seed: int, purpose: str) -> list[str]:
-    """The names in an order drawn from the seed: by sum, so the same with every library version."""
-
-    def drawn(name: str) -> bytes:
-        return hashlib.sha256(f"{seed}/{purpose}/{name}".encode()).digest()
-
-    return sorted(names, key=drawn)
-
-
 def _splits(names: list[str], options: Options, talker: str) -> dict[str, str]:
     """Sentence -> train, validation or test, in the shares asked for."""
-    order = _shuffled(names, options.seed, f"split/{talker}")
+    order = shuffled(names, options.seed, f"split/{talker}")
     first = round(len(order) * options.shares.train)
     second = round(len(order) * (options.shares.train + options.shares.validation))
     kinds = ("train",) * first + ("validation",) * (second - first)
@@ -437,7 +428,7 @@ def _splits(names: list[str], options: Options, talker: str) -> dict[str, str]:
 
 def _folds(names: list[str], options: Options, talker: str) -> dict[str, int]:
     """Sentence -> fold, the folds equal in size to one sentence."""
-    order = _shuffled(names, options.seed, f"fold/{talker}")
+    order = shuffled(names, options.seed, f"fold/{talker}")
     return {name: rank % options.folds for rank, name in enumerate(order)}
 
 
@@ -454,7 +445,7 @@ def _labelled(training: pd.DataFrame, count: int, seed: int) -> list[int]:
     return [
         index[clip]
         for label, quota in quotas.items()
-        for clip in _shuffled(training.loc[training["label"] == label, "id"], seed, "train_words")[
+        for clip in shuffled(training.loc[training["label"] == label, "id"], seed, "train_words")[
             :quota
         ]
     ]

@@ -11,7 +11,6 @@ The picture of a dialogue shows the two side by side. A clip's picture is the sp
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections import Counter
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from amid.datasets.on_disk import renewed, take
 from amid.errors import AmidError
 from amid.media import Reason
 from amid.reproducible import sha256_file
@@ -89,11 +89,9 @@ def fetch(
     `folder` then stays.
     """
     sessions = _sessions(Path(options.folder))
-    part, raw = folder / "raw.partial", folder / "raw"
-    shutil.rmtree(part, ignore_errors=True)
-    try:
+    with renewed(folder / "raw") as part:
         for name in ("labels", "transcripts", "audio", "video", "text"):
-            (part / name).mkdir(parents=True)
+            (part / name).mkdir()
         for session in sessions:
             for source in _texts(session / "dialog" / "EmoEvaluation"):
                 shutil.copyfile(source, part / "labels" / source.name)
@@ -104,10 +102,10 @@ def fetch(
         for utterance in chosen:
             session = Path(options.folder) / f"Session{utterance.session}"
             sound = session / "sentences" / "wav" / utterance.dialogue / f"{utterance.id}.wav"
-            _place(sound, part / "audio" / sound.name)
+            _take(sound, part / "audio" / sound.name)
         for dialogue, session in sorted({(u.dialogue, u.session) for u in chosen}):
             folder_of = Path(options.folder) / f"Session{session}" / "dialog" / "avi" / "DivX"
-            _place(folder_of / f"{dialogue}.avi", part / "video" / f"{dialogue}.avi")
+            _take(folder_of / f"{dialogue}.avi", part / "video" / f"{dialogue}.avi")
         spoken = read_transcripts(part / "transcripts")
         for utterance in chosen:
             text = spoken.get(utterance.id)
@@ -122,10 +120,6 @@ def fetch(
             for path in sorted(part.rglob("*"))
             if path.is_file() and path.parent.name != "text"  # made of the transcripts
         ]
-        shutil.rmtree(raw, ignore_errors=True)
-        part.rename(raw)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     found = counts(utterances)
     shown = ", ".join(f"{number} {name}" for name, number in found["classes"].items())
     echo(
@@ -168,14 +162,10 @@ def _texts(folder: Path) -> list[Path]:
     return [path for path in paths if path.is_file() and not path.name.startswith(".")]
 
 
-def _place(source: Path, target: Path) -> None:
-    """A hard link, else a copy; nothing if the release lacks the file."""
-    if not source.is_file():
-        return
-    try:
-        os.link(source.resolve(), target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
+def _take(source: Path, target: Path) -> None:
+    """The file, if the release has it; what is missing is a problem of its utterances."""
+    if source.is_file():
+        take(source, target)
 
 
 # ---------------------------------------------------------------------------------- the texts

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import csv
 import difflib
-import hashlib
 import io
 import math
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from amid.datasets.on_disk import renewed, shuffled
 from amid.errors import AmidError, ConfigError
 from amid.extractors import EXTRACTORS
 from amid.media import MediaError, Reason
@@ -170,11 +170,9 @@ def fetch(
     table(sheet, options, lambda path, modality: _check_file(options, path, modality))
     root = _root(options)
     names = sorted({row[m] for row in sheet.rows for m in options.modalities if row[m]})
-    part, raw = folder / "raw.partial", folder / "raw"
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        files = []
-        (part / "files").mkdir(parents=True)
+    files = []
+    with renewed(folder / "raw") as part:
+        (part / "files").mkdir()
         shutil.copyfile(manifest, part / f"manifest{manifest.suffix.lower()}")
         for name in names:
             copy = part / "files" / name
@@ -182,10 +180,6 @@ def fetch(
             shutil.copyfile(root / name, copy)
             size = copy.stat().st_size
             files.append({"name": name, "size": size, "sha256": sha256_file(copy)})
-        shutil.rmtree(raw, ignore_errors=True)
-        part.rename(raw)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return {"manifest": {"name": manifest.name, "sha256": sha256_file(manifest)}, "files": files}
 
 
@@ -449,7 +443,7 @@ def _drawn(sheet: Sheet, chosen: list[int], shares: dict[str, float], seed: int)
     found: dict[int, str] = {}
     if any(row.get("group") for row in sheet.rows):
         members = _members(sheet, chosen, "group")
-        waiting = _shuffled(members, seed, "split")
+        waiting = shuffled(members, seed, "split")
         for split, share in shares.items():
             wanted, count = share * len(chosen), 0
             for group in list(waiting):
@@ -462,7 +456,7 @@ def _drawn(sheet: Sheet, chosen: list[int], shares: dict[str, float], seed: int)
         return found
     for label, members in _members(sheet, chosen, "label").items():
         ids = {sheet.rows[n]["id"]: n for n in members}
-        waiting = [ids[name] for name in _shuffled(ids, seed, f"split/{label}")]
+        waiting = [ids[name] for name in shuffled(ids, seed, f"split/{label}")]
         for split, share in shares.items():
             count = min(round(share * len(members)), len(waiting) - 1)
             found |= dict.fromkeys(waiting[:count], split)
@@ -476,7 +470,7 @@ def _drawn_folds(sheet: Sheet, chosen: list[int], options: Informed) -> dict[int
         members = _members(sheet, chosen, "group")
         sizes = [0] * options.folds
         found = {}
-        for group in _shuffled(members, options.seed, "fold"):
+        for group in shuffled(members, options.seed, "fold"):
             fold = sizes.index(min(sizes))
             sizes[fold] += len(members[group])
             found |= dict.fromkeys(members[group], fold)
@@ -484,7 +478,7 @@ def _drawn_folds(sheet: Sheet, chosen: list[int], options: Informed) -> dict[int
     order = []
     for label, members in sorted(_members(sheet, chosen, "label").items()):
         ids = {sheet.rows[n]["id"]: n for n in members}
-        order += [ids[name] for name in _shuffled(ids, options.seed, f"fold/{label}")]
+        order += [ids[name] for name in shuffled(ids, options.seed, f"fold/{label}")]
     return {n: rank % options.folds for rank, n in enumerate(order)}
 
 
@@ -493,11 +487,6 @@ def _members(sheet: Sheet, chosen: list[int], column: str) -> dict[str, list[int
     for n in chosen:
         found[sheet.rows[n][column]].append(n)
     return found
-
-
-def _shuffled(names: Iterable[str], seed: int, purpose: str) -> list[str]:
-    """In an order drawn from the seed: by sum, so that no library's version changes it."""
-    return sorted(names, key=lambda n: hashlib.sha256(f"{seed}/{purpose}/{n}".encode()).digest())
 
 
 def _frame(sheet: Sheet, options: Informed, splits: list[str], folds: list[int]) -> pd.DataFrame:

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator, Field
 
 from amid.errors import ConfigError
 
@@ -33,17 +35,34 @@ EXTRACTORS = {
 }
 
 
+Box = tuple[float, float, float, float]  # top, bottom, left, right in shares of a picture
+
+
+def _inside(box: Box) -> Box:
+    top, bottom, left, right = box
+    if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
+        raise ValueError(
+            f"box {list(box)} must be shares of the picture from 0 to 1, top < bottom and "
+            "left < right"
+        )
+    return box
+
+
+# Of an extractor's options. Shares, so that pictures may have any size.
+BoxOption = Annotated[Box, Field(strict=False), AfterValidator(_inside)]
+
+
 class Span(NamedTuple):
     """A piece of a file in seconds; NaN = the file's start or end. `id` is the clip's.
 
-    `box`, of pictures: the part of the picture that is the clip's, as shares of its height and
-    width (top, bottom, left, right); None = all of it. An extractor's own box is a part of that.
+    `box`, of pictures: the part of the picture that is the clip's; None = all of it. An extractor's
+    own box is a part of that.
     """
 
     id: str
     start: float
     end: float
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
 
 
 def load(name: str) -> ModuleType:

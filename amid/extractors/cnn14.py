@@ -7,7 +7,6 @@ only where they are used.
 from __future__ import annotations
 
 import math
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -15,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from amid.errors import AmidError
 from amid.extractors import Span
-from amid.media import MediaError, Reason, span_error
+from amid.media import MediaError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -33,10 +31,8 @@ LOW, HIGH = 50.0, 14000.0
 FLOOR = 1e-10  # power; silence is -100 dB
 SHORTEST = 31 * HOP  # samples, 0.31 s: 32 time steps, the fewest that the network can halve
 BLOCK = 256  # frames at once
-SLACK = 0.05  # seconds that a span may end after its sound
 
 ADDRESS = "https://zenodo.org/records/3987831/files"
-CACHE = Path(".archives") / "weights"  # below the project's folder
 
 
 class Published(NamedTuple):
@@ -91,23 +87,8 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
     from amid.media import audio
 
     network = frozen(options.embedding, options.weights, options.sha256)
-    sound = audio.read_sound(path, RATE)  # (samples,)
-    seconds = len(sound) / RATE
-    result: list[np.ndarray | MediaError] = []
-    for span in spans:
-        error = span_error(span.start, span.end, seconds, SLACK)
-        if error is not None:
-            result.append(error)
-            continue
-        first = 0 if math.isnan(span.start) else round(span.start * RATE)
-        last = len(sound) if math.isnan(span.end) else round(span.end * RATE)
-        piece = sound[first:last]
-        if not piece.any():
-            place = f"{first / RATE:.3f} to {last / RATE:.3f} s"
-            result.append(MediaError(Reason.silent, f"{path.name} has no sound from {place}"))
-            continue
-        result.append(embed(network, piece))
-    return result
+    pieces = audio.read_spans(path, [(span.start, span.end) for span in spans], RATE)
+    return [piece if isinstance(piece, MediaError) else embed(network, piece) for piece in pieces]
 
 
 def embed(network: Cnn14, signal: np.ndarray) -> np.ndarray:
@@ -127,61 +108,25 @@ def embed(network: Cnn14, signal: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=1)
 def frozen(embedding: int, weights: str | None, sha256: str | None) -> Cnn14:
     """The network, read once a process. Raises AmidError."""
-    import amid.reproducible  # isort: skip  pins kernels before torch loads
+    import amid.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
+    from amid.extractors.weights import given
     from amid.networks import cnn14
 
-    path = fetch(embedding, sha256) if weights is None else home() / Path(weights).expanduser()
-    if weights is not None and sha256 is not None and path.is_file():
-        actual = amid.reproducible.sha256_file(path)
-        if actual != sha256:
-            raise AmidError(
-                f"The weights {path} have the sha256 {actual}, not {sha256}: put the right file "
-                "there, or correct `sha256` of cnn14 in params.yaml."
-            )
+    path = fetch(embedding, sha256) if weights is None else given(weights, sha256, "cnn14")
     return cnn14.load(path, embedding)
 
 
 def fetch(embedding: int, sha256: str | None = None) -> Path:
-    """The published weights, downloaded unless they lie in the cache or in the mirror that
-    AMID_MIRROR names. A sum that is not pinned is printed. Raises AmidError."""
-    from amid.datasets.download import obtain, resolve_mirror
+    """The published weights. A sum that is not pinned is printed. Raises AmidError."""
+    from amid.extractors.weights import published
 
     name, size, known = PUBLISHED[embedding]
-    target = home() / CACHE / name
-    mirror = resolve_mirror(None, os.environ)
-    try:
-        got = obtain(
-            name,
-            f"{ADDRESS}/{name}?download=1",
-            target,
-            mirror=mirror,
-            sha256=sha256 or known,
-            size=size,
-            pin_under="`sha256` of cnn14",
-            echo=_say,
-        )
-    except AmidError as error:
-        if target.is_file() or mirror is not None:
-            raise
-        raise AmidError(
-            f"{str(error).removesuffix('.')}; or put the file, fetched on another machine, at "
-            f"{target}."
-        ) from error
+    address = f"{ADDRESS}/{name}?download=1"
+    got = published(name, address, "cnn14", sha256=sha256 or known, size=size)
     if not got.pinned:
         print(f"{name}: {got.size} bytes. To pin it, add to cnn14's line of params.yaml:")
         print(f"sha256: {got.sha256}")
     return got.path
-
-
-def home() -> Path:
-    """The project's folder, also where a queued experiment works in a copy of it."""
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
-
-
-def _say(line: str) -> None:
-    """Print what the downloader says, but for its advice on pinning, which is for data sets."""
-    if "sum not pinned" not in line:
-        print(line)
 
 
 # ---------------------------------------------------------------- the front end

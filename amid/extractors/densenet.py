@@ -10,18 +10,16 @@ only where they are used.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from amid.errors import AmidError
-from amid.extractors import Span
+from amid.extractors import BoxOption, Span
 from amid.media import MediaError
 
 if TYPE_CHECKING:
@@ -48,24 +46,9 @@ class Options(BaseModel):
     weights: str | None = Field(None, min_length=1)
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     frames: int = Field(8, ge=1, le=1000)
-    # top, bottom, left, right in shares of the picture, or of a span's box if it has one
-    box: tuple[float, float, float, float] | None = Field(None, strict=False)
+    box: BoxOption | None = None  # in a span's own, if it has one
     size: int = Field(224, ge=32, le=1024)
     margin: float = Field(0.0, ge=0.0, le=10.0)  # looked at before and after the span
-
-    @field_validator("box")
-    @classmethod
-    def _box_inside(
-        cls, box: tuple[float, float, float, float] | None
-    ) -> tuple[float, float, float, float] | None:
-        if box is not None:
-            top, bottom, left, right = box
-            if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
-                raise ValueError(
-                    f"box {list(box)} must be shares of the picture from 0 to 1, top < bottom and "
-                    "left < right"
-                )
-        return box
 
 
 def shape(options: Options) -> tuple[int]:
@@ -88,20 +71,15 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
     from amid.media import video
 
     network = load_network(options.weights, options.sha256)
-    result: list[np.ndarray | MediaError | None] = [None] * len(spans)
-    for part in dict.fromkeys(span.box for span in spans):  # each decodes the file once
-        places = [place for place, span in enumerate(spans) if span.box == part]
-        clips = video.read_frames(
-            path,
-            [(spans[place].start, spans[place].end) for place in places],
-            options.frames,
-            box=video.box_within(part, options.box),
-            margin=options.margin,
-            convert=lambda image: square(video.colour(image), options.size),
-        )
-        for place, clip in zip(places, clips, strict=True):
-            result[place] = clip if isinstance(clip, MediaError) else describe(clip, network)
-    return result
+    clips = video.read_parts(
+        path,
+        [(span.start, span.end, span.box) for span in spans],
+        options.frames,
+        box=options.box,
+        margin=options.margin,
+        convert=lambda image: square(video.colour(image), options.size),
+    )
+    return [clip if isinstance(clip, MediaError) else describe(clip, network) for clip in clips]
 
 
 def square(image: np.ndarray, size: int) -> np.ndarray:
@@ -143,26 +121,14 @@ def load_network(weights: str | None, sha256: str | None) -> torch.nn.Module:
     Raises AmidError if torchvision is not installed, or for weights that are missing, have another
     sum than `sha256` or are those of another network.
     """
+    from amid.extractors.weights import given
     from amid.networks import vision
 
     networks = vision.torchvision().models
     import torch
 
     torch.set_num_threads(1)
-    path = _published() if weights is None else _home() / Path(weights).expanduser()
-    if not path.is_file():
-        raise AmidError(
-            f"There is no file {path} with DenseNet-121's weights: put it there, or name another "
-            "as `weights` in params.yaml."
-        )
-    if sha256 is not None:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            raise AmidError(
-                f"The file {path} has the sha256 {found}, not {sha256}: replace it, or correct "
-                "`sha256` in params.yaml if it is the file you want."
-            )
+    path = _published(sha256) if weights is None else given(weights, sha256, "densenet")
     network = networks.densenet121(weights=None)
     state = {OLD_NAME.sub(r"\1\2", name): value for name, value in _read(path).items()}
     # Fine-tuned networks classify into something else; the classifier is not used anyway.
@@ -180,35 +146,16 @@ def load_network(weights: str | None, sha256: str | None) -> torch.nn.Module:
     return network.features.eval()
 
 
-def _home() -> Path:
-    """The project's folder, also in DVC's queued experiments, which run in another."""
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
+def _published(sha256: str | None) -> Path:
+    """torchvision's file. Of its sum only the start is published, which is compared here."""
+    from amid.extractors.weights import published
 
-
-def _published() -> Path:
-    """torchvision's file, downloaded into the project's archives unless it is there."""
-    from amid.datasets.download import obtain, resolve_mirror
-
-    target = _home() / ".archives" / "weights" / PUBLISHED
-    try:
-        # The whole sum is not published, only its start: that is compared below.
-        file = obtain(
-            PUBLISHED,
-            ADDRESS,
-            target,
-            mirror=resolve_mirror(None, os.environ),
-            sha256=None,
-            echo=lambda line: None if "sum not pinned" in line else print(line),
-        )
-    except AmidError as error:
-        raise AmidError(
-            f"The densenet extractor has no weights: {str(error).rstrip('.')}; or put the file "
-            f"somewhere and name it as `weights` in params.yaml, as docs/extractors.md tells."
-        ) from error
-    if not file.sha256.startswith("a639ec97"):
+    file = published(PUBLISHED, ADDRESS, "densenet", sha256=sha256)
+    start = Path(PUBLISHED).stem.rpartition("-")[2]
+    if not file.sha256.startswith(start):
         raise AmidError(
             f"{file.path} is not the file that torchvision published (its sha256 starts with "
-            f"{file.sha256[:8]}, not a639ec97): delete it and run again."
+            f"{file.sha256[: len(start)]}, not {start}): delete it and run again."
         )
     return file.path
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from amid.extractors import Span
+from amid.extractors import BoxOption, Span
 from amid.media import MediaError
 
 
@@ -24,9 +24,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     frames: int = Field(8, ge=1, le=1000)
-    # top, bottom, left, right in shares of the picture (of a span's box, if it has one), which so
-    # may have any size
-    box: tuple[float, float, float, float] | None = Field(None, strict=False)
+    box: BoxOption | None = None  # in a span's own, if it has one
     size: tuple[int, int] = Field((32, 32), strict=False)  # rows, columns
     coefficients: int = Field(64, ge=1)
     differences: bool = True
@@ -41,13 +39,6 @@ class Options(BaseModel):
             raise ValueError(
                 f"coefficients {self.coefficients} must not exceed the {rows * columns} of the size"
             )
-        if self.box is not None:
-            top, bottom, left, right = self.box
-            if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
-                raise ValueError(
-                    f"box {list(self.box)} must be shares of the picture from 0 to 1, "
-                    "top < bottom and left < right"
-                )
         return self
 
 
@@ -67,19 +58,14 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
     """(frames, values) float32 a span: coefficients, then their change since the frame before."""
     from amid.media import video
 
-    result: list[np.ndarray | MediaError | None] = [None] * len(spans)
-    for part in dict.fromkeys(span.box for span in spans):  # each decodes the file once
-        places = [place for place, span in enumerate(spans) if span.box == part]
-        clips = video.read_frames(
-            path,
-            [(spans[place].start, spans[place].end) for place in places],
-            options.frames,
-            box=video.box_within(part, options.box),
-            margin=options.margin,
-        )
-        for place, clip in zip(places, clips, strict=True):
-            result[place] = clip if isinstance(clip, MediaError) else describe(clip, options)
-    return result
+    clips = video.read_parts(
+        path,
+        [(span.start, span.end, span.box) for span in spans],
+        options.frames,
+        box=options.box,
+        margin=options.margin,
+    )
+    return [clip if isinstance(clip, MediaError) else describe(clip, options) for clip in clips]
 
 
 def describe(clip: np.ndarray, options: Options) -> np.ndarray:

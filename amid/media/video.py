@@ -123,6 +123,32 @@ def read_frames(
     return result
 
 
+def read_parts(
+    path: Path,
+    spans: list[tuple[float, float, Box | None]],
+    frames: int,
+    *,
+    box: Box | None = None,
+    margin: float = 0.0,
+    convert: Convert = grey,
+) -> list[np.ndarray | MediaError]:
+    """As `read_frames`, for spans that each have a part of the picture, None for all of it; `box`
+    is then in shares of that part. The file is decoded once for each different part."""
+    result: dict[int, np.ndarray | MediaError] = {}
+    for part in dict.fromkeys(span[2] for span in spans):
+        places = [place for place, span in enumerate(spans) if span[2] == part]
+        clips = read_frames(
+            path,
+            [spans[place][:2] for place in places],
+            frames,
+            box=box_within(part, box),
+            margin=margin,
+            convert=convert,
+        )
+        result |= dict(zip(places, clips, strict=True))
+    return [result[place] for place in range(len(spans))]
+
+
 def box_within(part: Box | None, box: Box | None) -> Box | None:
     """The box of the picture that is `box`, in shares of `part`; None stands for the whole."""
     if part is None or box is None:

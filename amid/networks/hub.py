@@ -5,13 +5,13 @@ Only weights in safetensors are read, and no code that comes with a network is r
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from amid.errors import AmidError, ConfigError
+from amid.extractors.weights import home
 
 # Made up anew when they are missing, for they take no part in the hidden states.
 WITHOUT_PART = frozenset({"masked_spec_embed"})
@@ -109,7 +109,7 @@ def _place(kind: str, model: str) -> str:
     A path starts from the project's folder, also in DVC's queued experiments, which run in another.
     """
     folder = Path(model).expanduser()
-    here = Path(os.environ.get("DVC_ROOT") or Path.cwd()) / folder
+    here = home() / folder
     if here.is_dir():
         return str(here)
     if folder.is_absolute() or model.startswith((".", "~")) or len(folder.parts) > 2:

@@ -1,0 +1,73 @@
+"""Files with the trained weights of frozen networks: on the disk, or downloaded once and kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amid.errors import AmidError
+from amid.reproducible import sha256_file
+
+if TYPE_CHECKING:
+    from amid.datasets.download import Obtained
+
+CACHE = Path(".archives") / "weights"  # below the project's folder
+
+
+def home() -> Path:
+    """The project's folder, also where a queued experiment works in a copy of it."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
+
+
+def given(weights: str, sha256: str | None, extractor: str) -> Path:
+    """The file that params.yaml names, from the project's folder on. AmidError if it is missing or
+    its sum is not the one demanded."""
+    path = home() / Path(weights).expanduser()
+    if not path.is_file():
+        raise AmidError(
+            f"The weights {path} cannot be read: no such file; put the file there or correct "
+            f"`weights` of {extractor} in params.yaml."
+        )
+    actual = None if sha256 is None else sha256_file(path)
+    if actual != sha256:
+        raise AmidError(
+            f"The weights {path} have the sha256 {actual}, not {sha256}: put the right file "
+            f"there, or correct `sha256` of {extractor} in params.yaml."
+        )
+    return path
+
+
+def published(
+    name: str, address: str, extractor: str, *, sha256: str | None, size: int | None = None
+) -> Obtained:
+    """A published file, downloaded unless it lies in the cache or in the mirror that AMID_MIRROR
+    names. AmidError says where it may be put by hand."""
+    from amid.datasets.download import obtain, resolve_mirror
+
+    target = home() / CACHE / name
+    mirror = resolve_mirror(None, os.environ)
+    try:
+        return obtain(
+            name,
+            address,
+            target,
+            mirror=mirror,
+            sha256=sha256,
+            size=size,
+            pin_under=f"`sha256` of {extractor}",
+            echo=_say,
+        )
+    except AmidError as error:
+        if target.is_file() or mirror is not None:
+            raise
+        raise AmidError(
+            f"{str(error).removesuffix('.')}; or put the file, fetched on another machine, at "
+            f"{target}."
+        ) from error
+
+
+def _say(line: str) -> None:
+    """Print what the downloader says, but for its advice on pinning, which is for data sets."""
+    if "sum not pinned" not in line:
+        print(line)
