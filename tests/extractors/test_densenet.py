@@ -178,7 +178,7 @@ def test_wrong_weights_are_one_sentence(whole, tmp_path):
         assert file.name in str(caught.value)
         return str(caught.value)
 
-    assert "There is no file" in refused(tmp_path / "absent.pth")
+    assert "cannot be read: no such file" in refused(tmp_path / "absent.pth")
     state = whole.state_dict()
     del state["features.norm5.weight"]
     torch.save(state, tmp_path / "less.pth")
