@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from amid.clips import Clips
 from amid.errors import AmidError
 from amid.features import JUDGED, FeatureStore
 from amid.reproducible import derive_seed, sha256_file
@@ -19,6 +20,7 @@ from amid.types import Batch
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
     from amid.types import RunSpec
 
@@ -112,7 +114,7 @@ def _splits(
         positions = np.empty(len(rows), np.int64)  # whole samples first: memory banks hold these
         positions[np.argsort(~present, kind="stable")] = np.arange(len(rows))
         return Batch(
-            torch.from_numpy(store.clips(target, rows)),
+            targets(store, target, rows),
             {m: torch.from_numpy(np.ascontiguousarray(e[rows])) for m, e in embeddings.items()},
             torch.from_numpy(labels[rows]),
             torch.from_numpy(positions),
@@ -134,6 +136,17 @@ def _splits(
     clips = index["id"].iloc[test].tolist()
     cards = {name: extractor_card(folder, name) for name in auxiliary}
     return Splits(batch(train), batch(validation), batch(test), clips, store.classes, cards)
+
+
+def targets(store: FeatureStore, modality: str, rows: np.ndarray) -> Tensor | Clips:
+    """What an encoder of `modality` is given of the clips at `rows` (K,) of the store: tensors
+    (K, ...), or videos that are read when they are needed."""
+    import torch
+
+    if store.ragged(modality) and store.array(modality).dtype == np.uint8:
+        starts, lengths = store.spans(modality)
+        return Clips(store.array(modality), starts[rows], lengths[rows])
+    return torch.from_numpy(store.clips(modality, rows))
 
 
 def load_splits(folder: Path, spec: RunSpec) -> Splits:

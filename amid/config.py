@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from amid.datasets import DATASETS
 from amid.errors import ConfigError
@@ -24,9 +24,10 @@ ReadingName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Encoder = Literal["gru", "cnn", "mlp", "none"]
-ENCODER_AXES = {"gru": 2, "cnn": 2, "mlp": 1, "none": 1}  # axes of one clip's features
-_AXES = {1: "one vector", 2: "a sequence of vectors"}
+Encoder = Literal["gru", "cnn", "mlp", "r2plus1d", "none"]
+# Axes of one clip's features.
+ENCODER_AXES = {"gru": 2, "cnn": 2, "mlp": 1, "r2plus1d": 4, "none": 1}
+_AXES = {1: "one vector", 2: "a sequence of vectors", 4: "frames"}
 
 
 class Model(BaseModel):
@@ -51,6 +52,26 @@ class Mlp(Model):
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
+class R2Plus1d(Model):
+    """Of the video student that is trained end to end: amid.networks.r2plus1d has the meanings."""
+
+    blocks: Positive
+    width: Positive
+    window: Annotated[int, Field(ge=2)]
+    size: Annotated[int, Field(ge=16)]
+    weights: Annotated[str, Field(min_length=1)] | None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+
+    @model_validator(mode="after")
+    def _named_weights_have_a_sum(self) -> R2Plus1d:
+        if self.weights not in (None, "kinetics400") and self.sha256 is None:
+            raise ValueError(
+                f"the weights {self.weights} need their sha256 beside them, as results depend on "
+                "it: `sha256sum` prints it"
+            )
+        return self
+
+
 class Fusion(Model):
     hidden: Positive
 
@@ -61,6 +82,7 @@ class Network(Model):
     gru: Gru
     cnn: Cnn
     mlp: Mlp
+    r2plus1d: R2Plus1d
     fusion: Fusion
 
 
@@ -76,6 +98,10 @@ class Training(Model):
     decay: PositiveFloat
     auxiliary_seed: Annotated[int, Field(ge=0)]
     checkpoint_every: Positive
+    checkpoint_minutes: PositiveFloat
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["float32", "bfloat16"]
+    parts: Positive
 
 
 class Selection(Model):

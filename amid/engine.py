@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -14,8 +17,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from amid.batches import load_splits
-from amid.checkpoint import read_checkpoint, write_checkpoint
-from amid.errors import AmidError
+from amid.checkpoint import previous, read_checkpoint, read_newest, write_checkpoint
+from amid.clips import Clips, per_clip
+from amid.errors import AmidError, Stopped
 from amid.methods import METHODS
 from amid.methods.base import Sizes
 from amid.metrics import mean_average_precision, retrieval_recall, within_class_similarity
@@ -27,20 +31,40 @@ from amid.types import RunRecord
 if TYPE_CHECKING:
     from amid.batches import Splits
     from amid.methods.base import Method
-    from amid.types import Batch, RunSpec
+    from amid.types import Batch, Representations, RunSpec
 
 EVALUATION_BATCH = 256  # small enough for the processor's cache: a third faster than one batch
+WINDOWS = 16  # of videos at once
 RECALL_AT = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """When a run writes its state: after so many `epochs`, after so many `minutes` in the middle of
+    one, and when `stop` says that it has to end."""
+
+    path: Path
+    epochs: int
+    minutes: float = math.inf
+    stop: Callable[[], bool] = lambda: False
+
+
+NEVER = Saving(Path("nowhere"), epochs=1)
 
 
 @dataclass
 class State:
-    """Where a run stands after `epoch` epochs; all that a checkpoint holds.
+    """Where a run stands after `epoch` epochs and `position` batches of the next; all that a
+    checkpoint holds beside the weights.
 
+    sums: of the loss terms over these batches. random: the generators' states after them.
     best: networks and method as of the best validation epoch. steps: as in RunRecord.
     """
 
     epoch: int = 0
+    position: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    random: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = -1
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -57,12 +81,15 @@ class Trainer:
 
     def __init__(self, spec: RunSpec, data: Splits, teacher: CrossModal | None = None) -> None:
         torch.set_num_threads(1)  # the count of threads changes bits
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # a GPU's fixed order of sums
         # The same as use_deterministic_algorithms(True), which imports the compiler: 3 s a worker.
         torch.set_deterministic_debug_mode("error")
-        if teacher is not None:
-            data = _taught(data, teacher)
-        self.spec, self.data = spec, data
         network, training = spec.network, spec.training
+        self.device = torch.device(training.get("device", "cpu"))
+        self.precision = getattr(torch, training.get("precision", "float32"))
+        if teacher is not None:
+            data = _taught(data, teacher.to(self.device), self.device)
+        self.spec, self.data = spec, data
         auxiliary_dims = {m: data.train.auxiliary[m].shape[1] for m in spec.auxiliary}
         whole, _ = data.train.parted()  # the method knows of no other samples
         sizes = Sizes(
@@ -74,7 +101,7 @@ class Trainer:
             seed=spec.seed,
         )
         self.method: Method = import_module(METHODS[spec.method]).build(spec.options, sizes)
-        self.method.prepare(whole, teacher)
+        self.method.prepare(whole.to(self.device), teacher)
         self.networks = CrossModal(
             trains=self.method.trains,
             directions=self.method.directions,
@@ -83,8 +110,11 @@ class Trainer:
             auxiliary_dims=auxiliary_dims,
             network=network,
             seed=spec.seed,
+            parts=training.get("parts", 1),
         )
-        self.networks.student.standardise.fit(data.train.target)
+        self.networks.student.prepare(data.train.target)
+        self.networks.to(self.device)
+        self.method.to(self.device)
         adversary = list(self.method.adversary_parameters())
         known = set(map(id, adversary))
         own = [p for p in self.method.parameters() if id(p) not in known]
@@ -92,28 +122,27 @@ class Trainer:
         self.adversary: torch.optim.Optimizer | None = None
         if adversary:
             self.adversary = _optimiser(self.method.adversary_optimiser(), adversary)
-        self.selector = Selector(spec.selection, len(whole)) if spec.selection else None
+        self.selector: Selector | None = None
+        if spec.selection:
+            self.selector = Selector(spec.selection, len(whole)).to(self.device)
         self.state = State()
 
     def fit(
-        self,
-        *,
-        on_epoch: Callable[[int, dict[str, float]], None],
-        checkpoint: Path,
-        checkpoint_every: int,
+        self, *, on_epoch: Callable[[int, dict[str, float]], None], saving: Saving
     ) -> RunRecord:
         """Trains on from where the state stands to the last epoch; the record of the whole run.
 
-        The test split is looked at when the training is over, and never before.
+        The test split is looked at when the training is over, and never before. Raises Stopped,
+        the state saved, when `saving.stop` says so.
         """
         epochs = self.spec.training["epochs"]
         while self.state.epoch < epochs:
-            metrics = self.train_epoch(self.state.epoch) | self.validate()
+            metrics = self.train_epoch(self.state.epoch, saving) | self.validate()
             self._judge(metrics)
             on_epoch(self.state.epoch, metrics)
             self.state.epoch += 1
-            if self.state.epoch % checkpoint_every == 0 or self.state.epoch == epochs:
-                self.save(checkpoint)
+            if self.state.epoch % saving.epochs == 0 or self.state.epoch == epochs:
+                self.save(saving.path)
         predictions, retrieval = {}, {}
         predictions["last"], retrieval["last"] = self.test()
         self._restore(self.state.best)
@@ -132,24 +161,64 @@ class Trainer:
             steps=self.state.steps,
         )
 
-    def train_epoch(self, epoch: int) -> dict[str, float]:
-        """One pass over the training samples; the mean of every loss term over the batches."""
+    def train_epoch(self, epoch: int, saving: Saving = NEVER) -> dict[str, float]:
+        """One pass over the training samples, or the rest of one that was broken off; the mean of
+        every loss term over its batches."""
+        state = self.state
         self.networks.train()
         self.method.train()
+        if not state.position:
+            self._begin(epoch)
+        self._set_learning_rate(epoch)
+        # Drawn anew from (seed, epoch): a resumed epoch needs no generator's state to begin.
+        torch.manual_seed(derive_seed(self.spec.seed, "epoch", epoch))
+        order = torch.randperm(len(self.data.train))
+        batches = order.split(self.spec.training["batch_size"])
+        if state.position:
+            self._restore_random(state.random)
+        saved = time.monotonic()
+        for batch in self._read(epoch, batches[state.position :]):
+            for name, value in self.step(batch).items():
+                state.sums[name] = state.sums[name] + value if name in state.sums else value
+            state.position += 1
+            if (stopped := saving.stop()) or time.monotonic() - saved > 60 * saving.minutes:
+                self.save(saving.path)
+                saved = time.monotonic()
+                if stopped:
+                    raise Stopped
+        means = {f"train_{n}": float(value) / len(batches) for n, value in state.sums.items()}
+        state.position, state.sums = 0, {}
+        return means | self.method.end_epoch()
+
+    def _begin(self, epoch: int) -> None:
         self.method.begin_epoch(epoch)
         if self.selector is not None:
             self.selector.begin_epoch(epoch)
-        self._set_learning_rate(epoch)
-        # Drawn anew from (seed, epoch): a resumed epoch needs no generator's state.
-        torch.manual_seed(derive_seed(self.spec.seed, "epoch", epoch))
-        order = torch.randperm(len(self.data.train))
-        sums: dict[str, Tensor] = {}
-        batches = order.split(self.spec.training["batch_size"])
-        for rows in batches:
-            for name, value in self.step(self.data.train.take(rows)).items():
-                sums[name] = sums[name] + value if name in sums else value
-        means = {f"train_{name}": float(value) / len(batches) for name, value in sums.items()}
-        return means | self.method.end_epoch()
+
+    def _read(self, epoch: int, batches: Sequence[Tensor]) -> Iterator[Batch]:
+        """The training samples of one batch after another, on the device. The frames of videos,
+        augmented by numbers drawn for (seed, epoch), are read while the batch before is trained on.
+        """
+        train = self.data.train
+        if not isinstance(train.target, Clips):
+            yield from (train.take(rows).to(self.device) for rows in batches)
+            return
+        seed = derive_seed(self.spec.seed, "augmentation", epoch)
+        drawn = train.target.drawn(torch.Generator().manual_seed(seed))
+        train = replace(train, target=drawn)
+
+        def frames(rows: Tensor) -> Batch:
+            batch = train.take(rows)
+            return replace(batch, target=self.networks.student.read(batch.target))
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead = None
+            for rows in batches:
+                following, ahead = ahead, pool.submit(frames, rows)
+                if following is not None:
+                    yield following.result().to(self.device)
+            if ahead is not None:
+                yield ahead.result().to(self.device)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Steps (1) to (3) of the paper's second phase; without an adversary, (1) and (3).
@@ -160,13 +229,14 @@ class Trainer:
         batch, incomplete = batch.parted()
         if self.selector is not None and len(batch):
             self.state.steps["scored"] += len(batch) * self.selector.scores
-            batch = batch.take(self.selector.choose(self.method, self.networks, batch))
+            chosen = self.selector.choose(self.method, self.networks, batch)
+            batch = batch.take(chosen.to(self.device))
         self.state.steps["steps"] += 1
         self.state.steps["samples"] += len(batch)
         terms: dict[str, Tensor] = {}
         against: dict[str, Tensor] = {}
         if len(batch):
-            reps = self.method(self.networks, batch)
+            reps = self.represent(batch)
             for _ in range(self.method.adversary_steps):
                 against = self.method.adversary_losses(reps, batch.labels)
                 if against:
@@ -192,27 +262,34 @@ class Trainer:
         count = len(incomplete)
         self.state.steps["samples"] += count
         self.state.steps["incomplete"] = self.state.steps.get("incomplete", 0) + count
-        logits = self.method(self.networks, incomplete).student_logits  # (M, C)
+        logits = self.represent(incomplete).student_logits  # (M, C)
         alone = cross_entropy(logits, incomplete.labels)
         scaled = {name: value * (whole / (whole + count)) for name, value in terms.items()}
         return {**scaled, "incomplete": alone * (count / (whole + count))}
 
-    @torch.no_grad()
-    def represent(self, batch: Batch) -> dict[str, Tensor]:
+    def represent(self, batch: Batch) -> Representations:
+        """What the networks say of a batch on the device, in float32 whatever they compute in."""
+        if self.precision == torch.float32:
+            return self.method(self.networks, batch)
+        with torch.autocast(self.device.type, self.precision):
+            reps = self.method(self.networks, batch)
+        names = ("student", "student_logits", "auxiliary", "teacher", "teacher_logits")
+        found = {name: getattr(reps, name) for name in names}
+        return replace(reps, **{n: None if v is None else v.float() for n, v in found.items()})
+
+    def evaluate(self, batch: Batch) -> dict[str, Tensor]:
         """What the networks say of a whole split: a tensor for each head and each head's logits."""
         self.networks.eval()
         self.method.eval()
-        parts = torch.arange(len(batch)).split(EVALUATION_BATCH)
-        reps = [self.method(self.networks, batch.take(rows)) for rows in parts]
         names = [name for head in self.method.heads for name in (head, f"{head}_logits")]
-        return {name: torch.cat([getattr(r, name) for r in reps]) for name in names}
+        return _evaluated(self.represent, names, batch, self.networks, self.device)
 
     def validate(self) -> dict[str, float]:
         """Accuracies of the validation split, and how alike student and teacher are there."""
         batch, metrics = self.data.validation, {}
         if not len(batch):
             return metrics
-        found = self.represent(batch)
+        found = self.evaluate(batch)
         for head in self.method.heads:
             right = found[f"{head}_logits"].argmax(1) == batch.labels
             metrics[f"validation_{head}"] = float(right.double().mean())
@@ -230,11 +307,11 @@ class Trainer:
         train, batch = self.data.train, self.data.test
         if not len(batch):
             return {}, {}
-        found = self.represent(batch)
+        found = self.evaluate(batch)
         predictions = {h: found[f"{h}_logits"].argmax(1).tolist() for h in self.method.heads}
         if "student" not in self.method.heads:
             return predictions, {}
-        queries, gallery = found["student"], self.represent(train)["student"]
+        queries, gallery = found["student"], self.evaluate(train)["student"]
         recalls = retrieval_recall(queries, batch.labels, gallery, train.labels, RECALL_AT)
         retrieval = {f"r@{k}": value for k, value in zip(RECALL_AT, recalls, strict=True)}
         precision = mean_average_precision(queries, batch.labels, gallery, train.labels)
@@ -308,19 +385,28 @@ class Trainer:
                 for key, value in values.items():
                     if value is not None:
                         tensors[f"{name}.{number}.{key}"] = value
+        tensors |= {f"sums.{k}": v for k, v in self.state.sums.items()}
+        if self.state.position:
+            tensors |= {f"random.{k}": v for k, v in self._random().items()}
         meta = {
             "epoch": self.state.epoch,
+            "position": self.state.position,
             "history": self.state.history,
             "best_epoch": self.state.best_epoch,
             "schedule": self.method.schedule_state(),
             "steps": self.state.steps,
         }
-        write_checkpoint(path, tensors, meta)
+        write_checkpoint(path, tensors, meta, keep=True)
 
     def load(self, path: Path) -> None:
         """Takes up a checkpoint of this run, or the last one of its warm-up."""
-        tensors, meta = read_checkpoint(path)
+        self.resume(*read_checkpoint(path))
+
+    def resume(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Takes up what `save` wrote."""
         self._restore(tensors)
+        if meta["position"]:
+            self._begin(meta["epoch"])
         if self.selector is not None:
             self.selector.load_state_dict(_below("selection", tensors))
         if meta["schedule"]:
@@ -333,11 +419,26 @@ class Trainer:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
         self.state = State(
             epoch=meta["epoch"],
+            position=meta["position"],
+            sums={k: v.to(self.device) for k, v in _below("sums", tensors).items()},
+            random=_below("random", tensors),
             history=meta["history"],
             best_epoch=meta["best_epoch"],
             best=_below("best", tensors),
             steps=meta["steps"],
         )
+
+    def _random(self) -> dict[str, Tensor]:
+        """The states of the generators that dropout and the methods draw from."""
+        states = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+    def _restore_random(self, states: dict[str, Tensor]) -> None:
+        torch.set_rng_state(states["cpu"])
+        if "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], self.device)
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
         optimisers = {"optimiser": self.optimiser}
@@ -352,6 +453,8 @@ def train(
     parent: Path | None,
     teacher: Path | None,
     checkpoint_every: int,
+    checkpoint_minutes: float = math.inf,
+    stop: Callable[[], bool] = lambda: False,
     on_epoch: Callable[[int, dict[str, float]], None],
     on_start: Callable[[int, list[dict[str, float]]], None],
 ) -> RunRecord:
@@ -360,20 +463,21 @@ def train(
     parent: the warm-up's checkpoint. teacher: a fixed teacher's model.safetensors. on_start gets
     the epochs already done and their metrics. Leaves checkpoint.safetensors and model.safetensors
     (the best epoch's student; of a run without a student, its teacher) in `run_folder`.
+    Raises Stopped when `stop` says so; the run then goes on from the batch it was at.
     """
     fixed = None if teacher is None else load_model(*reversed(read_checkpoint(teacher)))
     trainer = Trainer(spec, load_splits(data_folder, spec), fixed)
     checkpoint = run_folder / "checkpoint.safetensors"
-    if checkpoint.exists():
-        trainer.load(checkpoint)
+    if (found := read_newest(checkpoint)) is not None:
+        trainer.resume(*found)
     elif parent is not None:
         trainer.load(parent)
     on_start(trainer.state.epoch, trainer.state.history)
-    record = trainer.fit(
-        on_epoch=on_epoch, checkpoint=checkpoint, checkpoint_every=checkpoint_every
-    )
+    saving = Saving(checkpoint, checkpoint_every, checkpoint_minutes, stop)
+    record = trainer.fit(on_epoch=on_epoch, saving=saving)
     card = trainer.card(trainer.deployed_heads())
     write_checkpoint(run_folder / "model.safetensors", trainer.deployed_state(), card)
+    previous(checkpoint).unlink(missing_ok=True)
     return record
 
 
@@ -393,17 +497,40 @@ def load_model(card: dict[str, Any], weights: dict[str, Tensor]) -> CrossModal:
 
 
 @torch.no_grad()
-def _taught(data: Splits, teacher: CrossModal) -> Splits:
-    """The splits with what a fixed teacher says of every sample, which never changes."""
+def _evaluated(
+    represent: Callable[[Batch], Representations],
+    names: Sequence[str],
+    batch: Batch,
+    networks: CrossModal,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """The fields `names` of a whole split's representations, on the CPU; of videos what all their
+    windows say together."""
+    owner = None
+    if isinstance(batch.target, Clips):
+        windows, owner = networks.student.windows(batch.target)
+        batch = replace(batch.take(owner), target=windows)
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    for rows in torch.arange(len(batch)).split(EVALUATION_BATCH if owner is None else WINDOWS):
+        part = batch.take(rows)
+        if owner is not None:
+            part = replace(part, target=networks.student.read(part.target))
+        reps = represent(part.to(device))
+        for name, values in found.items():
+            values.append(getattr(reps, name).cpu())
+    joined = {name: torch.cat(values) for name, values in found.items()}
+    return joined if owner is None else per_clip(joined, owner)
+
+
+def _taught(data: Splits, teacher: CrossModal, device: torch.device) -> Splits:
+    """The splits with what a fixed teacher says of every sample, which never changes: of a video
+    that is the mean over its windows, however the student's is augmented."""
 
     def taught(batch: Batch) -> Batch:
         if not len(batch):
             return batch
-        parts = torch.arange(len(batch)).split(EVALUATION_BATCH)
-        reps = [teacher(batch.take(rows)) for rows in parts]
-        representations = torch.cat([r.teacher for r in reps])  # (N, D)
-        logits = torch.cat([r.teacher_logits for r in reps])  # (N, C)
-        return replace(batch, teacher=representations, teacher_logits=logits)
+        names = ("teacher", "teacher_logits")
+        return replace(batch, **_evaluated(teacher, names, batch, teacher, device))
 
     splits = {name: taught(getattr(data, name)) for name in ("train", "validation", "test")}
     return replace(data, **splits)

@@ -13,3 +13,7 @@ class ConfigError(AmidError):
     """A mistake in params.yaml; the message names the key."""
 
     exit_code = 2
+
+
+class Stopped(Exception):
+    """A run was told to stop, and did so at a place from which it goes on."""

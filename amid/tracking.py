@@ -38,6 +38,8 @@ SERVED_WITH = (
 
 Values = tuple[str, float, int, int]  # of a metric: name, value, milliseconds, epoch
 
+KILLED_SECONDS = 1.0  # that a stage which is told to end waits for a store still being opened
+
 
 class Tracker:
     """Logs one stage below `root`/mlruns.
@@ -65,14 +67,13 @@ class Tracker:
             self._opening.start()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        killed = kind is not None and issubclass(kind, KeyboardInterrupt)
         self.open()
-        self._opening.join()
-        if kind is not None and self._error is not None:
+        self._opening.join(KILLED_SECONDS if killed else None)
+        if kind is not None and (self._error is not None or self._opening.is_alive()):
             return  # the stage's own error is the one to show
         self._ready()
-        status = "FINISHED" if kind is None else "FAILED"
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
-            status = "KILLED"
+        status = "FINISHED" if kind is None else "KILLED" if killed else "FAILED"
         for run_id in self._children.values():
             self._client.set_terminated(run_id, status)
         self._client.set_terminated(self.parent, status)

@@ -8,14 +8,17 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+    from amid.clips import Clips
 
 
 @dataclass(frozen=True)
 class Batch:
     """Samples of one split, or a part of them, as tensors.
 
-    target: (B, ...) features of the modality the student sees.
+    target: (B, ...) features of the modality the student sees, or videos not read yet.
     auxiliary: per auxiliary modality the (B, E) embeddings of its frozen extractor.
     labels: (B,) int64 class indices.
     samples: (B,) int64 positions in the whole split, by which memory banks know their samples.
@@ -24,7 +27,7 @@ class Batch:
         there); None when none does. Whole samples have the lower positions in `samples`.
     """
 
-    target: Tensor
+    target: Tensor | Clips
     auxiliary: dict[str, Tensor]
     labels: Tensor
     samples: Tensor
@@ -50,6 +53,15 @@ class Batch:
             None if self.teacher_logits is None else at(self.teacher_logits),
             None if self.whole is None else at(self.whole),
         )
+
+    def to(self, device: torch.device) -> Batch:
+        """The same samples on `device`; videos that are not read yet stay where they are."""
+
+        def moved(values: Any) -> Any:
+            return values.to(device, non_blocking=True) if hasattr(values, "to") else values
+
+        parts = {name: moved(getattr(self, name)) for name in self.__dataclass_fields__}
+        return Batch(**{**parts, "auxiliary": {m: moved(e) for m, e in self.auxiliary.items()}})
 
     def parted(self) -> tuple[Batch, Batch | None]:
         """The whole samples, and those that lack an auxiliary modality (None where none does)."""

@@ -19,14 +19,15 @@ def main(dataset: str) -> None:
     features = FeatureStore.open(folder / "features")
     corpus = "auxiliary" if (features.index["split"] == "auxiliary").any() else "train"
     runs = auxiliary_runs(params, dataset, corpus, partial(features_fingerprint, folder))
-    store = RunStore(RUN_STORE)
+    store, training = RunStore(RUN_STORE), params.training_of(dataset)
     with Tracker(f"auxiliary@{dataset}", HOME, {"corpus": corpus}) as tracker:
         records = run_all(
             runs,
             store=store,
             data=folder,
             workers=params.workers,
-            checkpoint_every=params.training_of(dataset).checkpoint_every,
+            checkpoint_every=training.checkpoint_every,
+            checkpoint_minutes=training.checkpoint_minutes,
             tracker=tracker,
         )
     for run in runs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,10 +43,22 @@ def run_stage(main: Callable[..., None]) -> None:
     if len(sys.argv) - 1 != len(words):
         usage = " ".join(word.upper() for word in words)
         sys.exit(f"usage: python -m stages.{Path(sys.argv[0]).stem} {usage}")
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         main(*sys.argv[1:])
     except AmidError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Terminated:
+        sys.exit(143)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+class Terminated(KeyboardInterrupt):
+    """The stage was asked to end, by SIGTERM."""
+
+
+def _terminated(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    raise Terminated

@@ -20,7 +20,7 @@ def train_stage(
     params = config.load(PARAMS)
     folder = data_folder(dataset)
     runs = plan(params, dataset, partial(features_fingerprint, folder))
-    store = RunStore(RUN_STORE)
+    store, training = RunStore(RUN_STORE), params.training_of(dataset)
     numbers = {"alpha": params.alpha, "beta": params.beta, "gamma": params.gamma}
     with Tracker(f"{section}@{dataset}", HOME, numbers) as tracker:
         run_all(
@@ -28,7 +28,8 @@ def train_stage(
             store=store,
             data=folder,
             workers=params.workers,
-            checkpoint_every=params.training_of(dataset).checkpoint_every,
+            checkpoint_every=training.checkpoint_every,
+            checkpoint_minutes=training.checkpoint_minutes,
             tracker=tracker,
         )
     outs = RUNS / section / dataset

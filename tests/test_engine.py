@@ -108,7 +108,7 @@ def test_the_test_split_has_no_say_in_the_choice_of_the_epoch(data, tmp_path) ->
     wrong = dataclasses.replace(splits.test, labels=(splits.test.labels + 1) % 4)
     trainer = engine.Trainer(spec, dataclasses.replace(splits, test=wrong))
     path = tmp_path / "checkpoint.safetensors"
-    other = trainer.fit(on_epoch=lambda *_: None, checkpoint=path, checkpoint_every=9)
+    other = trainer.fit(on_epoch=lambda *_: None, saving=engine.Saving(path, 9))
     assert other.best_epoch == honest.best_epoch
     chosen = [epoch["validation_student"] for epoch in honest.history]
     assert honest.best_epoch == chosen.index(max(chosen))
@@ -122,7 +122,7 @@ def test_the_test_split_is_not_looked_at_before_the_training_is_over(data, tmp_p
     look = trainer.test
     trainer.test = lambda: looks.append(trainer.state.epoch) or look()
     path = tmp_path / "checkpoint.safetensors"
-    record = trainer.fit(on_epoch=lambda *_: None, checkpoint=path, checkpoint_every=9)
+    record = trainer.fit(on_epoch=lambda *_: None, saving=engine.Saving(path, 9))
     epochs = spec.training["epochs"]
     assert looks == [epochs, epochs]
     assert not any(name.startswith("test") for epoch in record.history for name in epoch)

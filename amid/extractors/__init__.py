@@ -29,6 +29,7 @@ EXTRACTORS = {
     "densenet": "amid.extractors.densenet",
     "features": "amid.extractors.features",
     "frame_dct": "amid.extractors.frame_dct",
+    "frames": "amid.extractors.frames",
     "log_mel": "amid.extractors.log_mel",
     "ngrams": "amid.extractors.ngrams",
     "wav2vec2": "amid.extractors.wav2vec2",

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from amid.errors import AmidError
 from amid.extractors import BoxOption, Span
 from amid.media import MediaError
 
@@ -121,63 +120,23 @@ def load_network(weights: str | None, sha256: str | None) -> torch.nn.Module:
     Raises AmidError if torchvision is not installed, or for weights that are missing, have another
     sum than `sha256` or are those of another network.
     """
-    from amid.extractors.weights import given
+    from amid.extractors import weights as files
     from amid.networks import vision
 
     networks = vision.torchvision().models
     import torch
 
     torch.set_num_threads(1)
-    path = _published(sha256) if weights is None else given(weights, sha256, "densenet")
+    path = (
+        files.of_torchvision(PUBLISHED, ADDRESS, "densenet", sha256)
+        if weights is None
+        else files.given(weights, sha256, "densenet")
+    )
     network = networks.densenet121(weights=None)
-    state = {OLD_NAME.sub(r"\1\2", name): value for name, value in _read(path).items()}
+    state = {OLD_NAME.sub(r"\1\2", name): value for name, value in files.read(path).items()}
     # Fine-tuned networks classify into something else; the classifier is not used anyway.
     kept = {name: value for name, value in state.items() if not name.startswith("classifier.")}
     wanted = {n: v for n, v in network.state_dict().items() if not n.startswith("classifier.")}
-    for name, value in wanted.items():
-        if name.endswith(".num_batches_tracked"):  # older files lack it; it takes no part
-            kept.setdefault(name, value)
-        elif name not in kept or kept[name].shape != value.shape:
-            raise AmidError(
-                f"The file {path} does not hold DenseNet-121's weights ({name} is missing or of "
-                "another shape): give torchvision's file or one with the same names as `weights`."
-            )
+    kept = files.fitting(path, kept, wanted, "DenseNet-121")
     network.load_state_dict(kept, strict=False)
     return network.features.eval()
-
-
-def _published(sha256: str | None) -> Path:
-    """torchvision's file. Of its sum only the start is published, which is compared here."""
-    from amid.extractors.weights import published
-
-    file = published(PUBLISHED, ADDRESS, "densenet", sha256=sha256)
-    start = Path(PUBLISHED).stem.rpartition("-")[2]
-    if not file.sha256.startswith(start):
-        raise AmidError(
-            f"{file.path} is not the file that torchvision published (its sha256 starts with "
-            f"{file.sha256[: len(start)]}, not {start}): delete it and run again."
-        )
-    return file.path
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    """Names and weights of a .safetensors, or of a .pth that holds nothing but weights."""
-    import torch
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load has no error of its own, but raises many others'
-        raise _unreadable(path) from error
-    if not isinstance(state, dict) or not all(hasattr(value, "shape") for value in state.values()):
-        raise _unreadable(path)
-    return state
-
-
-def _unreadable(path: Path) -> AmidError:
-    return AmidError(
-        f"{path} cannot be read as weights, it is damaged or holds other things as well: give a "
-        ".safetensors, or a .pth with the weights alone."
-    )

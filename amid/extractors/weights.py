@@ -10,6 +10,8 @@ from amid.errors import AmidError
 from amid.reproducible import sha256_file
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from amid.datasets.download import Obtained
 
 CACHE = Path(".archives") / "weights"  # below the project's folder
@@ -65,6 +67,59 @@ def published(
             f"{str(error).removesuffix('.')}; or put the file, fetched on another machine, at "
             f"{target}."
         ) from error
+
+
+def of_torchvision(name: str, address: str, extractor: str, sha256: str | None) -> Path:
+    """A file that torchvision publishes. Of its sum only the start is, in the file's name, which is
+    compared here."""
+    file = published(name, address, extractor, sha256=sha256)
+    start = Path(name).stem.rpartition("-")[2]
+    if not file.sha256.startswith(start):
+        raise AmidError(
+            f"{file.path} is not the file that torchvision published (its sha256 starts with "
+            f"{file.sha256[: len(start)]}, not {start}): delete it and run again."
+        )
+    return file.path
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Names and weights of a .safetensors, or of a .pth that holds nothing but weights."""
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load has no error of its own, but raises many others'
+        raise _unreadable(path) from error
+    if not isinstance(state, dict) or not all(hasattr(value, "shape") for value in state.values()):
+        raise _unreadable(path)
+    return state
+
+
+def fitting(
+    path: Path, given: dict[str, Tensor], wanted: dict[str, Tensor], network: str
+) -> dict[str, Tensor]:
+    """The weights `given` by the file `path`, once all that are `wanted` are among them. Raises
+    AmidError for one that is missing or of another shape."""
+    result = dict(given)
+    for name, value in wanted.items():
+        if name.endswith(".num_batches_tracked"):  # older files lack it; it takes no part
+            result.setdefault(name, value)
+        elif name not in given or given[name].shape != value.shape:
+            raise AmidError(
+                f"The file {path} does not hold {network}'s weights ({name} is missing or of "
+                "another shape): give torchvision's file or one with the same names as `weights`."
+            )
+    return result
+
+
+def _unreadable(path: Path) -> AmidError:
+    return AmidError(
+        f"{path} cannot be read as weights, it is damaged or holds other things as well: give a "
+        ".safetensors, or a .pth with the weights alone."
+    )
 
 
 def _say(line: str) -> None:

@@ -51,14 +51,21 @@ def colour(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def sample_indices(start: float, end: float, count: int, rate: float, frames: int) -> np.ndarray:
+def sample_indices(
+    start: float, end: float, count: int, rate: float, frames: int | None
+) -> np.ndarray:
     """Numbers of `frames` frames evenly over [start, end) seconds of a clip of `count` frames.
 
     The span is cut into `frames` equal parts; each gives the frame shown at its middle. Short spans
-    repeat frames. NaN stands for the start and the end of the clip.
+    repeat frames. None = all frames that begin in the span, at least one. NaN stands for the start
+    and the end of the clip.
     """
     start = 0.0 if math.isnan(start) else start
     end = count / rate if math.isnan(end) else end
+    if frames is None:
+        first, last = (math.ceil(seconds * rate - 1e-6) for seconds in (start, end))
+        first = min(first, count - 1)
+        return np.arange(first, max(min(last, count), first + 1))  # (all,)
     middles = start + (np.arange(frames) + 0.5) / frames * (end - start)  # (frames,)
     return np.clip(np.floor(middles * rate + 1e-6).astype(np.int64), 0, count - 1)  # (frames,)
 
@@ -66,13 +73,14 @@ def sample_indices(start: float, end: float, count: int, rate: float, frames: in
 def read_frames(
     path: Path,
     spans: list[tuple[float, float]],
-    frames: int,
+    frames: int | None,
     *,
     box: Box | None = None,
     margin: float = 0.0,
     convert: Convert = grey,
 ) -> list[np.ndarray | MediaError]:
-    """For each span of seconds its frames, (frames, H, W) uint8 grey, evenly over the span.
+    """For each span of seconds its frames, (frames, H, W) uint8 grey, evenly over the span, or all
+    of them where `frames` is None.
 
     `convert` makes another array of each picture, (H, W, 3) uint8, blue first, once it is cut:
     `colour`, or one that makes it small, as all frames of a file are held at once. It must return
@@ -126,7 +134,7 @@ def read_frames(
 def read_parts(
     path: Path,
     spans: list[tuple[float, float, Box | None]],
-    frames: int,
+    frames: int | None,
     *,
     box: Box | None = None,
     margin: float = 0.0,

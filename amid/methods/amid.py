@@ -242,7 +242,8 @@ class Amid(Method):
         if not self.joint:
             return {}
         self.dynamic.end_epoch()
-        frequency = torch.stack(self._frequency)
+        frequency = torch.stack([value.cpu() for value in self._frequency])
+        self._frequency = []
         s1, s2 = self.dynamic.similarities
         w1, w2 = self.weights().tolist()
         metrics = {"w1": w1, "w2": w2, "s1": s1, "s2": s2, "eta": float(frequency.mean())}
@@ -250,10 +251,12 @@ class Amid(Method):
         return {name: value for name, value in metrics.items() if not math.isnan(value)}
 
     def schedule_state(self) -> dict:
-        return self.dynamic.state_dict()
+        frequency = [float(value) for value in self._frequency]  # float32, so exact
+        return {"dynamic": self.dynamic.state_dict(), "frequency": frequency}
 
     def load_schedule_state(self, state: dict) -> None:
-        self.dynamic.load_state_dict(state)
+        self.dynamic.load_state_dict(state["dynamic"])
+        self._frequency = [torch.tensor(value) for value in state["frequency"]]
 
 
 def build(options: dict, sizes: Sizes) -> Amid:

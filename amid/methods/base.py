@@ -107,7 +107,8 @@ class Method(nn.Module, ABC):
         return {}
 
     def begin_epoch(self, epoch: int) -> None:
-        """Called before epoch number `epoch` (from 0)."""
+        """Called before epoch number `epoch` (from 0), and before a state from the middle of it is
+        taken back."""
 
     def end_step(self) -> None:
         """Called after every step of the networks' optimiser."""
@@ -117,7 +118,8 @@ class Method(nn.Module, ABC):
         return {}
 
     def schedule_state(self) -> dict:
-        """What the method keeps from epoch to epoch beside parameters and buffers, JSON-able."""
+        """What the method keeps from batch to batch and from epoch to epoch beside parameters and
+        buffers, JSON-able."""
         return {}
 
     def load_schedule_state(self, state: dict) -> None:

@@ -87,7 +87,8 @@ class Crcd(Method):
         self, student: Tensor, teacher: Tensor, samples: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
         """Either side's estimate from what the heads gave, (B, d) each; none in a batch of one."""
-        first, second = partners(len(labels), self.options["partners"])  # (P,) each
+        pairs = partners(len(labels), self.options["partners"])
+        first, second = (positions.to(labels.device) for positions in pairs)  # (P,) each
         candidates, weights = self.negatives.draw(labels)
         sides = self.memory.sides(student, teacher)
         anchors = torch.stack([rows for rows, _ in sides.values()])  # (2, B, d)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from amid.losses.cosine import unit_rows
-from amid.networks.encoders import ENCODERS
+from amid.networks import ENCODERS
+from amid.networks.recompute import in_parts
 from amid.reproducible import derive_seed
 from amid.types import Representations
 
@@ -42,6 +44,7 @@ class CrossModal(nn.Module):
         brings a fixed teacher's representations needs none.
     directions: representations are brought to length sqrt(D), so that the classifier sees
         directions only.
+    parts: of a batch that go through the student one after another (amid.networks.recompute).
     """
 
     def __init__(
@@ -54,13 +57,16 @@ class CrossModal(nn.Module):
         network: dict[str, Any],
         seed: int,
         directions: bool = False,
+        parts: int = 1,
     ) -> None:
         super().__init__()
-        self.directions = directions
+        self.directions, self.parts = directions, parts
         dim, slope = network["dim"], network["slope"]
-        encoder = network["encoder"]
+        kind = network["encoder"]
+        module, name = ENCODERS[kind]
+        encoder = getattr(import_module(module), name)
         self.student = built(
-            lambda: ENCODERS[encoder](target_shape, dim, slope, network[encoder]), seed, "student"
+            lambda: encoder(target_shape, dim, slope, network[kind]), seed, "student"
         )
         self.classifier = built(lambda: nn.Linear(dim, classes), seed, "classifier")
         self.modalities = tuple(auxiliary_dims)
@@ -74,7 +80,7 @@ class CrossModal(nn.Module):
             self.teacher = built(lambda: Fusion(dim + joined, hidden, dim, slope), seed, "teacher")
 
     def forward(self, batch: Batch) -> Representations:
-        encoded = self.student(batch.target)  # (B, D)
+        encoded = in_parts(self.student, batch.target, self.parts)  # (B, D)
         student = self._direction(encoded)  # (B, D)
         student_logits = self.classifier(student)  # (B, C)
         modalities = {name: batch.auxiliary[name] for name in self.modalities}

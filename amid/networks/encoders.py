@@ -1,7 +1,9 @@
 """Encoders: features of one modality -> representation (B, D).
 
-Every encoder first standardises its input by the mean and deviation of the training samples, which
-it keeps as buffers: a saved student needs nothing beside its file.
+An encoder is a module with `prepare(samples)`, called once with the training samples; one that
+reads videos of a cache (amid.clips) also has `read` and `windows`. Those here first standardise
+their input by the mean and deviation of the training samples, which they keep as buffers: a saved
+student needs nothing beside its file.
 
 Sequences of unequal length come with rows of NaN at their ends (amid.features). These change
 nothing: a padded sequence has the representation that it has alone, and in training the running
@@ -10,9 +12,7 @@ statistics are those of the real rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,17 @@ def within(lengths: Tensor, steps: int) -> Tensor:
     return torch.arange(steps, device=lengths.device) < lengths[:, None]
 
 
-class GruEncoder(nn.Module):
+class Standardised(nn.Module):
+    """An encoder whose input is standardised first; the parent of those below."""
+
+    standardise: Standardise
+
+    def prepare(self, samples: Tensor) -> None:
+        """Called once before training, with the training samples (N, ...)."""
+        self.standardise.fit(samples)
+
+
+class GruEncoder(Standardised):
     """Linear layers on each step, a GRU over the steps, a linear map of its last state.
 
     (B, steps, features) -> (B, D). The student of the lip-reading data sets.
@@ -85,7 +95,7 @@ class GruEncoder(nn.Module):
         return self.project(states[rows, lengths - 1])  # (B, D)
 
 
-class CnnEncoder(nn.Module):
+class CnnEncoder(Standardised):
     """1D convolutions over time on log-mel bands, mean and maximum over time, a linear map.
 
     (B, steps, bands) -> (B, D). Behind a sequence's end every block sees the zeros that it sees
@@ -137,7 +147,7 @@ class CnnEncoder(nn.Module):
         return torch.cat([mean, maps.masked_fill(outside, -torch.inf).amax(-1)], dim=1)
 
 
-class MlpEncoder(nn.Module):
+class MlpEncoder(Standardised):
     """One hidden layer on a feature vector: (B, features) -> (B, D)."""
 
     def __init__(self, shape: tuple[int, ...], dim: int, slope: float, options: dict) -> None:
@@ -151,12 +161,3 @@ class MlpEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.activation(self.hidden(self.standardise(x)))  # (B, hidden)
         return self.project(self.dropout(hidden))  # (B, D)
-
-
-Encoder = GruEncoder | CnnEncoder | MlpEncoder
-
-ENCODERS: dict[str, Callable[[tuple[int, ...], int, float, dict[str, Any]], Encoder]] = {
-    "gru": GruEncoder,
-    "cnn": CnnEncoder,
-    "mlp": MlpEncoder,
-}

@@ -120,7 +120,7 @@ class Negatives:
         """
         candidates, theirs = None, self.labels  # (K',)
         if self.wanted < len(self.labels):
-            candidates = torch.randint(len(self.labels), (self.wanted,))
+            candidates = torch.randint(len(self.labels), (self.wanted,)).to(labels.device)
             theirs = self.labels.index_select(0, candidates)
         other = (labels[:, None] != theirs).to(torch.float32)  # (B, K')
         return candidates, other * (self.count / other.sum(dim=1, keepdim=True).clamp(min=1))

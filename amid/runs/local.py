@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from amid.errors import AmidError
+from amid.checkpoint import read_checkpoint
+from amid.errors import AmidError, Stopped
 from amid.progress import Progress
 from amid.runs import journal
 from amid.runs.plan import PlannedRun
@@ -27,6 +30,7 @@ POLL_SECONDS = 2.0
 LOG_SECONDS = (
     15.0  # between two writes of a run's epochs to MLflow; each costs what 100 epochs cost
 )
+STOP_SECONDS = 3.5  # that workers get to save their state when the stage is told to end
 # A forked worker has torch imported already (3 s of a core for each). Elsewhere than on Linux
 # system libraries do not stand it.
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
@@ -42,7 +46,11 @@ class Job:
     store: Path
     data: Path
     checkpoint_every: int
+    checkpoint_minutes: float
     token: str
+
+
+_told_to_stop = threading.Event()  # in a worker, by SIGTERM
 
 
 def run_all(
@@ -52,12 +60,15 @@ def run_all(
     data: Path,
     workers: int,
     checkpoint_every: int,
+    checkpoint_minutes: float = math.inf,
     tracker: Tracker,
 ) -> dict[str, RunRecord]:
     """Trains the runs that are not in the store; the records of all by key.
 
-    data: folder of the data set. workers: processes, 0 for one a core. Metrics reach MLflow while
-    the workers train. AmidError names the run that failed; the others' work stays in the store.
+    data: folder of the data set. workers: processes, 0 for one a core, or a single one on a GPU.
+    Metrics reach MLflow while the workers train. AmidError names the run that failed; the others'
+    work stays in the store. When the stage is told to end (KeyboardInterrupt) the runs save their
+    state at the batch they are at, as far as that takes no longer than STOP_SECONDS.
     """
     unique = {run.spec.key: run for run in runs}
     records = {key: record for key in unique if (record := store.record(key)) is not None}
@@ -68,12 +79,19 @@ def run_all(
         token = uuid.uuid4().hex
         jobs = {
             run.spec.key: Job(
-                run.spec, run.parent, run.teacher, store.root, data, checkpoint_every, token
+                run.spec,
+                run.parent,
+                run.teacher,
+                store.root,
+                data,
+                checkpoint_every,
+                checkpoint_minutes,
+                token,
             )
             for run in missing
         }
         with ProcessPoolExecutor(
-            min(workers or available_cores(), len(missing)),
+            min(workers or _usual_workers(missing), len(missing)),
             mp_context=multiprocessing.get_context(START_METHOD),
             initializer=_start_worker,
             initargs=(os.getpid(), sys.path),
@@ -85,11 +103,8 @@ def run_all(
             try:
                 with Progress(f"{tracker.stage}: epochs", epochs) as progress:
                     _follow(futures, token, store, tracker, progress, records)
-            except BaseException:
-                workers_alive = list((pool._processes or {}).values())
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in workers_alive:  # not at the end of their trainings: now
-                    process.kill()
+            except BaseException as error:
+                _end(pool, STOP_SECONDS if isinstance(error, KeyboardInterrupt) else 0.0)
                 raise
     trained = len(missing)
     for key in known:
@@ -147,6 +162,25 @@ def _follow(
             last = time.monotonic()
 
 
+def _end(pool: ProcessPoolExecutor, grace: float) -> None:
+    """Ends the workers: told to stop, they have `grace` seconds before they are killed."""
+    alive = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    if grace:
+        for process in alive:
+            process.terminate()
+        until = time.monotonic() + grace
+        for process in alive:
+            process.join(max(0.0, until - time.monotonic()))
+    for process in alive:  # not at the end of their trainings: now
+        process.kill()
+
+
+def _usual_workers(runs: Sequence[PlannedRun]) -> int:
+    on_gpu = any(run.spec.training.get("device") == "cuda" for run in runs)
+    return 1 if on_gpu else available_cores()
+
+
 def _summary(run: PlannedRun, record: RunRecord) -> str:
     """One line on a finished run; validation only, since the test split is for the tables."""
     head = record.selected_on
@@ -169,10 +203,13 @@ def _start_worker(parent: int, path: list[str]) -> None:
     if os.getppid() != parent:
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's to handle
+    signal.signal(signal.SIGTERM, lambda *_: _told_to_stop.set())
     import amid.reproducible  # noqa: F401  pins the kernels before torch is imported
 
 
 def _train(job: Job) -> None:
+    if _told_to_stop.is_set():
+        raise Stopped
     store = RunStore(job.store)
     with store.lock(job.spec.key):
         if store.record(job.spec.key) is None:
@@ -184,11 +221,11 @@ def _train_locked(job: Job, store: RunStore) -> None:
 
     parent = teacher = None
     if job.teacher is not None:
-        _train(replace(job, spec=job.teacher, parent=None, teacher=None))
-        teacher = store.model(job.teacher.key)
+        of_teacher = replace(job, spec=job.teacher, parent=None, teacher=None)
+        teacher = _file_of(of_teacher, store, store.model(job.teacher.key))
     if job.parent is not None:
-        _train(replace(job, spec=job.parent, parent=None))
-        parent = store.folder(job.parent.key) / CHECKPOINT
+        of_parent = replace(job, spec=job.parent, parent=None)
+        parent = _file_of(of_parent, store, store.folder(job.parent.key) / CHECKPOINT)
     folder = store.folder(job.spec.key)
     writer = journal.JournalWriter(folder / JOURNAL, job.token)
     record = engine.train(
@@ -198,7 +235,23 @@ def _train_locked(job: Job, store: RunStore) -> None:
         parent=parent,
         teacher=teacher,
         checkpoint_every=job.checkpoint_every,
+        checkpoint_minutes=job.checkpoint_minutes,
+        stop=_told_to_stop.is_set,
         on_start=writer.start,
         on_epoch=writer.epoch,
     )
     store.finish(record)
+
+
+def _file_of(job: Job, store: RunStore, path: Path) -> Path:
+    """A file of a run that others build on, which is trained now where it is missing; anew, if the
+    file is damaged."""
+    _train(job)
+    try:
+        read_checkpoint(path)
+    except AmidError as error:
+        print(f"warning: {error} The run is trained again.", file=sys.stderr)
+        with store.lock(job.spec.key):
+            store.forget(job.spec.key)
+        _train(job)
+    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from amid.config import DataSet, Params, Selection, Training, check
 from amid.errors import ConfigError
 from amid.methods import METHODS
+from amid.networks import ENCODERS
 from amid.reproducible import code_fingerprint
 from amid.types import RunSpec
 
@@ -234,12 +236,12 @@ def auxiliary_runs(
                 target=modality,
                 auxiliary=(),
                 network=_network(params, block, modality, fusion=False),
-                training=_training(training, training.epochs),
+                training=_training(training, training.epochs, block.encoders[modality]),
                 seed=training.auxiliary_seed,
                 fold=None,
                 corpus=corpus,
                 features=fingerprint(modality, ()),
-                code=_code("baseline"),
+                code=_code("baseline", block.encoders[modality]),
             ),
         )
         for modality in block.extract
@@ -287,12 +289,12 @@ def configured_run(
             network=_network(
                 params, block, block.target, fusion=bool(seen) and not of.fixed_teacher
             ),
-            training=_training(training, epochs),
+            training=_training(training, epochs, block.encoders[block.target]),
             seed=seed,
             fold=fold,
             corpus="train",
             features=fingerprint(block.target, seen),
-            code=_code(method),
+            code=_code(method, block.encoders[block.target]),
             teacher=None if teacher is None else teacher.key,
             selection=_selection(selection) if of.compares_pairs else None,
             mismatched=mismatched if seen else 0.0,
@@ -332,22 +334,43 @@ def _network(params: Params, block: DataSet, target: str, *, fusion: bool) -> di
     values = params.network.model_dump()
     encoder = block.encoders[target]
     chosen = {"dim": values["dim"], "slope": values["slope"], "encoder": encoder}
-    chosen[encoder] = values[encoder]
+    chosen[encoder] = {n: v for n, v in values[encoder].items() if v is not None}
     return {**chosen, "fusion": values["fusion"]} if fusion else chosen
 
 
-def _training(training: Training, epochs: int) -> dict:
+def _training(training: Training, epochs: int, encoder: str) -> dict:
     """The numbers that change the result of the first `epochs` epochs."""
-    values = training.model_dump(
-        exclude={"warmup_epochs", "checkpoint_every", "auxiliary_seed", "epochs", "milestones"}
-    )
+    idle = {"warmup_epochs", "checkpoint_every", "checkpoint_minutes", "auxiliary_seed"}
+    values = training.model_dump(exclude={*idle, "epochs", "milestones"})
     if values["optimiser"] == "adam":
         del values["momentum"]
     milestones = [m for m in training.milestones if m < epochs]
     if not milestones:
         del values["decay"]
+    values["device"] = _device(training.device, encoder)
+    usual = {"device": "cpu", "precision": "float32", "parts": 1}
+    values = {name: value for name, value in values.items() if usual.get(name) != value}
     return {**values, "epochs": epochs, "milestones": milestones}
 
 
-def _code(method: str) -> str:
-    return code_fingerprint("amid.engine", METHODS[method])
+def _device(wanted: str, encoder: str) -> str:
+    """ "cpu" or "cuda". On its own choice a GPU trains only what is made for one: small networks
+    stay on the processor, whose results are the committed ones."""
+    if wanted == "cpu" or (wanted == "auto" and encoder != "r2plus1d"):
+        return "cpu"
+    import torch
+
+    # Asked of the driver: torch's own initialisation would not survive the workers' fork.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise ConfigError(
+            "params.yaml: 'training.device' is 'cuda', but this machine's torch finds no GPU: use "
+            "auto or cpu, or install a build of torch for CUDA."
+        )
+    return "cpu"
+
+
+def _code(method: str, encoder: str) -> str:
+    return code_fingerprint("amid.engine", METHODS[method], ENCODERS[encoder][0])

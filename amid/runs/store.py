@@ -55,6 +55,10 @@ class RunStore:
         """Files the record: from now on the run is complete."""
         write_atomic(self.folder(record.key) / RECORD, record.to_json().encode())
 
+    def forget(self, key: str) -> None:
+        """Drops a run, so that it is trained again."""
+        shutil.rmtree(self.folder(key), ignore_errors=True)
+
     def lock(self, key: str) -> FileLock:
         """Held while a run is trained: two stages or experiments never train the same one."""
         self.runs.mkdir(parents=True, exist_ok=True)
