@@ -11,7 +11,7 @@ import torch
 from amid import engine
 from amid.batches import load_splits
 from amid.checkpoint import read_checkpoint
-from amid.errors import AmidError
+from amid.errors import AmidError, Stopped
 from amid.types import Batch, RunRecord, RunSpec
 from tests.small import small_run, write_data
 
@@ -28,6 +28,7 @@ def train(
     parent: Path | None = None,
     on_epoch=lambda *_: None,
     teacher: Path | None = None,
+    **saving: object,
 ) -> RunRecord:
     folder.mkdir(exist_ok=True)
     return engine.train(
@@ -39,6 +40,7 @@ def train(
         checkpoint_every=1,
         on_epoch=on_epoch,
         on_start=lambda *_: None,
+        **saving,
     )
 
 
@@ -222,3 +224,69 @@ def test_a_fold_tests_its_own_clips_and_trains_on_the_others(data: Path) -> None
 def test_records_survive_the_way_through_json(data: Path, tmp_path: Path) -> None:
     record = train(small_run(data, "amid").spec, data, tmp_path)
     assert RunRecord.from_json(record.to_json()) == record
+
+
+def stopping_after(batches: int):
+    """Says stop when so many batches have been trained on."""
+    left = [batches]
+
+    def stop() -> bool:
+        left[0] -= 1
+        return left[0] == 0
+
+    return stop
+
+
+@pytest.mark.parametrize("configuration", ["amid", "crd", "crcd", "gmc", "ccl"])
+@pytest.mark.parametrize("batches", [1, 3, 5, 7, 18])  # five make an epoch; the 16th is joint
+def test_a_run_goes_on_from_the_batch_it_was_stopped_at(
+    configuration, batches, data, tmp_path
+) -> None:
+    run = small_run(data, configuration)
+    teacher = None
+    if run.teacher is not None:
+        train(run.teacher, data, tmp_path / "teacher")
+        teacher = tmp_path / "teacher" / "model.safetensors"
+    whole = train(run.spec, data, tmp_path / "whole", teacher=teacher)
+    with pytest.raises(Stopped):
+        train(run.spec, data, tmp_path / "cut", teacher=teacher, stop=stopping_after(batches))
+    _, state = read_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")
+    assert 5 * state["epoch"] + state["position"] == batches
+    resumed = train(run.spec, data, tmp_path / "cut", teacher=teacher)
+    assert left_by(resumed, tmp_path / "cut") == left_by(whole, tmp_path / "whole")
+
+
+def test_saving_by_the_clock_changes_nothing(data, tmp_path) -> None:
+    spec = small_run(data, "amid").spec
+    often = train(spec, data, tmp_path / "often", checkpoint_minutes=0.0)
+    never = train(spec, data, tmp_path / "never")
+    assert left_by(often, tmp_path / "often") == left_by(never, tmp_path / "never")
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(data, tmp_path, capsys) -> None:
+    spec = small_run(data, "amid").spec
+    whole = train(spec, data, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        train(spec, data, tmp_path / "cut", stop=stopping_after(12))
+    path = tmp_path / "cut" / "checkpoint.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 4
+    path.write_bytes(content)
+    resumed = train(spec, data, tmp_path / "cut")
+    assert "another sha256" in capsys.readouterr().err
+    assert left_by(resumed, tmp_path / "cut") == left_by(whole, tmp_path / "whole")
+    assert not (tmp_path / "cut" / "checkpoint.previous.safetensors").exists()
+
+
+def test_mixed_precision_trains_and_answers_in_float32(data, tmp_path) -> None:
+    run = small_run(data, "amid")
+    mixed = dataclasses.replace(run.spec, training={**run.spec.training, "precision": "bfloat16"})
+    record = train(mixed, data, tmp_path / "mixed")
+    assert record.accuracy("student") > 0.5
+    trainer = engine.Trainer(mixed, load_splits(data, mixed))
+    batch = load_splits(data, mixed).train.take(torch.arange(8))
+    reps = trainer.represent(batch)
+    exact = trainer.method(trainer.networks, batch)
+    assert reps.student_logits.dtype == torch.float32
+    assert not torch.equal(reps.student, exact.student)  # it did compute in bfloat16
+    torch.testing.assert_close(reps.student, exact.student, atol=0.05, rtol=0.05)
