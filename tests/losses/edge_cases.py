@@ -40,13 +40,13 @@ def double(values: Any) -> Tensor:
 
 
 @st.composite
-def vectors(draw: st.DrawFn, size: int, dim: int, scales: st.SearchStrategy = SCALES) -> Tensor:
+def vectors(draw: st.DrawFn, size: int, dim: int) -> Tensor:
     """(size, dim): rows out of a few, so that some are equal; on a grid, so that rows are equal or
     far from it."""
     row = st.lists(st.integers(-12, 12), min_size=dim, max_size=dim) | st.just([0] * dim)
     pool = draw(st.lists(row, min_size=1, max_size=size))
     places = draw(st.lists(st.integers(0, len(pool) - 1), min_size=size, max_size=size))
-    lengths = draw(st.lists(scales, min_size=size, max_size=size))
+    lengths = draw(st.lists(SCALES, min_size=size, max_size=size))
     return double([[x / 4 * s for x in pool[p]] for p, s in zip(places, lengths, strict=True)])
 
 
@@ -110,11 +110,8 @@ def noise(draw: st.DrawFn, logarithms: bool) -> Arguments:
 
 @st.composite
 def relations(draw: st.DrawFn) -> Arguments:
-    """Of one length: what is far shorter than the centre cannot be told from it (crcd.py)."""
-    dim, scale = draw(st.integers(1, 3)), st.just(draw(SCALES))
-    size, candidates = draw(SIZES), draw(SIZES)
-    counts = (size, size, size, candidates)
-    return tuple(draw(vectors(count, dim, scale)) for count in counts)
+    dim, size, candidates = draw(st.integers(1, 3)), draw(SIZES), draw(SIZES)
+    return tuple(draw(vectors(count, dim)) for count in (size, size, size, candidates))
 
 
 @st.composite
