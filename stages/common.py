@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amid.errors import AmidError
+from amid.shown import masked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +39,9 @@ def write_curves(curves: pd.DataFrame, folder: Path) -> None:
 
 
 def run_stage(main: Callable[..., None]) -> None:
-    """Runs `main` on the command line's words; a user's mistake ends in one sentence on stderr."""
+    """Runs `main` on the command line's words; a user's mistake ends in one sentence on stderr.
+
+    Neither that nor the traceback of another error shows passwords or tokens."""
     words = list(inspect.signature(main).parameters)
     if len(sys.argv) - 1 != len(words):
         usage = " ".join(word.upper() for word in words)
@@ -45,7 +49,9 @@ def run_stage(main: Callable[..., None]) -> None:
     try:
         main(*sys.argv[1:])
     except AmidError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(masked(f"error: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:
+        sys.exit(masked(traceback.format_exc()))
