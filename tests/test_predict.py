@@ -199,3 +199,12 @@ def test_the_command_imports_no_mlflow(place: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("one.avi")
+
+
+def test_what_stands_in_a_label_cannot_steer_the_terminal() -> None:
+    near = student.Neighbour("c\x1b]0;x\x07", "la\nbel", 0.5, "p\x1b[2J.npy", None, None)
+    found = {"red\x1b[31m": 0.75, "blue": 0.25}
+    shown = predict.table(student.Prediction("clip\x1b[2J", found, (near,)), 5)
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert "red\\x1b[31m" in shown
+    assert "la\\nbel" in shown
