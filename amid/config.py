@@ -13,6 +13,7 @@ from amid.datasets import DATASETS
 from amid.errors import ConfigError
 from amid.extractors import EXTRACTORS
 from amid.methods import METHODS
+from amid.shown import printable
 
 if TYPE_CHECKING:
     from amid.methods.base import MethodOptions
@@ -314,7 +315,7 @@ def check(model: type[BaseModel], values: Any, where: str) -> Any:
         problems = error.errors()  # a misspelt key shows as a missing one as well: name the first
         problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
         place = [str(part) for part in problem["loc"]]
-        key = ".".join(filter(None, [where, *place]))
+        key = printable(".".join(filter(None, [where, *place])))
         if problem["type"] == "extra_forbidden":
             known = _fields_at(model, place[:-1])
             raise ConfigError(_unknown(f"key '{key}'", place[-1], known, where)) from None

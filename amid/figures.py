@@ -40,7 +40,8 @@ def figure3(classes: pd.DataFrame, path: Path) -> None:
                 edgecolor=STYLES[place][0],
                 label=TITLES.get(configuration, configuration), **look,
             )  # fmt: skip
-        axis.set_xticks(panel.index, panel["class"], rotation=90, fontsize=7)
+        shown = [label.replace("$", r"\$") for label in panel["class"]]  # else it is a formula
+        axis.set_xticks(panel.index, shown, rotation=90, fontsize=7)
         axis.set_xlim(-0.7, len(panel) - 0.3)
         axis.set_xlabel(f"class, by falling difference {_short(first)} − {_short(second)}")
         axis.set_ylabel("student, test Top-1 (%)")

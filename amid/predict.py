@@ -16,6 +16,7 @@ from pathlib import Path
 
 from amid import student
 from amid.errors import AmidError
+from amid.shown import printable
 from amid.student import CARD, Prediction
 
 STUDENTS = Path("student")
@@ -40,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
     sys.stdout.flush()
     for answer in answers:
         if answer.problem is not None:
-            print(f"error: {answer.problem}", file=sys.stderr)
+            print(printable(f"error: {answer.problem}"), file=sys.stderr)
     return 0 if len(good) == len(answers) else 1
 
 
@@ -58,7 +59,7 @@ def table(answer: Prediction, top: int) -> str:
             lines.append(
                 f"  {near.label:{width}}  {near.cosine:6.3f}  {near.id:{longest}}  {place}"
             )
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(printable(line.rstrip()) for line in lines)
 
 
 def _labels(answer: Prediction) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,20 @@ from typing import Any
 
 import pandas as pd
 
+from amid.shown import printable
+
 Row = Mapping[str, Any]
 # (row of the frame, name of the column, whether for LaTeX) -> the cell
 Form = Callable[[Row, str, bool], str]
 UNDEFINED = "-"
+LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "_%&#{}$"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
+MARKDOWN = str.maketrans(
+    {character: f"\\{character}" for character in "\\|`*[]"}
+    | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+)
 
 
 def spread(row: Row, name: str, latex: bool) -> str:
@@ -57,11 +68,17 @@ def text(row: Row, name: str, latex: bool) -> str:
         return UNDEFINED
     if isinstance(row[name], float):
         return f"{row[name]:g}"
-    return _escaped(str(row[name])) if latex else str(row[name])
+    return _escaped(str(row[name])) if latex else _plain(str(row[name]))
 
 
 def code(row: Row, name: str, latex: bool) -> str:
-    return rf"\texttt{{{_escaped(row[name])}}}" if latex else f"`{row[name]}`"
+    if latex:
+        return rf"\texttt{{{_escaped(row[name])}}}"
+    # A fence longer than any run of backticks inside; a bar ends a cell even there.
+    content = printable(row[name]).replace("|", r"\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", content)), default=0))
+    pad = " " if "`" in content else ""
+    return f"{fence}{pad}{content}{pad}{fence}"
 
 
 def mark(row: Row, name: str, latex: bool) -> str:
@@ -76,7 +93,7 @@ def titled(titles: Mapping[str, str], bold: str | None = None) -> Form:
         title = titles.get(row[name], row[name])
         if latex:
             return _escaped(title)
-        return f"**{title}**" if row[name] == bold else title
+        return f"**{_plain(title)}**" if row[name] == bold else _plain(title)
 
     return form
 
@@ -112,7 +129,11 @@ class Layout:
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """CSV with four decimals: enough to compute with, the same on every machine."""
+    """CSV with four decimals: enough to compute with, the same on every machine.
+
+    Text stands there as it is, though a spreadsheet takes what begins with =, +, - or @ for a
+    formula: programs read these files, and an apostrophe before it would make it another class.
+    """
     return table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
@@ -122,7 +143,7 @@ def markdown(table: pd.DataFrame, layout: Layout) -> str:
     if table.empty:
         lines += [layout.empty, ""]
     for _, rows in table.groupby("dataset", sort=False):
-        lines += [f"## {layout.heading.format(**rows.iloc[0])}", ""]
+        lines += [f"## {_plain(layout.heading.format(**rows.iloc[0]))}", ""]
         lines.append(_line(column.header for column in layout.columns))
         lines.append("|" + "".join("---|" if c.left else "---:|" for c in layout.columns))
         for row in rows.to_dict("records"):
@@ -165,6 +186,10 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _escaped(content: str) -> str:
-    for character in "_%&#{}":
-        content = content.replace(character, "\\" + character)
-    return content
+    """For LaTeX."""
+    return printable(content).translate(LATEX)
+
+
+def _plain(content: str) -> str:
+    """For Markdown: no cell's end, no markup, no HTML."""
+    return printable(content).translate(MARKDOWN)

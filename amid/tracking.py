@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from amid.extractors import EXTRACTORS
 from amid.reproducible import code_fingerprint, sha256_file
+from amid.shown import masked_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -173,7 +174,7 @@ class Tracker:
                 self._experiment,
                 start_time=self._start,
                 run_name=self.stage,
-                tags={**_process_tags(), **self._tags()},
+                tags=masked_values({**_process_tags(), **self._tags()}),
             )
             self.parent = run.info.run_id
             self._write(self.parent, self._params)
@@ -222,12 +223,14 @@ class Tracker:
         name = "-".join([spec.dataset, *run.folder.split("/")])
         if self.stage.startswith("warmup"):
             name = f"warmup-{name}"
-        return self._client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
+        made = self._client.create_run(self._experiment, run_name=name, tags=masked_values(tags))
+        return made.info.run_id
 
     def _write(self, run_id: str, params: dict[str, Any], metrics: Sequence[Values] = ()) -> None:
         from mlflow.entities import Metric, Param
 
-        flat = [Param(k, str(v)[:LONGEST_PARAM]) for k, v in flatten(params).items()]
+        shown = masked_values(flatten(params))
+        flat = [Param(name, text[:LONGEST_PARAM]) for name, text in shown.items()]
         rows = [Metric(*values) for values in metrics]
         while flat or rows:
             several = flat[:PARAMS_A_CALL]

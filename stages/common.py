@@ -6,11 +6,13 @@ import inspect
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amid.errors import AmidError
+from amid.shown import masked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +40,9 @@ def write_curves(curves: pd.DataFrame, folder: Path) -> None:
 
 
 def run_stage(main: Callable[..., None]) -> None:
-    """Runs `main` on the command line's words; a user's mistake ends in one sentence on stderr."""
+    """Runs `main` on the command line's words; a user's mistake ends in one sentence on stderr.
+
+    Neither that nor the traceback of another error shows passwords or tokens."""
     words = list(inspect.signature(main).parameters)
     if len(sys.argv) - 1 != len(words):
         usage = " ".join(word.upper() for word in words)
@@ -47,12 +51,14 @@ def run_stage(main: Callable[..., None]) -> None:
     try:
         main(*sys.argv[1:])
     except AmidError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(masked(f"error: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except Terminated:
         sys.exit(143)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:
+        sys.exit(masked(traceback.format_exc()))
 
 
 class Terminated(KeyboardInterrupt):

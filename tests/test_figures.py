@@ -140,3 +140,12 @@ def test_the_figure_of_selection_is_a_picture_with_one_seed_as_well(tmp_path: Pa
         }
     )
     drawn_twice(lambda path: figures.selection(table, path), tmp_path)
+
+
+def test_a_label_with_dollars_is_no_formula(tmp_path: Path) -> None:
+    records = {
+        "amid": of_classes([0, 1, 1, 1], [0, 0, 1, 1]),
+        "ccl": of_classes([0, 0, 0, 0], [0, 0, 1, 0]),
+    }
+    classes = series.class_wise({"own": records}).replace({"class": {"a": r"$\frac{$", "b": "US$"}})
+    drawn_twice(lambda path: figures.figure3(classes, path), tmp_path)

@@ -34,7 +34,7 @@ def lacking(folder: Path, rows: list[int], *modalities: str) -> Path:
     index.loc[rows, "has_audio"] = False
     index.to_parquet(path, index=False)
     for array in ("features", "embeddings"):
-        values = np.load(folder / array / "audio.npy")
+        values = np.load(folder / array / "audio.npy", allow_pickle=False)
         values[rows] = 0
         np.save(folder / array / "audio.npy", values)
     return folder
@@ -204,7 +204,7 @@ def test_a_frozen_vector_is_used_as_it_is(tmp_path: Path) -> None:
     )
     assert card == {"modality": "audio", "corpus": "auxiliary", "clips": 32, "encoder": "none"}
     assert json.loads((data / "embeddings" / "audio.json").read_text()) == card
-    found = np.load(data / "embeddings" / "audio.npy")
+    found = np.load(data / "embeddings" / "audio.npy", allow_pickle=False)
     seen = vectors[88:].astype(np.float64)
     expected = (vectors - seen.mean(0)) / np.maximum(seen.std(0), 1e-6)
     expected[LACKING] = 0

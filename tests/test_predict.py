@@ -62,7 +62,7 @@ def test_neighbours_are_the_nearest_training_clips(here: Path, capsys) -> None:
     assert code == 0
     (answer,) = json.loads(out)
     model = student.load("student/avlips")
-    gallery = np.load("student/avlips/training.npy").astype(np.float64)
+    gallery = np.load("student/avlips/training.npy", allow_pickle=False).astype(np.float64)
     query = model.represent([model.features("one.avi")])[0].astype(np.float64)
     cosines = gallery @ query / np.linalg.norm(gallery, axis=1) / np.linalg.norm(query)
     best = np.argsort(-cosines)[:3]
@@ -78,7 +78,7 @@ def test_neighbours_are_the_nearest_training_clips(here: Path, capsys) -> None:
 
 def test_a_training_clip_is_its_own_neighbour(place: Path) -> None:
     model = student.load(place / "student" / "avlips")
-    features = np.load(place / "data" / "avlips" / "features" / "video.npy")[:5]
+    features = np.load(place / "data" / "avlips" / "features" / "video.npy", allow_pickle=False)[:5]
     for number, answer in enumerate(model.answer(features, neighbours=1)):
         assert answer.neighbours[0].id == f"clip{number:03d}"
         assert answer.neighbours[0].cosine == pytest.approx(1, abs=1e-5)
@@ -199,3 +199,12 @@ def test_the_command_imports_no_mlflow(place: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("one.avi")
+
+
+def test_what_stands_in_a_label_cannot_steer_the_terminal() -> None:
+    near = student.Neighbour("c\x1b]0;x\x07", "la\nbel", 0.5, "p\x1b[2J.npy", None, None)
+    found = {"red\x1b[31m": 0.75, "blue": 0.25}
+    shown = predict.table(student.Prediction("clip\x1b[2J", found, (near,)), 5)
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert "red\\x1b[31m" in shown
+    assert "la\\nbel" in shown

@@ -144,7 +144,7 @@ def ragged(folder: Path) -> Path:
     write_data(folder)
     features = folder / "features"
     index = pd.read_parquet(features / "index.parquet")
-    video = np.load(features / "video.npy")
+    video = np.load(features / "video.npy", allow_pickle=False)
     lengths = np.random.default_rng(0).integers(1, 9, len(index))
     index["video_length"] = lengths.astype(np.int64)
     index["video_start"] = (lengths.cumsum() - lengths).astype(np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pandas as pd
@@ -77,3 +78,59 @@ def test_latex_leaves_out_what_has_no_header_there() -> None:
     hidden = replace(layouts.TABLE1, columns=tuple(replace(c, latex=None) for c in shown[1:]))
     latex = rendering.latex(results.table1(recognition()), hidden)
     assert r"avlips \\" in latex
+
+
+HOSTILE = [
+    "a|b",
+    "`ls`",
+    "``x` |",
+    "**bold**",
+    "[here](javascript:alert(1))",
+    "<script>alert(1)</script>",
+    "&lt;b&gt;",
+    "100 % of $x_1^2$ & #3 {~}",
+    "\\input{/etc/passwd}",
+    "two\nlines | \r\n---",
+    "\x1b[2Jcleared",
+    "=HYPERLINK(1)",
+]
+SMALL = Layout(
+    "T", (Column("x", "x", "x", rendering.text), Column("y", "y", "y", rendering.code)), ""
+)
+
+
+@pytest.mark.parametrize("content", HOSTILE)
+def test_foreign_text_stays_one_cell_of_text(content: str) -> None:
+    table = pd.DataFrame([{"dataset": "own", "seeds": 1, "x": content, "y": content}])
+    text = rendering.markdown(table, SMALL)
+    lines = text.splitlines()
+    assert lines[:4] == ["# T", "", "## own, 1 seeds", ""]
+    assert lines[4:6] == ["| x | y |", "|---:|---:|"]
+    cell = lines[6]
+    assert lines[7:] == ["", ""]
+    assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", cell.replace(r"\\", ""))) == 3
+    plain, code = re.split(r"(?<!\\) \| ", cell, maxsplit=1)
+    assert not re.search(r"(?<!\\)[`*\[\]]|[<>]", plain.replace(r"\\", ""))
+    fence = re.match("`+", code).group()
+    assert code.removesuffix(" |").endswith(fence)
+    assert fence not in code.removesuffix(" |")[len(fence) : -len(fence)]
+    assert text.isprintable() or set(text) - {"\n"} == {c for c in text if c.isprintable()}
+
+
+@pytest.mark.parametrize("content", HOSTILE)
+def test_foreign_text_is_no_command_to_latex(content: str) -> None:
+    table = pd.DataFrame([{"dataset": "own", "seeds": 1, "x": content, "y": content}])
+    (line,) = [line for line in rendering.latex(table, SMALL).splitlines() if "own" in line]
+    line = line.removesuffix(r" \\").replace(r"\texttt{", "", 1)
+    for known in (r"\textbackslash{}", r"\textasciitilde{}", r"\textasciicircum{}"):
+        line = line.replace(known, "")
+    line = re.sub(r"\\[_%&#{}$]", "", line)  # what is left: two ends of cells, one brace
+    assert not set(line) & set("\\$~^#%_{")
+    assert (line.count("&"), line.count("}")) == (2, 1)
+
+
+def test_csv_gives_back_every_text_as_it_was() -> None:
+    table = pd.DataFrame({"class": HOSTILE, "value": [0.5] * len(HOSTILE)})
+    read = pd.read_csv(io.StringIO(rendering.to_csv(table), newline=""), lineterminator="\n")
+    assert read["class"].tolist() == HOSTILE
+    assert "=HYPERLINK(1),0.5000" in rendering.to_csv(table)

@@ -143,7 +143,7 @@ def test_gallery_may_be_a_memory_map(tmp_path, blocks, mode):
     before = (tmp_path / "gallery.npy").read_bytes()
     blocks(7, 64)
     # A write into the map of mode "r" would end the process.
-    mapped = torch.from_numpy(np.load(tmp_path / "gallery.npy", mmap_mode=mode))
+    mapped = torch.from_numpy(np.load(tmp_path / "gallery.npy", mmap_mode=mode, allow_pickle=False))
     for mine, other in zip(nearest(queries, mapped, 9), nearest(queries, gallery, 9), strict=True):
         assert torch.equal(mine, other)
     assert (tmp_path / "gallery.npy").read_bytes() == before

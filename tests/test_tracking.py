@@ -67,6 +67,21 @@ def test_a_stage_is_a_parent_with_a_child_a_training(trained, tmp_path, monkeypa
     assert (tmp_path / "mlruns" / "artifacts").is_dir()
 
 
+def test_no_secret_reaches_the_store(trained, tmp_path, monkeypatch) -> None:
+    run, record, lines, student = trained
+    monkeypatch.setenv("DVC_EXP_NAME", "of-https://me:hunter2@host.example/x")
+    given = {"api_key": "hunter2", "mirror": "https://me:hunter2@host.example/x?sig=hunter2"}
+    given |= {"files": [{"url": "https://h/x?token=hunter2", "password": "hunter2"}]}
+    with Tracker("download@own", tmp_path, {"options": given, "seed": 3}) as tracker:
+        tracker.log_run(run, record, lines, student)
+    (parent,) = (r for r in runs_of(tmp_path) if "amid.run" not in r.data.tags)
+    assert parent.data.params["seed"] == "3"
+    assert parent.data.params["options.api_key"] == "***"
+    assert parent.data.params["options.mirror"] == "https://***@host.example/x?sig=***"
+    store = (tmp_path / "mlruns").rglob("*")
+    assert not [path for path in store if path.is_file() and b"hunter2" in path.read_bytes()]
+
+
 def test_a_run_from_the_store_is_logged_once(trained, tmp_path) -> None:
     run, record, lines, student = trained
     for _ in range(2):

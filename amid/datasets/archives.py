@@ -27,6 +27,7 @@ from amid.errors import AmidError
 CHUNK = 1 << 20  # bytes copied at once
 MOST_PADDING = 64 * CHUNK  # bytes after the end mark of a tar archive
 LONGEST_PART = 255  # bytes of a name between two slashes, the limit of usual file systems
+MOST_PARTS = 64  # names within names; pathlib and shutil call themselves once for each
 DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -76,8 +77,8 @@ def unpack(
 
     Raises AmidError, with nothing written and `target` as before, for a damaged or encrypted
     archive; for names that are absolute, climb with `..`, carry a drive letter, a backslash or
-    anything unprintable, or are too long; for links, devices and every other entry that is neither
-    file nor folder; for two entries in one place; for more entries or bytes than `limits`.
+    anything unprintable, or are too long or deep; for links, devices and every other entry that is
+    neither file nor folder; for two entries in one place; for more entries or bytes than `limits`.
     """
     temporary = target.with_name(f".{target.name}.unpacking")
     former = target.with_name(f".{target.name}.former")
@@ -182,7 +183,7 @@ def _checked_name(archive: Path, raw: str) -> str:
     parts = [part for part in raw.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise _refusal(archive, raw, "climbs out of its folder")
-    if any(len(part.encode()) > LONGEST_PART for part in parts):
+    if len(parts) > MOST_PARTS or any(len(part.encode()) > LONGEST_PART for part in parts):
         raise _refusal(archive, raw, "has too long a name")
     return "/".join(parts)
 

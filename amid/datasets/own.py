@@ -360,7 +360,12 @@ def _check_paths(
             if modality == options.target and row.get("split") != "auxiliary":
                 problems.add(f"no file of the target modality `{modality}`", line)
             continue
-        if Path(path).is_absolute() or not _inside(root / path, root):
+        if not path.isprintable():
+            problems.add(f"`{modality}`: a path with unprintable characters", line, ascii(path))
+            continue
+        # `..` that leads back into the folder would not do so where the files are copied to.
+        climbs = ".." in Path(path).parts
+        if climbs or Path(path).is_absolute() or not _inside(root / path, root):
             problems.add(f"`{modality}`: a path outside the folder {root}", line, path)
             continue
         if path not in known:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from amid.datasets.archives import Limits
+from amid.datasets.archives import MOST_PARTS, Limits
 from amid.errors import AmidError
 
 
@@ -71,6 +71,8 @@ def _check(archive: Path, entries: list[Listed], limits: Limits) -> None:
             fault = "climbs out of its folder"
         elif (not parts and entry.kind == "file") or not entry.name.isprintable():
             fault = "is no usable name"
+        elif len(parts) > MOST_PARTS:
+            fault = "has too long a name"
         elif entry.kind == "other":
             fault = "is a link, a device or no file at all"
         if fault is not None:
@@ -89,11 +91,12 @@ def _kept(archive: Path, target: Path, expected: set[str]) -> list[str]:
     for folder, folders, files in os.walk(target):
         for name in (*folders, *files):
             path = Path(folder, name)
-            kind = path.lstat().st_mode
+            status = path.lstat()
             below = path.relative_to(target).as_posix()
-            if stat.S_ISDIR(kind):
+            if stat.S_ISDIR(status.st_mode):
                 continue
-            if not stat.S_ISREG(kind) or below not in expected:
+            is_plain = stat.S_ISREG(status.st_mode) and status.st_nlink == 1  # no hard link either
+            if not is_plain or below not in expected:
                 raise _refusal(archive, below, "is not what the listing of the archive says")
             found.append(below)
     return sorted(found)

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import random
+import re
 import stat
 import struct
 import tarfile
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from amid.datasets import archives
 from amid.datasets.archives import Limits, listing, unpack
 from amid.errors import AmidError
+from tests.campaigns import archives as campaign
 
 FILES = {"a/one.txt": b"one" * 1000, "a/b/two.txt": b"two", "three.txt": b""}
 
@@ -277,6 +279,43 @@ def test_hostile_entries_refuse_the_archive_although_nobody_wants_them(tmp_path,
     )
     with pytest.raises(AmidError, match=match):
         listing(tmp_path / "evil.archive")
+
+
+def test_one_malicious_archive_of_each_kind_and_container(capsys):
+    assert campaign.main(["--seeds", "1"]) == 0
+    assert "35/35 malicious archives: nothing outside, no link made" in capsys.readouterr().out
+
+
+def careless(archive: Path, target: Path, **_: object) -> None:
+    """What a program does that believes the names."""
+    with tarfile.open(archive) as file:
+        for member in file:
+            path = target / member.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if member.issym():
+                path.symlink_to(member.linkname)
+            elif member.isreg():
+                path.write_bytes(file.extractfile(member).read())
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("symbolic links", "was taken"),
+        ("files through a link", "outside the target"),
+        ("the same name twice", "was taken|Error"),
+        ("too long names", "Error|was taken"),
+    ],
+)
+def test_a_careless_unpacking_is_found_out(tmp_path, monkeypatch, kind, said):
+    monkeypatch.setattr(campaign, "unpack", careless)
+    for seed in range(3):
+        (tmp_path / str(seed)).mkdir()
+        assert re.search(said, campaign.fault("tar", kind, seed, tmp_path / str(seed)))
+
+
+def test_names_in_names_without_end(tmp_path):
+    assert_refused(tar_of(tmp_path / "a.tar", {"a/" * 900 + "x": b"x"}), "too long a name")
 
 
 @pytest.mark.parametrize("place", ["../x", "/x", "a/../../x", ""])

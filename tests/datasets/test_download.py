@@ -604,8 +604,9 @@ def test_no_password_in_any_message_or_note(site, fetch, tmp_path):
         fetch(url=secret)
     assert "hunter2" not in str(caught.value)
     assert site.requests[0]["authorization"].startswith("Basic ")
-    fetch(url=secret)
-    assert "hunter2" not in "".join(fetch.lines)
+    record = fetch(url=secret).record()  # stands in sources.json, an out
+    assert set(record) == {"name", "size", "sha256", "pinned"}
+    assert "hunter2" not in "".join([*fetch.lines, *map(str, record.values())])
     for path in (tmp_path / "cache").iterdir():
         assert b"hunter2" not in path.read_bytes()
 

@@ -146,6 +146,12 @@ def emptied(column: str, split: str = "") -> Callable:
         (setting(7, picture=""), "no file of the target modality `picture`.*line 9"),
         (setting(7, sound="../../x.npy"), "outside the folder.*line 9: ../../x.npy"),
         (setting(7, sound="/etc/passwd"), "outside the folder.*line 9: /etc/passwd"),
+        (setting(7, sound="p/../../mine/s/0.npy"), "outside the folder.*line 9: p/../../mine/s"),
+        (setting(7, sound="p/x\0.npy"), r"unprintable characters.*line 9: 'p/x\\x00.npy'"),
+        (setting(7, sound="p/x\x1b[2J"), "unprintable characters.*line 9"),
+        (setting(7, id="a\nb"), "an id with a slash or a control character.*line 9"),
+        (setting(7, id="/etc/passwd"), "an id with a slash.*line 9"),
+        (setting(7, id="a\0b"), "an id with a slash or a control character.*line 9"),
         (file("p/8.npy", np.array([0, np.nan, 0])), "NaN or infinite.*line 10: p/8.npy.*1 of 3"),
         (file("p/8.npy", np.zeros(4)), r"wrong shape.*line 10: p/8.npy.*\(4,\), not \(3,\)"),
         (file("s/8.npy", np.zeros((2, 5))), r"`sound`.*wrong shape.*line 10.*\(any length, 2\)"),
@@ -252,6 +258,20 @@ def test_wrong_times(mine, start: str, end: str, expected: str) -> None:
     frame = made(folder, rows, extract=extract)
     assert frame.loc[1, ["sound_start", "sound_end"]].tolist() == [0.5, 1.5]
     assert "have no start and end" in mistakes(folder, rows)
+
+
+def test_names_that_a_shell_would_take_for_more_are_data(mine, tmp_path) -> None:
+    folder, rows = mine
+    rows[0] |= {"id": "$(touch pwned)"}
+    rows[1] |= {"id": "-rf"}
+    (folder / "-rf; touch pwned.npy").write_bytes((folder / rows[2]["picture"]).read_bytes())
+    rows[2] |= {"id": "`touch pwned`", "picture": "-rf; touch pwned.npy"}
+    before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(folder)}
+    frame = made(folder, rows)
+    assert list(frame["id"][:3]) == ["$(touch pwned)", "-rf", "`touch pwned`"]
+    after = {path for path in tmp_path.rglob("*") if not path.is_relative_to(folder)}
+    assert all(path.is_relative_to(tmp_path / "out") for path in after - before)
+    assert not list(tmp_path.rglob("pwned*"))
 
 
 def test_a_link_that_leads_out_of_the_folder_is_refused(mine) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from amid.datasets.rar import Limits as RarLimits
-from amid.datasets.rar import Listed, _check, _read_7z, _read_bsdtar, _read_unrar
+from amid.datasets.rar import Listed, _check, _kept, _read_7z, _read_bsdtar, _read_unrar
 from amid.errors import AmidError
 
 UNRAR = """
@@ -97,3 +97,11 @@ def test_more_than_the_limits_is_refused() -> None:
             _check(Path("x.rar"), entries, limits)
     with pytest.raises(AmidError, match="holds no file"):
         _check(Path("x.rar"), [Listed("a", "folder", 0)], RarLimits())
+
+
+def test_a_hard_link_that_the_listing_calls_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "link").hardlink_to(tmp_path / "mine.txt")
+    with pytest.raises(AmidError, match=r"'link' is not what the listing"):
+        _kept(Path("x.rar"), tmp_path / "new", {"link"})

@@ -17,7 +17,8 @@ from amid.losses.adversarial import (
     repeated_class_mask,
     student_adversarial,
 )
-from tests.losses.batches import Batch, random_batch
+from tests.losses import by_loops
+from tests.losses.batches import random_batch
 from tests.losses.observed import Observed
 
 EMPTY = torch.empty(0, dtype=torch.float64)
@@ -29,16 +30,9 @@ def logits(seed: int, size: int) -> Tensor:
     return values.requires_grad_()
 
 
-def mean_minus_log(values: list[float], real: bool) -> float:
-    """Mean of -log D or of -log(1 - D), D the logistic function of the logits."""
-    terms = [-math.log(1 / (1 + math.exp(-value if real else value))) for value in values]
-    return sum(terms) / len(terms)
-
-
 def test_student_loss_equals_the_explicit_loops():
     d1, d2 = logits(0, 7), logits(1, 4)
-    want = 0.3 * mean_minus_log(d1.tolist(), real=True)
-    want += 0.7 * 4 / 7 * mean_minus_log(d2.tolist(), real=True)
+    want = float(by_loops.student_adversarial(d1.tolist(), d2.tolist(), (0.3, 0.7), 4 / 7))
     for weights in ((0.3, 0.7), torch.tensor([0.3, 0.7], dtype=torch.float64)):
         got = student_adversarial(d1, d2, weights, 4 / 7)
         assert got.item() == pytest.approx(want, rel=1e-13)
@@ -46,10 +40,9 @@ def test_student_loss_equals_the_explicit_loops():
 
 def test_discriminator_loss_equals_the_explicit_loops():
     f1, t1, f2, t2 = logits(2, 7), logits(3, 7), logits(4, 4), logits(5, 4)
-    want = mean_minus_log(f1.tolist(), real=True) + mean_minus_log(t1.tolist(), real=False)
-    enhanced = mean_minus_log(f2.tolist(), real=True) + mean_minus_log(t2.tolist(), real=False)
+    want = by_loops.discriminator(*[d.tolist() for d in (f1, t1, f2, t2)], 4 / 7)
     got = discriminator(f1, t1, f2, t2, torch.tensor(4 / 7, dtype=torch.float64))
-    assert got.item() == pytest.approx(want + 4 / 7 * enhanced, rel=1e-13)
+    assert got.item() == pytest.approx(float(want), rel=1e-13)
 
 
 def test_student_loss_does_not_saturate():
@@ -74,25 +67,12 @@ def test_student_is_pulled_towards_real_and_discriminators_apart():
 @pytest.mark.parametrize("form", ["saturating", "least_squares"])
 def test_other_readings_equal_the_explicit_loops(form):
     f1, t1, f2, t2 = logits(20, 6), logits(21, 6), logits(22, 3), logits(23, 3)
-
-    def mean(values: Tensor, cost) -> float:
-        return sum(cost(v) for v in values.tolist()) / len(values)
-
-    def sigmoid(v: float) -> float:
-        return 1 / (1 + math.exp(-v))
-
-    if form == "saturating":
-        real, fake = (lambda v: -math.log(sigmoid(v))), (lambda v: -math.log(1 - sigmoid(v)))
-        fooled = lambda v: math.log(1 - sigmoid(v))  # noqa: E731
-    else:
-        real, fake = (lambda v: (v - 1) ** 2 / 2), (lambda v: v**2 / 2)
-        fooled = real
     got = student_adversarial(t1, t2, (0.3, 0.7), 0.5, form)
-    want = 0.3 * mean(t1, fooled) + 0.7 * 0.5 * mean(t2, fooled)
-    assert got.item() == pytest.approx(want, rel=1e-12)
+    want = by_loops.student_adversarial(t1.tolist(), t2.tolist(), (0.3, 0.7), 0.5, form)
+    assert got.item() == pytest.approx(float(want), rel=1e-12)
     got = discriminator(f1, t1, f2, t2, 0.5, form)
-    want = mean(f1, real) + mean(t1, fake) + 0.5 * (mean(f2, real) + mean(t2, fake))
-    assert got.item() == pytest.approx(want, rel=1e-12)
+    want = by_loops.discriminator(*[d.tolist() for d in (f1, t1, f2, t2)], 0.5, form)
+    assert got.item() == pytest.approx(float(want), rel=1e-12)
     pulled = torch.autograd.grad(student_adversarial(t1, EMPTY, (1.0, 0.0), 0.0, form), t1)[0]
     below = t1 < 1  # the teacher's side of every reading
     assert (pulled[below] < 0).all()
@@ -108,14 +88,15 @@ def test_the_saturating_form_saturates():
 def test_without_a_repeated_class_the_second_part_is_0():
     d1, d2 = logits(10, 5), EMPTY.clone().requires_grad_()
     value = student_adversarial(d1, d2, (0.4, 0.6), torch.tensor(0.0))
-    assert value.item() == pytest.approx(0.4 * mean_minus_log(d1.tolist(), real=True), rel=1e-13)
+    want = by_loops.student_adversarial(d1.tolist(), [], (0.4, 0.6), 0.0)
+    assert value.item() == pytest.approx(float(want), rel=1e-13)
     grad1, grad2 = torch.autograd.grad(value, (d1, d2))
     assert grad1.isfinite().all()
     assert grad2.shape == (0,)
     f1 = logits(11, 5)
     value = discriminator(f1, d1, EMPTY, d2, torch.tensor(0.0))
-    want = mean_minus_log(f1.tolist(), real=True) + mean_minus_log(d1.tolist(), real=False)
-    assert value.item() == pytest.approx(want, rel=1e-13)
+    want = by_loops.discriminator(f1.tolist(), d1.tolist(), [], [], 0.0)
+    assert value.item() == pytest.approx(float(want), rel=1e-13)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -142,30 +123,8 @@ def test_float64_weights_leave_float32_losses_float32():
 @settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.integers(-(10**12), 10**12) | st.integers(0, 5), min_size=1, max_size=20))
 def test_mask_counts_each_class(labels):
-    want = [labels.count(label) > 1 for label in labels]
+    want = by_loops.repeated_class_mask(labels)
     assert repeated_class_mask(torch.tensor(labels)).tolist() == want
-
-
-def weights_by_loops(epochs: list[list[Batch]], smoothing: float) -> list[dict[str, list[float]]]:
-    s, q, states = [math.nan] * 2, [math.nan] * 2, []
-    for epoch in epochs:
-        cosines: tuple[list[float], list[float]] = ([], [])
-        for teacher, student, labels in epoch:
-            for i in range(len(labels)):
-                for j in range(len(labels)):
-                    if i != j and labels[i] != labels[j]:
-                        continue
-                    norms = (teacher[i].norm() * student[j].norm()).item()
-                    cosines[i != j].append((teacher[i] @ student[j]).item() / norms)
-        for k in range(2):
-            if cosines[k]:
-                s[k] = sum(cosines[k]) / len(cosines[k])
-            q[k] = s[k] if math.isnan(q[k]) else smoothing * q[k] + (1 - smoothing) * s[k]
-        powers = [math.exp(-value) for value in q]
-        unknown = math.isnan(sum(powers))
-        w = [0.5, 0.5] if unknown else [power / sum(powers) for power in powers]
-        states.append({"s": list(s), "q": list(q), "w": w})
-    return states
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -181,7 +140,8 @@ def test_dynamic_weights_equal_the_explicit_loops(seed, sizes, smoothing, classe
         for e, epoch in enumerate(sizes)
     ]
     weights = DynamicWeights(smoothing)
-    for epoch, want in zip(epochs, weights_by_loops(epochs, smoothing), strict=True):
+    plain = [[[part.tolist() for part in batch] for batch in epoch] for epoch in epochs]
+    for epoch, want in zip(epochs, by_loops.dynamic_weights(plain, smoothing), strict=True):
         for batch in epoch:
             weights.update(*batch)
         weights.end_epoch()

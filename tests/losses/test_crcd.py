@@ -13,6 +13,7 @@ from torch import Tensor
 
 from amid.losses.cosine import unit_rows
 from amid.losses.crcd import gradient_agreement, relation_cosines
+from tests.losses import by_loops
 from tests.losses.batches import EDGE_CASES, edge_case, random_batch
 from tests.losses.observed import Observed
 
@@ -41,22 +42,6 @@ def random_rows(
     return tuple(each.to(dtype).requires_grad_() for each in rows)
 
 
-def cosine(a: Tensor, b: Tensor) -> Tensor:
-    if not (a.any() and b.any()):
-        return a.new_zeros(())
-    return torch.dot(a, b) / (a.norm() * b.norm())
-
-
-def by_loops(
-    anchors: Tensor, centres: Tensor, positives: Tensor, candidates: Tensor, temperature: float
-) -> Tensor:
-    rows = []
-    for anchor, centre, positive in zip(anchors, centres, positives, strict=True):
-        cosines = [cosine(anchor - centre, other - centre) for other in (positive, *candidates)]
-        rows.append(torch.stack(cosines))
-    return (torch.stack(rows) / temperature).exp()
-
-
 @settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(
     seed=st.integers(0, 10_000),
@@ -67,7 +52,9 @@ def by_loops(
 )
 def test_equals_the_explicit_loops(seed, pairs, candidates, dim, temperature):
     rows = random_rows(seed, pairs, candidates, dim)
-    got, want = relation_scores(*rows, temperature), by_loops(*rows, temperature)
+    own, others = by_loops.relation_cosines(*rows)
+    cosines = [torch.stack([first, *more]) for first, more in zip(own, others, strict=True)]
+    got, want = relation_scores(*rows, temperature), (torch.stack(cosines) / temperature).exp()
     torch.testing.assert_close(got, want, rtol=1e-11, atol=0)
     total, other = got.log().sum(), want.log().sum()
     mine, theirs = torch.autograd.grad(total, rows), torch.autograd.grad(other, rows)
@@ -199,16 +186,11 @@ def test_forms_no_tensor_of_pairs_times_candidates_times_dimensions():
     assert len(seen.names) < 90
 
 
-def agreement_by_loops(student: Tensor, teacher: Tensor) -> Tensor:
-    terms = [1 - cosine(a, b) for a, b in zip(student, teacher, strict=True)]
-    return sum(terms) / len(terms)
-
-
 @settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 6), dim=st.integers(1, 5))
 def test_agreement_equals_the_explicit_loops(seed, size, dim):
     a, b, _ = random_batch(seed, size, dim)
-    got, want = gradient_agreement(a, b), agreement_by_loops(a, b)
+    got, want = gradient_agreement(a, b), by_loops.gradient_agreement(a, b)
     assert got.item() == pytest.approx(want.item(), rel=1e-13, abs=1e-14)
     mine, theirs = torch.autograd.grad(got, (a, b)), torch.autograd.grad(want, (a, b))
     for grad, other in zip(mine, theirs, strict=True):

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from amid.losses.crd import bank_logits, noise_contrastive, noise_contrastive_logits
+from tests.losses import by_loops
 from tests.losses.batches import random_batch
 from tests.losses.observed import Observed
 
-EPS = 1e-7
+EPS = by_loops.CRD_EPSILON
 
 
 def random_scores(
@@ -31,17 +32,6 @@ def random_weights(seed: int, size: int, negatives: int) -> Tensor:
     return torch.randint(4, (size, negatives), generator=generator).double()
 
 
-def by_loops(scores: Tensor, n_samples: int, weights: Tensor) -> Tensor:
-    total = scores.new_zeros(())
-    for row, drawn in zip(scores, weights.tolist(), strict=True):
-        c = sum(drawn) / n_samples
-        total = total + torch.log(row[0] / (row[0] + c + EPS))
-        for k, times in enumerate(drawn, start=1):
-            if times > 0:
-                total = total + times * torch.log(c / (row[k] + c + EPS))
-    return -total / len(scores)
-
-
 @settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(
     seed=st.integers(0, 10_000),
@@ -55,7 +45,7 @@ def test_equals_the_explicit_loops(seed, size, negatives, n_samples, weighted):
     weights = random_weights(seed, size, negatives) if weighted else None
     got = noise_contrastive(scores, n_samples, weights)
     drawn = torch.ones(size, negatives) if weights is None else weights
-    want = by_loops(scores, n_samples, drawn)
+    want = by_loops.noise_contrastive(scores, n_samples, drawn.tolist())
     assert got.item() == pytest.approx(want.item(), rel=1e-12, abs=1e-13)
     mine, theirs = (torch.autograd.grad(value, scores)[0] for value in (got, want))
     torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from amid.losses.cosine import unit_rows
 from amid.losses.gmc import joint_contrastive
+from tests.losses import by_loops
 from tests.losses.batches import EDGE_CASES, edge_case
 from tests.losses.observed import Observed
 
@@ -25,23 +26,6 @@ def random_rows(
     return [unit_rows(each).to(dtype).requires_grad_() for each in rows]
 
 
-def by_loops(joint: Tensor, modalities: list[Tensor], temperature: float) -> Tensor:
-    size = len(joint)
-    total = joint.new_zeros(())
-    for modality in modalities:
-        rows = [*joint, *modality]
-        for i, row in enumerate(rows):
-            partner = rows[(i + size) % (2 * size)]
-            powers = [
-                torch.exp(torch.dot(row, other) / temperature)
-                for j, other in enumerate(rows)
-                if j != i
-            ]
-            term = torch.dot(row, partner) / temperature - torch.log(sum(powers))
-            total = total - term / (2 * size)
-    return total
-
-
 @settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(
     seed=st.integers(0, 10_000),
@@ -52,7 +36,7 @@ def by_loops(joint: Tensor, modalities: list[Tensor], temperature: float) -> Ten
 def test_equals_the_explicit_loops(seed, modalities, size, temperature):
     joint, *others = random_rows(seed, modalities, size)
     got = joint_contrastive(joint, others, temperature)
-    want = by_loops(joint, others, temperature)
+    want = by_loops.joint_contrastive(joint, others, temperature)
     assert got.item() == pytest.approx(want.item(), rel=1e-12, abs=1e-13)
     mine, theirs = (torch.autograd.grad(value, [joint, *others]) for value in (got, want))
     for grad, other in zip(mine, theirs, strict=True):

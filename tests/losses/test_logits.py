@@ -10,15 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amid.losses.logits import softened_divergence, symmetric_divergence
+from tests.losses import by_loops
 from tests.losses.observed import Observed
-from tests.losses.test_agreement import logits, probabilities
+from tests.losses.test_agreement import logits
 
 TEMPERATURES = st.sampled_from([0.5, 1.0, 4.0, 20.0])
-
-
-def kl_by_loops(p_logits: list[float], q_logits: list[float]) -> float:
-    p, q = probabilities(p_logits), probabilities(q_logits)
-    return sum(x * math.log(x / y) for x, y in zip(p, q, strict=True))
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -30,16 +26,11 @@ def kl_by_loops(p_logits: list[float], q_logits: list[float]) -> float:
 )
 def test_equal_the_explicit_loops(seed, size, classes, temperature):
     a, b = logits(seed, size, classes), logits(seed + 1, size, classes)
-    forward = backward = softened = 0.0
-    for x, y in zip(a.tolist(), b.tolist(), strict=True):
-        forward += kl_by_loops(x, y) / size
-        backward += kl_by_loops(y, x) / size
-        soft_x, soft_y = ([value / temperature for value in row] for row in (x, y))
-        softened += temperature**2 * kl_by_loops(soft_y, soft_x) / size
-    got = symmetric_divergence(a, b).item()
-    assert got == pytest.approx((forward + backward) / 2, rel=1e-11, abs=1e-13)
+    want = float(by_loops.symmetric_divergence(a.tolist(), b.tolist()))
+    assert symmetric_divergence(a, b).item() == pytest.approx(want, rel=1e-11, abs=1e-13)
+    want = float(by_loops.softened_divergence(a.tolist(), b.tolist(), temperature))
     got = softened_divergence(a, b, temperature).item()
-    assert got == pytest.approx(softened, rel=1e-11, abs=1e-12)
+    assert got == pytest.approx(want, rel=1e-11, abs=1e-12)
 
 
 def test_gradients_are_the_numerical_ones():

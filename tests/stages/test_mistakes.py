@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -14,6 +16,8 @@ import pytest
 import soundfile
 from ruamel.yaml import YAML
 
+from amid import config
+from amid.errors import ConfigError
 from tests.small import ROOT
 
 
@@ -168,3 +172,56 @@ def test_a_label_that_is_never_trained_is_named(made: Path) -> None:
 def test_training_before_extracting_says_what_is_missing(tmp_path: Path) -> None:
     write_params(tmp_path, lambda v: None)
     refused(stage(tmp_path, "stages.train", "amid", "avlips"), 1, "is missing", "dvc repro")
+
+
+HOSTILE = ["a; touch pwned", "$(touch pwned)", "`touch pwned`", "../x", "/x", "a/b", "-rf", "a b"]
+HOSTILE += ["a\nb", "a\0b", "a|b", "a&b", "a'b", "Ä", "", "."]
+
+
+@pytest.fixture(scope="module")
+def raw() -> dict:
+    return YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("key", ["data", "datasets", "extract", "auxiliary", "sections"])
+def test_no_name_of_params_can_leave_its_folder_or_reach_a_shell(raw, key, name) -> None:
+    values = copy.deepcopy(raw)
+    block = values["data"]["avlips"]
+    if key == "data":
+        values["data"][name] = block
+    elif key == "datasets":
+        values["datasets"] = [name]
+    elif key == "sections":
+        values["sections"] |= {name: ["amid"]}
+    elif key == "extract":
+        block["extract"][name] = block["extract"]["audio"]
+        block["encoders"][name] = "cnn"
+    else:
+        block["auxiliary"] = [name]
+    with pytest.raises(ConfigError, match=r"params\.yaml") as caught:
+        config.check(config.Params, values, "")
+    assert str(caught.value).isprintable()
+
+
+def test_names_are_checked_before_dvc_makes_commands_of_them(tmp_path: Path) -> None:
+    """DVC itself would run what stands there: hence the line of the Makefile before it."""
+    write_params(tmp_path, lambda v: v["data"].update({"a; touch pwned": v["data"]["avlips"]}))
+    refused(stage(tmp_path, "stages.check"), 2, "a; touch pwned")
+    makefile = (ROOT / "Makefile").read_text()
+    lines = [line.strip().lstrip("@") for line in makefile.partition("\nrepro:")[2].splitlines()]
+    assert lines.index("python -m stages.check") < next(
+        n for n, line in enumerate(lines) if "dvc repro" in line or "stages.repair" in line
+    )
+
+
+def test_commands_of_the_dag_take_nothing_of_params_but_names_of_data_sets() -> None:
+    for path in [ROOT / "dvc.yaml", *ROOT.glob("pipelines/*/dvc.yaml")]:
+        for stage_name, entry in YAML(typ="safe").load(path.read_text())["stages"].items():
+            command = entry.get("do", entry)["cmd"]
+            used = set(re.findall(r"\$\{(.*?)\}", command))
+            assert used <= {"key", "item.dataset"}, stage_name
+            if "key" in used:
+                assert entry["foreach"] == "${data}"
+            if "item.dataset" in used:
+                assert entry["matrix"] == {"dataset": "${datasets}"}

@@ -1,0 +1,284 @@
+"""Generated edge cases of every loss, held against its loops in 60 digits (by_loops).
+
+Batches of one, one class or none twice, zero and repeated rows, rows of very unequal length, logits
+of 10,000 and temperatures from 1e-4 to 1e4: value and gradients must be finite, and the value that
+of the loops to 1e-9, in proportion where it is above 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from amid.losses import adversarial, agreement, ccl, cosine, crcd, crd, gmc, logits
+from amid.losses import mutual_information as mutual
+from tests.losses import by_loops
+from tests.losses.by_loops import MP
+
+TOLERANCE = 1e-9
+SCALES = st.sampled_from([1.0, 1.0, 1.0, 1e-100, 1e-6, 1e6, 1e100])
+TEMPERATURES = st.sampled_from([1e-4, 1e-3, 0.01, 0.07, 0.1, 0.5, 1.0, 4.0, 100.0, 1e4])
+SOFTENING = st.sampled_from([0.01, 0.5, 1.0, 4.0, 20.0, 100.0])  # its square multiplies
+LOGIT = st.one_of(
+    st.integers(-80, 80).map(lambda n: n / 4),
+    st.sampled_from([-1e4, 1e4, 0.0, 88.0, -104.0, 710.0, -746.0]),
+)
+FORMS = st.sampled_from(["non_saturating", "saturating", "least_squares"])
+SIZES = st.integers(1, 5)
+Arguments = tuple[Any, ...]
+
+
+def double(values: Any) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+# ---------------------------------------------------------------- what is drawn
+
+
+@st.composite
+def vectors(draw: st.DrawFn, size: int, dim: int) -> Tensor:
+    """(size, dim): rows out of a few, so that some are equal; on a grid, so that rows are equal or
+    far from it."""
+    row = st.lists(st.integers(-12, 12), min_size=dim, max_size=dim) | st.just([0] * dim)
+    pool = draw(st.lists(row, min_size=1, max_size=size))
+    places = draw(st.lists(st.integers(0, len(pool) - 1), min_size=size, max_size=size))
+    lengths = draw(st.lists(SCALES, min_size=size, max_size=size))
+    return double([[x / 4 * s for x in pool[p]] for p, s in zip(places, lengths, strict=True)])
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    """(B, D) twice: of their own, the same, or opposite."""
+    size, dim = draw(SIZES), draw(st.integers(1, 3))
+    a = draw(vectors(size, dim))
+    return a, draw(st.one_of(vectors(size, dim), st.just(a.clone()), st.just(-a)))
+
+
+def labels(size: int, classes: int = 3) -> st.SearchStrategy[Tensor]:
+    """(size,): one class, all different, or anything."""
+    drawn = st.lists(st.integers(0, classes - 1), min_size=size, max_size=size)
+    return st.one_of(st.just([1] * size), st.just([*range(size)]), drawn).map(torch.tensor)
+
+
+def table(rows: int, columns: int, values: st.SearchStrategy = LOGIT) -> st.SearchStrategy[Tensor]:
+    row = st.lists(values, min_size=columns, max_size=columns)
+    drawn = st.lists(row, min_size=rows, max_size=rows)
+    return drawn.map(lambda found: double(found).reshape(rows, columns))
+
+
+def line(least: int, values: st.SearchStrategy = LOGIT) -> st.SearchStrategy[Tensor]:
+    return st.lists(values, min_size=least, max_size=6).map(double)
+
+
+@st.composite
+def contrastive(draw: st.DrawFn) -> Arguments:
+    a, b = draw(pairs())
+    return a, b, draw(labels(len(a))), draw(TEMPERATURES)
+
+
+@st.composite
+def joint(draw: st.DrawFn) -> Arguments:
+    size, dim = draw(SIZES), draw(st.integers(1, 3))
+    unit = vectors(size, dim).map(cosine.unit_rows)
+    return draw(unit), draw(st.lists(unit, min_size=1, max_size=2)), draw(TEMPERATURES)
+
+
+@st.composite
+def bank(draw: st.DrawFn) -> Arguments:
+    dim = draw(st.integers(1, 3))
+    return draw(vectors(draw(SIZES), dim)), draw(vectors(draw(SIZES), dim)), draw(TEMPERATURES)
+
+
+@st.composite
+def noise(draw: st.DrawFn, logarithms: bool) -> Arguments:
+    """Scores from 1e-300 on, or logits, of a positive and of K negatives drawn up to three times,
+    some never."""
+    size, count = draw(SIZES), draw(st.integers(0, 4))
+    score = st.sampled_from([1e-300, 1e-30, 1e-7, 1e-3, 0.5, 1.0, 3.0, 1e6, 1e30])
+    scores = draw(table(size, 1 + count, LOGIT if logarithms else score))
+    n_samples = draw(st.sampled_from([1, 7, 300, 10**6]))
+    weights = draw(table(size, count, st.sampled_from([0.0, 1.0, 2.0, 3.0])))
+    if not logarithms:
+        return scores, n_samples, weights
+    log_z = draw(st.sampled_from([-50.0, 0.0, 3.5, 600.0]))
+    return scores[:, 0].clone(), scores[:, 1:].clone(), n_samples, weights, log_z
+
+
+@st.composite
+def relations(draw: st.DrawFn) -> Arguments:
+    dim, size, candidates = draw(st.integers(1, 3)), draw(SIZES), draw(SIZES)
+    return tuple(draw(vectors(count, dim)) for count in (size, size, size, candidates))
+
+
+@st.composite
+def classified(draw: st.DrawFn, temperature: bool = False, named: bool = False) -> Arguments:
+    size, classes = draw(SIZES), draw(st.integers(1, 4))
+    a = draw(table(size, classes))
+    b = draw(st.one_of(table(size, classes), st.just(a.clone()), st.just(-a)))
+    more = [draw(SOFTENING)] if temperature else []
+    truth = st.lists(st.integers(0, classes - 1), min_size=size, max_size=size)
+    return a, b, *more, *([torch.tensor(draw(truth))] if named else [])
+
+
+@st.composite
+def epochs(draw: st.DrawFn) -> Arguments:
+    found = []
+    for _ in range(draw(st.integers(1, 3))):
+        batches = draw(st.lists(pairs(), min_size=1, max_size=2))
+        found.append([(a, b, draw(labels(len(a)))) for a, b in batches])
+    return found, draw(st.sampled_from([0.0, 0.5, 0.9, 1.0]))
+
+
+def averaged(batches: list, smoothing: float) -> Tensor:
+    """(epochs, 2): the weights after each epoch."""
+    weights, found = adversarial.DynamicWeights(smoothing), []
+    for epoch in batches:
+        for batch in epoch:
+            weights.update(*batch)
+        weights.end_epoch()
+        found.append(weights.weights)
+    return torch.stack(found)
+
+
+def averaged_by_loops(batches: list, smoothing: float) -> list[list[float]]:
+    return [state["w"] for state in by_loops.dynamic_weights(batches, smoothing)]
+
+
+# ---------------------------------------------------------------- the losses
+
+
+class Loss(NamedTuple):
+    """A loss, its loops, and the arguments both are given; fixed: the place of an argument that is
+    counted, not computed, and has no gradient."""
+
+    loss: Callable[..., Any]
+    loops: Callable[..., Any]
+    arguments: st.SearchStrategy[Arguments]
+    fixed: int | None = None
+
+
+SHARE = st.sampled_from([0.0, 0.25, 1.0])
+WEIGHTS = st.sampled_from([(0.5, 0.5), (0.0, 1.0), (1.0, 0.0), (0.3, 0.7)])
+TOLD_APART = st.tuples(line(1), line(0), WEIGHTS, SHARE, FORMS)
+TOLD_BOTH = st.tuples(line(1), line(1), line(0), line(0), SHARE, FORMS)
+ANY_LABELS = st.lists(st.integers(-(10**12), 10**12) | st.integers(0, 3), min_size=1, max_size=9)
+
+LOSSES: dict[str, Loss] = {
+    "cosine_matrix": Loss(cosine.cosine_matrix, by_loops.cosine_matrix, pairs()),
+    "unit_rows": Loss(cosine.unit_rows, by_loops.unit_rows, pairs().map(lambda p: p[:1])),
+    "class_aware_nce": Loss(mutual.class_aware_nce, by_loops.class_aware_nce, contrastive()),
+    "pair_contrastive": Loss(ccl.pair_contrastive, by_loops.pair_contrastive, contrastive()),
+    "joint_contrastive": Loss(gmc.joint_contrastive, by_loops.joint_contrastive, joint()),
+    "bank_logits": Loss(crd.bank_logits, by_loops.bank_logits, bank()),
+    "noise_contrastive": Loss(crd.noise_contrastive, by_loops.noise_contrastive, noise(False), 2),
+    "noise_contrastive_logits": Loss(
+        crd.noise_contrastive_logits, by_loops.noise_contrastive_logits, noise(True), 3
+    ),
+    "relation_cosines": Loss(crcd.relation_cosines, by_loops.relation_cosines, relations()),
+    "gradient_agreement": Loss(crcd.gradient_agreement, by_loops.gradient_agreement, pairs()),
+    "classification": Loss(
+        agreement.classification, by_loops.classification, classified(named=True)
+    ),
+    "jensen_shannon": Loss(agreement.jensen_shannon, by_loops.jensen_shannon, classified()),
+    "softened_divergence": Loss(
+        logits.softened_divergence, by_loops.softened_divergence, classified(temperature=True)
+    ),
+    "symmetric_divergence": Loss(
+        logits.symmetric_divergence, by_loops.symmetric_divergence, classified()
+    ),
+    "student_adversarial": Loss(
+        adversarial.student_adversarial, by_loops.student_adversarial, TOLD_APART
+    ),
+    "discriminator": Loss(adversarial.discriminator, by_loops.discriminator, TOLD_BOTH),
+    "repeated_class_mask": Loss(
+        adversarial.repeated_class_mask,
+        by_loops.repeated_class_mask,
+        ANY_LABELS.map(lambda drawn: (torch.tensor(drawn),)),
+    ),
+    "DynamicWeights": Loss(averaged, averaged_by_loops, epochs()),
+}
+
+
+# ---------------------------------------------------------------- the judgement
+
+
+def fault(loss: Loss, arguments: Arguments) -> str | None:
+    """What is wrong with the loss of these arguments, None for nothing."""
+    differentiable = tuple(value for n, value in enumerate(arguments) if n != loss.fixed)
+    asking = [leaf.requires_grad_() for leaf in leaves(differentiable) if leaf.is_floating_point()]
+    found = flat(loss.loss(*arguments))
+    want = flat(loss.loops(*exact(arguments)))
+    if len(found) != len(want):
+        return f"{len(found)} values, the loops have {len(want)}"
+    for value, other in zip(found, want, strict=True):
+        if not torch.isfinite(value):
+            return f"the value is {value.item()}, the loops have {MP.nstr(MP.mpf(other), 17)}"
+        error = abs(MP.mpf(value.item()) - MP.mpf(other)) / max(1, abs(MP.mpf(other)))
+        if error > TOLERANCE:
+            shown = MP.nstr(MP.mpf(other), 17)
+            return f"{value.item()!r}, the loops have {shown}: off by {MP.nstr(error, 3)}"
+    reached = [value for value in found if value.requires_grad]
+    if reached:
+        gradients = torch.autograd.grad(sum(reached), asking, allow_unused=True)
+        if any(gradient is not None and not gradient.isfinite().all() for gradient in gradients):
+            return "a gradient is not finite"
+    return None
+
+
+def leaves(values: Any) -> list[Tensor]:
+    """The tensors in nested tuples and lists."""
+    if isinstance(values, Tensor):
+        return [values]
+    return [leaf for v in values for leaf in leaves(v)] if isinstance(values, tuple | list) else []
+
+
+def exact(values: Any) -> Any:
+    """The same with tensors as lists of exact numbers."""
+    if isinstance(values, Tensor):
+        found = values.detach().tolist()
+        return _numbers(found) if values.is_floating_point() else found
+    if isinstance(values, tuple | list):
+        return type(values)(exact(value) for value in values)
+    return values
+
+
+def _numbers(values: Any) -> Any:
+    return [_numbers(value) for value in values] if isinstance(values, list) else MP.mpf(values)
+
+
+def flat(values: Any) -> list[Any]:
+    """The single numbers of a result, or of the loops' nested lists."""
+    if isinstance(values, Tensor):
+        return list(values.reshape(-1))
+    if isinstance(values, tuple | list):
+        return [number for value in values for number in flat(value)]
+    return [values]
+
+
+def edges(arguments: Arguments) -> set[str]:
+    """Which edges the arguments lie on, in words."""
+    found = set()
+    for tensor in leaves(arguments):
+        if len(tensor) == 1:
+            found.add("batch of one")
+        if not tensor.is_floating_point() and len(tensor) > 1:
+            kinds = len(tensor.unique())
+            found |= {"one class"} if kinds == 1 else set()
+            found |= {"no same-class pair"} if kinds == len(tensor) else set()
+        if tensor.is_floating_point() and tensor.ndim == 2 and tensor.numel():
+            found |= {"zero row"} if (tensor == 0).all(dim=1).any() else set()
+            found |= {"equal rows"} if len(tensor.unique(dim=0)) < len(tensor) else set()
+        if tensor.is_floating_point() and tensor.numel():
+            largest = tensor.detach().abs().max().item()
+            found |= {"a value of 1e4 or more"} if largest >= 1e4 else set()
+        found |= {"no element"} if not tensor.numel() else set()
+    for value in arguments:
+        if isinstance(value, float) and 0 < value <= 0.01:
+            found.add("tiny temperature")
+        if isinstance(value, float) and value >= 20:
+            found.add("huge temperature")
+    return found

@@ -1,0 +1,154 @@
+"""Every package is pinned, and no pin is a version known to be bad."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tests.small import ROOT
+
+LISTS = ("requirements.txt", "requirements-paper.txt", "constraints.txt")
+
+
+def pins(text: str) -> dict[str, str]:
+    """Package -> version of a list in which everything is pinned by ==."""
+    found = {}
+    for line in text.splitlines():
+        line = line.partition("#")[0].strip()
+        if line:
+            match = re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!]+)", line)
+            assert match, f"{line!r} does not pin one version"
+            name = canonicalize_name(match[1])
+            assert name not in found, f"{name} stands there twice"
+            found[name] = match[2]
+    return found
+
+
+def needed(roots: set[str]) -> dict[str, str]:
+    """Package -> who asks for it: what the roots require here, and what that requires."""
+    found = dict.fromkeys(roots, "requirements.txt")
+    waiting = [(name, frozenset()) for name in roots]
+    seen = set()
+    while waiting:
+        name, extras = waiting.pop()
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        for text in metadata.requires(name) or ():
+            wanted = Requirement(text)
+            applies = wanted.marker is None or any(
+                wanted.marker.evaluate({"extra": extra}) for extra in (extras or {""})
+            )
+            if applies:
+                other = canonicalize_name(wanted.name)
+                found.setdefault(other, name)
+                waiting.append((other, frozenset(wanted.extras)))
+    return found
+
+
+def bad(name: str, version: str, table: list[dict]) -> list[str]:
+    """Why this version of the package must not be used."""
+    found = []
+    for entry in table:
+        if canonicalize_name(entry["package"]) == name:
+            below = "below" in entry and Version(version) < Version(entry["below"])
+            if below or version in entry.get("only", []):
+                found.append(entry["why"])
+    return found
+
+
+def known_bad() -> list[dict]:
+    return tomllib.loads((ROOT / "tests" / "known_bad.toml").read_text(encoding="utf-8"))["bad"]
+
+
+def all_pins() -> dict[str, dict[str, str]]:
+    return {name: pins((ROOT / name).read_text(encoding="utf-8")) for name in LISTS}
+
+
+def test_the_lists_agree() -> None:
+    every = all_pins()
+    constraints, paper = every["constraints.txt"], every["requirements-paper.txt"]
+    for name, version in every["requirements.txt"].items():
+        assert constraints[name] == version, name
+    for name, version in paper.items():
+        assert constraints.get(name, version) == version, name
+
+
+def test_everything_that_is_required_is_pinned() -> None:
+    every = all_pins()
+    constraints = every["constraints.txt"]
+    asked = needed(set(every["requirements.txt"]))
+    # torch's own, which CPU builds lack or bring by the hundred megabytes: its wheel pins them
+    apart = {name for name in asked if name.startswith("nvidia-") or name == "triton"}
+    loose = {name: by for name, by in asked.items() if name not in constraints}
+    loose = {name: by for name, by in loose.items() if name not in apart}
+    assert loose == {}, "not in constraints.txt, but required by"
+
+
+def test_what_is_installed_is_what_is_pinned() -> None:
+    installed = {
+        canonicalize_name(found.metadata["Name"]): Version(found.version).public
+        for found in metadata.distributions()
+    }
+    constraints = all_pins()["constraints.txt"]
+    both = constraints.keys() & installed.keys()  # some are for other systems
+    assert len(both) > 100
+    assert {name: installed[name] for name in both} == {name: constraints[name] for name in both}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_no_pin_is_known_to_be_bad(name: str) -> None:
+    table = known_bad()
+    found = {package: bad(package, v, table) for package, v in all_pins()[name].items()}
+    assert {package: why for package, why in found.items() if why} == {}
+
+
+def test_the_list_of_bad_versions_is_one() -> None:
+    table = known_bad()
+    assert len(table) > 20
+    for entry in table:
+        assert set(entry) in ({"package", "below", "why"}, {"package", "only", "why"})
+        assert "below" not in entry or re.search(r"CVE-\d{4}-\d+", entry["why"])
+    pinned = set().union(*all_pins().values())
+    assert {canonicalize_name(entry["package"]) for entry in table} <= pinned
+
+
+def test_a_bad_pin_is_found() -> None:
+    table = known_bad()
+    assert "CVE-2025-32434" in bad("torch", "2.5.1", table)[0]
+    assert bad("torch", "2.6.0", table) == []
+    assert bad("mlflow", "3.18.0", table) == [table[0]["why"]]
+    assert bad("mlflow", "3.17.2", table) == []
+
+
+LOOSE = ["torch", "torch>=2.6", "torch==2.*", "git+https://h/x", "a==1,<2"]
+
+
+@pytest.mark.parametrize("line", LOOSE)
+def test_a_loose_line_is_no_pin(line: str) -> None:
+    with pytest.raises(AssertionError, match="does not pin"):
+        pins(f"numpy==2.4.6\n{line}  # why\n")
+
+
+def test_what_a_package_requires_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = {
+        "a": ["B>=1", "never; extra == 'x'", "d[speed]"],
+        "b": ["c; python_version >= '3'", "old; python_version < '3'"],
+        "c": ["a"],
+        "d": ["fast; extra == 'speed'"],
+        "fast": None,
+    }
+    monkeypatch.setattr(metadata, "requires", tree.__getitem__)
+    assert needed({"a"}) == {"a": "requirements.txt", "b": "a", "d": "a", "c": "b", "fast": "d"}
+
+
+def test_ci_runs_these_tests() -> None:
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    assert Path(__file__).is_relative_to(ROOT / "tests")
