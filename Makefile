@@ -18,6 +18,7 @@ $(VENV)/.installed: requirements.txt constraints.txt
 	touch $@
 
 repro: install  ## raw clips -> Tables 1 to 6
+	@python -m stages.repair
 	dvc repro
 	@cat reports/table1.md reports/table2.md reports/table3.md reports/table4.md reports/table5.md reports/table6.md
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,13 @@ SERVED_WITH = (
     *("mlflow", "torch", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy"),
     *("opencv-python-headless", "av", "soundfile", "tqdm"),
 )
+# What close_dead_runs asks for, as the store holds it: the processes of this host's RUNNING runs.
+LEFT = """
+    SELECT process.value FROM runs
+    JOIN tags AS host ON host.run_uuid = runs.run_uuid AND host.key = 'amid.host'
+    JOIN tags AS process ON process.run_uuid = runs.run_uuid AND process.key = 'amid.process'
+    WHERE runs.status = 'RUNNING' AND runs.lifecycle_stage = 'active' AND host.value = ?
+"""
 
 Values = tuple[str, float, int, int]  # of a metric: name, value, milliseconds, epoch
 
@@ -271,6 +280,20 @@ def close_dead_runs(client: MlflowClient, experiment: str) -> int:
             client.set_terminated(run.info.run_id, "KILLED")
             closed += 1
     return closed
+
+
+def close_left_running(root: Path) -> int:
+    """`close_dead_runs` below `root`/mlruns; mlflow is imported only when there is one to close."""
+    try:
+        uri = (root / "mlruns" / "mlflow.db").resolve().as_uri() + "?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as database:
+            processes = [process for (process,) in database.execute(LEFT, (platform.node(),))]
+    except sqlite3.OperationalError:  # no store yet
+        return 0
+    if all(map(_alive, processes)):
+        return 0
+    client = open_client(root)
+    return close_dead_runs(client, _experiment(client, root))
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
