@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import random
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -57,16 +56,16 @@ def start(place: Path) -> psutil.Popen:
 
 
 def kill(make: psutil.Process, target: str) -> str | None:
-    """Kills the target of a running `make repro`, or dvc where there is none; None: all is over."""
-    found: dict[str, list[psutil.Process]] = {"dvc": [], "stage": [], "worker": []}
+    """Kills the target of a running `make repro`: dvc or, before it has begun, all where there is
+    none of it. Who was killed; None when all is over."""
+    found: dict[str, list[psutil.Process]] = {name: [] for name in (*TARGETS, "repair")}
     everyone = []
     with suppress(psutil.Error):
         everyone = [*make.children(recursive=True), make]
     for process in everyone[:-1]:
         with suppress(psutil.Error):
             found[_role(process)].append(process)
-    if target == "all" or not found[target]:
-        target = target if target == "all" else "dvc"
+    target = next(name for name in (target, "dvc", "all") if found[name] or name == "all")
     victims = everyone if target == "all" else found[target][:1]
     for process in victims:
         with suppress(psutil.Error):
@@ -75,16 +74,16 @@ def kill(make: psutil.Process, target: str) -> str | None:
 
 
 def _role(process: psutil.Process) -> str:
-    """dvc; stage: a child of dvc (its shell, where it has one); worker: what is below a stage."""
-    words = process.cmdline()[:3]
-    if any(Path(word).name == "dvc" for word in words):
-        return "dvc"
-    parent = process.parent()
-    return "stage" if parent is not None and "dvc" in map(_name, parent.cmdline()[:3]) else "worker"
+    """dvc; stage: a child of dvc; worker: what is below a stage; repair: what is not below dvc."""
+    above = [_name(parent) for parent in process.parents()]
+    if "dvc" not in above:
+        return "dvc" if _name(process) == "dvc" else "repair"
+    return "stage" if above[0] == "dvc" else "worker"
 
 
-def _name(word: str) -> str:
-    return Path(word).name
+def _name(process: psutil.Process) -> str:
+    names = [Path(word).name for word in process.cmdline()[:3]]
+    return "dvc" if "dvc" in names else "".join(names[:1])
 
 
 def locks(place: Path) -> dict[Path, int]:
