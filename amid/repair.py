@@ -21,7 +21,8 @@ from amid import tracking
 
 GRACE_SECONDS = 10.0  # to an orphan, for its checkpoint
 PART = re.compile(r"\..+\.(\d+)\.part")  # of checkpoint.write_atomic; downloads' can be continued
-TYPES = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int}  # of a dvc.lock's files
+# Of the entries of a dvc.lock's files.
+TYPES = {"path": str, "hash": str, "size": int, "nfiles": int, "isexec": bool}
 
 
 def repair(root: Path) -> Iterator[str]:
@@ -69,10 +70,12 @@ def holders_of(text: str) -> set[int]:
     try:
         lock = json.loads(text)
         written = list(lock.get("write", {}).values())
-        read = [entry for entries in lock.get("read", {}).values() for entry in entries]
-        if not all(isinstance(e["cmd"], str) and type(e["pid"]) is int for e in written + read):
+        several = list(lock.get("read", {}).values())
+        entries = written + [entry for readers in several for entry in readers]
+        typed = all(isinstance(e["cmd"], str) and type(e["pid"]) is int for e in entries)
+        if not typed or not all(isinstance(readers, list) for readers in several):
             raise ValueError("an entry of the wrong type")
-        return {entry["pid"] for entry in written + read}
+        return {entry["pid"] for entry in entries}
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(str(error)) from None
 
@@ -102,7 +105,7 @@ def _is_stage(stage: Any) -> bool:
     return all(
         isinstance(file, dict)
         and "path" in file
-        and file.keys() <= TYPES.keys() | {"isexec"}
+        and len(str(file.get("md5") or "000")) >= 3
         and all(isinstance(file[name], TYPES[name]) for name in file.keys() & TYPES.keys())
         for several in files
         for file in several
