@@ -55,10 +55,10 @@ def start(place: Path) -> psutil.Popen:
         )  # fmt: skip
 
 
-def kill(make: psutil.Process, target: str) -> str | None:
-    """Kills the target of a running `make repro`: dvc or, before it has begun, all where there is
-    none of it. Who was killed; None when all is over."""
-    found: dict[str, list[psutil.Process]] = {name: [] for name in (*TARGETS, "repair")}
+def kill(make: psutil.Process, target: str, generator: random.Random) -> str | None:
+    """Kills one target of a running `make repro`: dvc where there is none, all before dvc has
+    begun. Who was killed; None when all is over."""
+    found: dict[str, list[psutil.Process]] = {name: [] for name in (*TARGETS, "other")}
     everyone = []
     with suppress(psutil.Error):
         everyone = [*make.children(recursive=True), make]
@@ -66,7 +66,7 @@ def kill(make: psutil.Process, target: str) -> str | None:
         with suppress(psutil.Error):
             found[_role(process)].append(process)
     target = next(name for name in (target, "dvc", "all") if found[name] or name == "all")
-    victims = everyone if target == "all" else found[target][:1]
+    victims = everyone if target == "all" else [generator.choice(found[target])]
     for process in victims:
         with suppress(psutil.Error):
             process.kill()
@@ -74,16 +74,19 @@ def kill(make: psutil.Process, target: str) -> str | None:
 
 
 def _role(process: psutil.Process) -> str:
-    """dvc; stage: a child of dvc; worker: what is below a stage; repair: what is not below dvc."""
-    above = [_name(parent) for parent in process.parents()]
-    if "dvc" not in above:
-        return "dvc" if _name(process) == "dvc" else "repair"
-    return "stage" if above[0] == "dvc" else "worker"
+    """worker: a Python below a stage; other: the repair, git, the helpers of Python's pools."""
+    if "dvc" in _names(process):
+        return "dvc"
+    above = [_names(parent) for parent in process.parents()]
+    if not any("dvc" in names for names in above) or "resource_tracker" in str(process.cmdline()):
+        return "other"
+    if not any("stages." in name for names in above for name in names):
+        return "stage" if any("stages." in name for name in _names(process)) else "other"
+    return "worker" if _names(process)[0].startswith("python") else "other"
 
 
-def _name(process: psutil.Process) -> str:
-    names = [Path(word).name for word in process.cmdline()[:3]]
-    return "dvc" if "dvc" in names else "".join(names[:1])
+def _names(process: psutil.Process) -> list[str]:
+    return [Path(word).name for word in process.cmdline()[:3]]
 
 
 def locks(place: Path) -> dict[Path, int]:
@@ -114,8 +117,8 @@ def disturb(place: Path, plan: Plan, generator: random.Random) -> str | None:
         if make.returncode != 0:
             raise SystemExit(f"make repro failed:\n{last_words(place)}")
         return None
-    killed = kill(make, plan.target)
-    make.wait(timeout=120)
+    killed = kill(make, plan.target, generator)
+    make.wait(timeout=PATIENCE)
     if killed is None:
         return None
     if plan.moment == "torn" and written and killed in ("dvc", "all"):
