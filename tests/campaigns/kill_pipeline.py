@@ -82,7 +82,7 @@ def _role(process: psutil.Process) -> str:
         return "other"
     if not any("stages." in name for names in above for name in names):
         return "stage" if any("stages." in name for name in _names(process)) else "other"
-    return "worker" if _names(process)[0].startswith("python") else "other"
+    return "worker" if "python" in "".join(_names(process)[:1]) else "other"
 
 
 def _names(process: psutil.Process) -> list[str]:
