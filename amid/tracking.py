@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from amid.runs.plan import PlannedRun
     from amid.types import RunRecord
 
-EXPERIMENT = "amid"
+EXPERIMENT, STORE = "amid", "mlflow.db"
 ENTRIES_A_CALL, PARAMS_A_CALL = 1000, 100  # limits of the tracking store
 LONGEST_PARAM = 500
 # What a served student imports; the versions that are installed become the model's requirements.
@@ -251,7 +251,8 @@ class Tracker:
 def open_client(root: Path) -> MlflowClient:
     """A client on `root`/mlruns/mlflow.db, created on first use.
 
-    Two processes that create the sqlite store at once destroy it, hence the lock.
+    Two processes that create the sqlite store at once destroy it, hence the lock; one that is
+    killed while it creates the tables leaves a store that no later one can open, hence the rename.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -265,6 +266,11 @@ def open_client(root: Path) -> MlflowClient:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
+        if not (folder / STORE).exists():
+            part = folder / f"{STORE}.part"
+            part.unlink(missing_ok=True)
+            _experiment(MlflowClient(tracking_uri=f"sqlite:///{part}"), root)
+            part.replace(folder / STORE)
         client = MlflowClient(tracking_uri=_store(root))
         _experiment(client, root)
     return client
@@ -285,7 +291,7 @@ def close_dead_runs(client: MlflowClient, experiment: str) -> int:
 def close_left_running(root: Path) -> int:
     """`close_dead_runs` below `root`/mlruns; mlflow is imported only when there is one to close."""
     try:
-        uri = (root / "mlruns" / "mlflow.db").resolve().as_uri() + "?mode=ro"
+        uri = (root / "mlruns" / STORE).resolve().as_uri() + "?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as database:
             processes = [process for (process,) in database.execute(LEFT, (platform.node(),))]
     except sqlite3.OperationalError:  # no store yet
@@ -324,7 +330,7 @@ def _experiment(client: MlflowClient, root: Path) -> str:
 
 
 def _store(root: Path) -> str:
-    return f"sqlite:///{root / 'mlruns' / 'mlflow.db'}"
+    return f"sqlite:///{root / 'mlruns' / STORE}"
 
 
 def _signature(card: dict[str, Any]) -> Any:

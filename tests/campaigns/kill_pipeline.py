@@ -4,9 +4,9 @@
 
 A clone with the tiny profile (tests/tiny.py) is made once undisturbed. Then it is emptied and made
 again, and killed on the way: dvc, a stage, a worker, or all of them with make, at a random moment
-or just when dvc writes a lock; after some kills that file is cut at a random byte, as a disk may
-leave it. Each kill is followed by `make repro` and nothing else. At the end of each pass every
-lock, out and report must have the reference's sha256, and no MLflow run may be RUNNING.
+or just when dvc writes a lock; after some kills a dvc.lock or the rwlock is cut at a random byte,
+as a disk may leave it. Each kill is followed by `make repro` and nothing else. At the end of each
+pass every lock, out and report must have the reference's sha256, and no MLflow run be RUNNING.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,7 @@ TARGETS = ("dvc", "stage", "worker", "all")
 MOMENTS = ("random", "random", "random", "lock", "torn")
 LONGEST = 16.0  # seconds of a pipeline before it is killed: a pass holds a dozen kills
 PATIENCE = 900.0  # seconds of a pass without a kill
+REPRO = ("make", "-o", "install", "repro")  # as typed, but with the packages of this Python
 
 
 class Plan(NamedTuple):
@@ -40,14 +42,12 @@ class Plan(NamedTuple):
     delay: float
 
 
-def draw(generator: random.Random) -> Plan:
-    delay = generator.uniform(0.2, LONGEST)
+def draw(generator: random.Random, longest: float = LONGEST) -> Plan:
+    delay = generator.uniform(0.2, longest)
     return Plan(generator.choice(TARGETS), generator.choice(MOMENTS), delay)
 
 
-def start(place: Path) -> psutil.Popen:
-    """`make repro` as typed, but for the virtual environment: this Python's is used."""
-    command = ["make", "-o", "install", "repro"]
+def start(place: Path, command: Sequence[str] = REPRO) -> psutil.Popen:
     with (place.parent / "output.txt").open("ab") as output:
         return psutil.Popen(
             command, cwd=place, env=tiny.environment(), stdout=output, stderr=output,
@@ -100,18 +100,17 @@ def locks(place: Path) -> dict[Path, int]:
     return found
 
 
-def disturb(place: Path, plan: Plan, generator: random.Random) -> str | None:
+def disturb(
+    place: Path, plan: Plan, generator: random.Random, command: Sequence[str] = REPRO
+) -> str | None:
     """Starts `make repro` and kills as planned; what was done, None when it had ended before."""
-    make = start(place)
+    make = start(place, command)
     end = time.monotonic() + plan.delay
     while time.monotonic() < end and make.poll() is None:
         time.sleep(0.02)
-    written: list[Path] = []
     if plan.moment != "random":
         before = locks(place)
-        while make.poll() is None and not written:
-            now = locks(place)
-            written = [path for path, at in now.items() if before.get(path) != at]
+        while make.poll() is None and locks(place) == before:
             time.sleep(0.001)
     if make.poll() is not None:
         if make.returncode != 0:
@@ -119,23 +118,27 @@ def disturb(place: Path, plan: Plan, generator: random.Random) -> str | None:
         return None
     killed = kill(make, plan.target, generator)
     make.wait(timeout=PATIENCE)
-    if killed is None:
-        return None
-    if plan.moment == "torn" and written and killed in ("dvc", "all"):
-        path = generator.choice(written)
-        whole = path.read_bytes()
-        path.write_bytes(whole[: generator.randrange(max(len(whole), 1))])
-        return f"{killed}, {path.name} torn"
-    return killed if plan.moment == "random" else f"{killed} at a lock"
+    if killed is None or plan.moment == "random":
+        return killed
+    if plan.moment == "torn" and killed in ("dvc", "all") and locks(place):
+        return f"{killed}, {tear(generator.choice(sorted(locks(place))), generator)} torn"
+    return f"{killed} at a lock"
+
+
+def tear(path: Path, generator: random.Random) -> str:
+    """Cuts a file at a random byte; its name."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[: generator.randrange(max(len(whole), 1))])
+    return path.name
 
 
 def last_words(place: Path) -> str:
     return (place.parent / "output.txt").read_text(errors="replace")[-3000:]
 
 
-def finish(place: Path) -> None:
+def finish(place: Path, command: Sequence[str] = REPRO) -> None:
     """`make repro`, undisturbed; SystemExit with its last lines when it fails."""
-    make = start(place)
+    make = start(place, command)
     if make.wait(timeout=PATIENCE) != 0:
         raise SystemExit(f"make repro failed:\n{last_words(place)}")
 
@@ -147,10 +150,18 @@ def running(place: Path) -> int:
         return database.execute(question).fetchone()[0]
 
 
-def campaign(folder: Path, count: int, seed: int, most: int) -> int:
+def campaign(
+    folder: Path,
+    count: int,
+    seed: int,
+    most: int,
+    *,
+    command: Sequence[str] = REPRO,
+    longest: float = LONGEST,
+) -> int:
     """Kills that ended in the reference's bytes. most: kills of one pass."""
     place = tiny.clone(folder / "project")
-    finish(place)
+    finish(place, command)
     reference = tiny.sums(place)
     print(f"reference: {len(reference)} files", flush=True)
     generator, done, good = random.Random(seed), 0, 0
@@ -159,12 +170,12 @@ def campaign(folder: Path, count: int, seed: int, most: int) -> int:
         tiny.reset(place)
         hits = []
         while len(hits) < min(most, count - done):
-            what = disturb(place, draw(generator), generator)
+            what = disturb(place, draw(generator, longest), generator, command)
             if what is None:
                 break  # the pipeline came to its end
             hits.append(what)
             print(f"  {time.strftime('%H:%M:%S')} killed {what}", flush=True)
-        finish(place)
+        finish(place, command)
         sums, left = tiny.sums(place), running(place)
         apart = sorted(n for n in sums.keys() | reference if sums.get(n) != reference.get(n))
         same = not apart and left == 0
