@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from amid import gate
@@ -20,13 +20,13 @@ def main() -> None:
     print("check-repro: two clean clones gave the same bytes")
 
 
-def check(source: Path, folder: Path) -> Iterator[str]:
+def check(source: Path, folder: Path, profile: Sequence[str] = gate.SMALL) -> Iterator[str]:
     """The gate's steps, each said before it starts; what is wrong, as it is found."""
     one, two = gate.clones(folder)
     for clone in (one, two):
         surroundings = " ".join(f"{name}={value}" for name, value in clone.environment.items())
         print(f"clone at {clone.place}, {clone.workers} workers, {surroundings}", flush=True)
-        gate.reproduce(source, clone)
+        gate.reproduce(source, clone, profile)
     print(f"comparing {len(gate.sums(one.place))} files", flush=True)
     yield from gate.apart(one.place, two.place)
     for clone in (one, two):
