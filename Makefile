@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test ui lint install
+.PHONY: repro repair check-repro test ui lint install
 .DEFAULT_GOAL := repro
 
 install: $(VENV)/.installed
@@ -19,8 +19,15 @@ $(VENV)/.installed: requirements.txt constraints.txt
 
 repro: install  ## raw clips -> Tables 1 to 6
 	@python -m stages.check
+	@python -m stages.repair
 	dvc repro
 	@cat reports/table1.md reports/table2.md reports/table3.md reports/table4.md reports/table5.md reports/table6.md
+
+repair: install  ## what killed processes left is mended; `repro` does it first
+	python -m stages.repair
+
+check-repro: install  ## the reproducibility gate: two clean clones of HEAD give the same bytes
+	python -m stages.check_repro
 
 test: install  ## the test suite but for its slow part, which CI runs too: `pytest -m slow`
 	pytest -m "not slow"

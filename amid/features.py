@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import multiprocessing
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -26,6 +27,7 @@ from pydantic import BaseModel
 from amid.errors import AmidError
 from amid.extractors import Span, load
 from amid.media import MediaError, Reason
+from amid.processes import die_with_parent
 from amid.progress import Progress
 
 SPLITS = ("train", "validation", "test", "auxiliary")
@@ -413,7 +415,8 @@ def _run(tasks: list[Task], workers: int) -> Iterator[Outcome]:
     done = 0
     # Spawned, not forked: the caller may have threads already (Arrow's, MLflow's), whose locks a
     # forked child would find held for ever.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, die_with_parent, (os.getpid(),))
     try:
         for outcome in pool.map(decode, tasks, chunksize=CHUNK):
             yield outcome

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from amid.runs.plan import PlannedRun
     from amid.types import RunRecord
 
-EXPERIMENT = "amid"
+EXPERIMENT, STORE = "amid", "mlflow.db"
 ENTRIES_A_CALL, PARAMS_A_CALL = 1000, 100  # limits of the tracking store
 LONGEST_PARAM = 500
 # What a served student imports; the versions that are installed become the model's requirements.
@@ -36,6 +38,13 @@ SERVED_WITH = (
     *("mlflow", "torch", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy"),
     *("opencv-python-headless", "av", "soundfile", "tqdm"),
 )
+# What close_dead_runs asks for, as the store holds it: the processes of this host's RUNNING runs.
+LEFT = """
+    SELECT process.value FROM runs
+    JOIN tags AS host ON host.run_uuid = runs.run_uuid AND host.key = 'amid.host'
+    JOIN tags AS process ON process.run_uuid = runs.run_uuid AND process.key = 'amid.process'
+    WHERE runs.status = 'RUNNING' AND runs.lifecycle_stage = 'active' AND host.value = ?
+"""
 
 Values = tuple[str, float, int, int]  # of a metric: name, value, milliseconds, epoch
 
@@ -246,7 +255,8 @@ class Tracker:
 def open_client(root: Path) -> MlflowClient:
     """A client on `root`/mlruns/mlflow.db, created on first use.
 
-    Two processes that create the sqlite store at once destroy it, hence the lock.
+    Two processes that create the sqlite store at once destroy it, hence the lock; one that is
+    killed while it creates the tables leaves a store that no later one can open, hence the rename.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -260,6 +270,11 @@ def open_client(root: Path) -> MlflowClient:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
+        if not (folder / STORE).exists():
+            part = folder / f"{STORE}.part"
+            part.unlink(missing_ok=True)
+            _experiment(MlflowClient(tracking_uri=f"sqlite:///{part}"), root)
+            part.replace(folder / STORE)
         client = MlflowClient(tracking_uri=_store(root))
         _experiment(client, root)
     return client
@@ -275,6 +290,20 @@ def close_dead_runs(client: MlflowClient, experiment: str) -> int:
             client.set_terminated(run.info.run_id, "KILLED")
             closed += 1
     return closed
+
+
+def close_left_running(root: Path) -> int:
+    """`close_dead_runs` below `root`/mlruns; mlflow is imported only when there is one to close."""
+    try:
+        uri = (root / "mlruns" / STORE).resolve().as_uri() + "?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as database:
+            processes = [process for (process,) in database.execute(LEFT, (platform.node(),))]
+    except sqlite3.OperationalError:  # no store yet
+        return 0
+    if all(map(_alive, processes)):
+        return 0
+    client = open_client(root)
+    return close_dead_runs(client, _experiment(client, root))
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -305,7 +334,7 @@ def _experiment(client: MlflowClient, root: Path) -> str:
 
 
 def _store(root: Path) -> str:
-    return f"sqlite:///{root / 'mlruns' / 'mlflow.db'}"
+    return f"sqlite:///{root / 'mlruns' / STORE}"
 
 
 def _signature(card: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ PARAMS = Path("params.yaml")
 # A queued experiment works in a copy; runs and MLflow stay with the repository itself.
 HOME = Path(os.environ.get("DVC_ROOT") or Path.cwd())
 RUN_STORE = HOME / ".runs"
+# Beside the outs, and of this working directory: two experiments may run the same stage.
+LOCKS = Path(".runs") / "locks"
 ARCHIVES = HOME / ".archives"
 RUNS = Path("runs")
 STUDENTS = Path("student")
@@ -40,16 +43,27 @@ def write_curves(curves: pd.DataFrame, folder: Path) -> None:
 
 
 def run_stage(main: Callable[..., None]) -> None:
+    """`run_command`, one copy of a stage at a time: two would mix their files in the outs."""
+    from amid.processes import only_copy
+
+    run_command(main, only_copy("@".join([_command(), *sys.argv[1:]]), LOCKS))
+
+
+def run_command(
+    main: Callable[..., None], within: AbstractContextManager[None] | None = None
+) -> None:
     """Runs `main` on the command line's words; a user's mistake ends in one sentence on stderr.
 
-    Neither that nor the traceback of another error shows passwords or tokens."""
+    Neither that nor the traceback of another error shows passwords or tokens.
+    """
     words = list(inspect.signature(main).parameters)
     if len(sys.argv) - 1 != len(words):
         usage = " ".join(word.upper() for word in words)
-        sys.exit(f"usage: python -m stages.{Path(sys.argv[0]).stem} {usage}")
+        sys.exit(f"usage: python -m stages.{_command()} {usage}")
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        main(*sys.argv[1:])
+        with within or nullcontext():
+            main(*sys.argv[1:])
     except AmidError as error:
         print(masked(f"error: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
@@ -68,3 +82,7 @@ class Terminated(KeyboardInterrupt):
 def _terminated(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
     raise Terminated
+
+
+def _command() -> str:
+    return Path(sys.argv[0]).stem

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from amid.comparison import compare
-from stages.common import run_stage
+from stages.common import run_command
 
 SHOWN = 20
 
@@ -23,4 +23,4 @@ def main(one: str, other: str) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_command(main)

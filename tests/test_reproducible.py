@@ -6,117 +6,50 @@ Also against the committed tables: the same bytes where the platform is the one 
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
-from amid.reproducible import code_fingerprint, derive_seed, platform_fingerprint, sha256_file
+from amid import gate
+from amid.reproducible import code_fingerprint, derive_seed
 from tests.small import ROOT
 from tests.test_dag import TABLES
-
-MADE = ("data", "runs", "reports", "dvc.lock", "pipelines")
-SMALL = (
-    *("-S", "datasets=[avlips]", "-S", "seeds=[0]"),
-    *("-S", "table3.training.epochs=3", "-S", "table3.training.warmup_epochs=1"),
-    *("-S", "table3.training.milestones=[]"),
-    *("-S", "table6.alpha=[3.7,4.0]", "-S", "table6.beta=[1.5]", "-S", "table6.gamma=[1.0,1.2]"),
-)
-
-
-def dvc(place: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *words],
-        cwd=place,
-        env={**os.environ, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull, **environment},
-        capture_output=True,
-        text=True,
-    )
-
-
-def sums(place: Path) -> dict[str, str]:
-    """sha256 of every lock, out and report of a clone."""
-    files = [path for name in MADE for path in sorted((place / name).rglob("*")) if path.is_file()]
-    files += [place / "dvc.lock"]
-    return {str(path.relative_to(place)): sha256_file(path) for path in files}
 
 
 @pytest.fixture(scope="module")
 def clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The small profile in two folders, with one and two workers, in two time zones and locales."""
-    folder = tmp_path_factory.mktemp("gate")
-    settings = (
-        (folder / "one", "1", {"TZ": "Asia/Tokyo", "LC_ALL": "C"}),
-        (folder / "a rather longer path" / "two", "2", {"TZ": "America/Lima", "LC_ALL": "C.UTF-8"}),
-    )
-    for place, workers, environment in settings:
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(place)], check=True)
-        done = dvc(place, "exp", "run", *SMALL, "-S", f"workers={workers}", **environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-        for table in TABLES:
-            assert f"Running stage '{table}'" in done.stdout
-    return settings[0][0], settings[1][0]
+    both = gate.clones(tmp_path_factory.mktemp("gate"))
+    assert [clone.workers for clone in both] == [1, 2]
+    assert all(both[0].environment[name] != both[1].environment[name] for name in ("TZ", "LC_ALL"))
+    for clone in both:
+        gate.reproduce(ROOT, clone)
+        assert set(gate.terminal_stages(clone.place)) == TABLES  # of which each has run
+    return both[0].place, both[1].place
 
 
 @pytest.mark.slow
 def test_two_clean_clones_give_equal_bytes(clones: tuple[Path, Path]) -> None:
-    one, two = map(sums, clones)
-    assert len(one) > 5000
-    assert {name for name in one.keys() | two.keys() if one.get(name) != two.get(name)} == set()
+    assert len(gate.sums(clones[0])) > 5000
+    assert gate.apart(*clones) == []
 
 
 @pytest.mark.slow
 def test_status_is_clean_and_a_second_repro_runs_nothing(clones: tuple[Path, Path]) -> None:
     for place in clones:
-        # what is made on request only has not been made here
-        assert dvc(place, "status", "-q", "--with-deps", *sorted(TABLES)).returncode == 0
-        again = dvc(place, "repro")
-        assert again.returncode == 0
-        assert "Running stage" not in again.stdout
+        assert gate.unsettled(place) == []
 
 
 @pytest.mark.slow
 def test_the_committed_tables_are_reproduced(clones: tuple[Path, Path]) -> None:
-    committed = ROOT / "reports" / "table4_seeds.csv"
-    if not committed.exists():
+    if not (ROOT / "reports" / "table4_seeds.csv").exists():
         pytest.skip("no tables are committed")
-
-    def seeds(path: Path) -> dict[tuple[str, str], dict]:
-        rows = csv.DictReader(path.read_text().splitlines())
-        return {(r["dataset"], r["configuration"]): r for r in rows if r["seed"] == "0"}
-
-    here, there = seeds(clones[0] / "reports" / "table4_seeds.csv"), seeds(committed)
-    assert here
-    platform = json.loads((ROOT / "reports" / "platform.json").read_text())["platform"]
-    if platform == platform_fingerprint():
-        assert here == {place: there[place] for place in here}
-        assert locked(clones[0]) == locked(ROOT)
-        return
-    table = csv.DictReader((ROOT / "reports" / "table4.csv").read_text().splitlines())
-    for row in table:
-        for head in ("student", "teacher"):
-            if row[head] and (row["dataset"], row["configuration"]) in here:
-                got = float(here[row["dataset"], row["configuration"]][head])
-                # a deviation of three seeds may come out near 0 by chance: one clip in 100 is free
-                assert abs(got - float(row[head])) <= 2 * max(float(row[f"{head}_std"]), 1.0), row
-
-
-def locked(place: Path) -> dict[str, str]:
-    """Sums of the outs that do not depend on the list of seeds, from the lock files."""
-    found = {}
-    for section in ("data", "train"):
-        lock = YAML(typ="safe").load((place / "pipelines" / section / "dvc.lock").read_text())
-        for name, stage in lock["stages"].items():
-            if name.startswith(("download@avlips", "extract@avlips", "auxiliary@avlips")):
-                found |= {out["path"]: out["md5"] for out in stage["outs"]}
-    assert len(found) >= 7
-    return found
+    assert gate.unlike_committed(clones[0]) == []
+    locks = [clones[0] / "pipelines" / section / "dvc.lock" for section in ("data", "train")]
+    assert len(gate.hashes([lock.read_text() for lock in locks])) >= 7
 
 
 def test_derived_seeds_depend_on_every_part_and_on_nothing_else() -> None:

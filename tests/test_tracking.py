@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from amid import engine
+from amid import engine, tracking
 from amid.runs import journal
-from amid.tracking import Tracker, close_dead_runs, flatten, open_client
-from tests.small import small_run, write_data
+from amid.tracking import (
+    Tracker,
+    close_dead_runs,
+    close_left_running,
+    flatten,
+    open_client,
+)
+from tests.small import ROOT, small_run, write_data
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +153,41 @@ def test_a_journal_is_read_only_by_the_stage_it_was_begun_for(tmp_path) -> None:
     with path.open("a") as file:
         file.write('{"epoch": 1, "ti')  # killed in the middle of a line
     assert len(journal.read(path, "second")) == 1
+
+
+def test_runs_of_killed_processes_are_closed_and_mlflow_waits_for_one(tmp_path: Path) -> None:
+    assert close_left_running(tmp_path) == 0  # no store
+    client = open_client(tmp_path)
+    experiment = client.get_experiment_by_name("amid").experiment_id
+    tags = {"amid.host": platform.node(), "amid.process": f"{2**22 + 1}:7"}
+    dead = client.create_run(experiment, tags=tags).info.run_id
+    abroad = client.create_run(experiment, tags={**tags, "amid.host": "elsewhere"}).info.run_id
+    mine = {**tags, "amid.process": tracking._process(os.getpid())}
+    alive = client.create_run(experiment, tags=mine).info.run_id
+    assert close_left_running(tmp_path) == 1
+    status = {run: client.get_run(run).info.status for run in (dead, abroad, alive)}
+    assert status == {dead: "KILLED", abroad: "RUNNING", alive: "RUNNING"}
+    code = (
+        "import sys; from pathlib import Path; from amid.tracking import close_left_running\n"
+        "print(close_left_running(Path(sys.argv[1])), 'mlflow' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "0 False\n"
+
+
+def test_a_store_is_whole_as_soon_as_it_has_its_name(tmp_path: Path, monkeypatch) -> None:
+    """A kill amid the creation of its tables would leave one that nobody can open."""
+
+    def killed(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(tracking, "_experiment", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_client(tmp_path / "one")
+    assert [path.name for path in tmp_path.glob("one/mlruns/*.db*")] == ["mlflow.db.part"]
+    (tmp_path / "two" / "mlruns").mkdir(parents=True)
+    (tmp_path / "two" / "mlruns" / "mlflow.db.part").write_bytes(b"half")
+    assert open_client(tmp_path / "two").get_experiment_by_name("amid") is not None
+    assert [path.name for path in tmp_path.glob("two/mlruns/*.db*")] == ["mlflow.db"]

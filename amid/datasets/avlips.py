@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import shutil
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from amid.datasets.transcripts import SOUND_ALIKES, transcribe
 from amid.errors import AmidError
+from amid.processes import die_with_parent
 from amid.progress import Progress
 
 if TYPE_CHECKING:
@@ -223,7 +225,9 @@ def fetch(
     # Spawned, so that the children each worker forks to speak inherit no thread of this process.
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(min(workers, len(plan)), mp_context=context) as pool,
+        ProcessPoolExecutor(
+            min(workers, len(plan)), context, die_with_parent, (os.getpid(),)
+        ) as pool,
         Progress("avlips: clips", len(plan)) as progress,
     ):
         portions = [plan[start : start + 20] for start in range(0, len(plan), 20)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from amid.checkpoint import read_checkpoint
 from amid.errors import AmidError, Stopped
+from amid.processes import die_with_parent
 from amid.progress import Progress
 from amid.runs import journal
 from amid.runs.plan import PlannedRun
@@ -197,11 +197,7 @@ def available_cores() -> int:
 def _start_worker(parent: int, path: list[str]) -> None:
     """Ties the worker's life to its stage: a stage killed with -9 leaves no worker behind."""
     sys.path[:] = path
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's to handle
     signal.signal(signal.SIGTERM, lambda *_: _told_to_stop.set())
     import amid.reproducible  # noqa: F401  pins the kernels before torch is imported
