@@ -37,13 +37,12 @@ class Deployed(nn.Module):
         return reps.student_logits.softmax(dim=1), reps.student  # (B, C), (B, D)
 
 
-def exported(networks: CrossModal, shape: tuple[int, ...]) -> bytes:
-    """A .pt2 file of the network for any batch size; `shape` of one clip's features.
+def exported(networks: CrossModal, example: Tensor) -> bytes:
+    """A .pt2 file of the network for any batch size; `example`: features of EXAMPLE_BATCH clips.
 
     Its bytes depend on the network alone: no path, no line of source and no example, which torch
     would add as a pickle.
     """
-    example = torch.zeros(EXAMPLE_BATCH, *shape)
     sizes = {0: torch.export.Dim("batch", min=1)}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a GRU's weights, which export handles as it should

@@ -20,9 +20,11 @@ from amid.student import CARD, CLIPS, PROGRAM, REPRESENTATIONS, WEIGHTS, Student
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
     from amid.config import DataSet
     from amid.features import FeatureStore
+    from amid.networks.crossmodal import CrossModal
     from amid.types import RunRecord
 
 Candidates = Mapping[str, Sequence["RunRecord"]]  # configuration -> its runs, by seed
@@ -80,11 +82,11 @@ def release(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(model, folder / WEIGHTS)
-    shape = tuple(card["input"]["shape"])
-    if None in shape:  # torch writes a GRU's steps out one by one: a program has one length
+    example = _example(networks, card["input"]["shape"])
+    if example is None:
         del card["load"]["without_amid"]
     else:
-        write_atomic(folder / PROGRAM, exported(networks, shape))
+        write_atomic(folder / PROGRAM, exported(networks, example))
     clips, representations = _training_clips(Student(folder, card, networks), features, manifest)
     clips.to_parquet(folder / CLIPS, index=False)
     array = io.BytesIO()
@@ -95,6 +97,18 @@ def release(
     text = json.dumps(card, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_atomic(folder / CARD, f"{text}\n".encode())
     return card
+
+
+def _example(networks: CrossModal, shape: list[int | None]) -> Tensor | None:
+    """What an exported program is given: features of two clips, or two windows of a video. None for
+    sequences of any length: torch writes a GRU's steps out one by one, so a program has one."""
+    import torch
+
+    from amid.deployed import EXAMPLE_BATCH
+
+    if hasattr(networks.student, "example"):
+        return networks.student.example
+    return None if None in shape else torch.zeros(EXAMPLE_BATCH, *shape)
 
 
 def describe(

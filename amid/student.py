@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 CARD, WEIGHTS, PROGRAM = "card.json", "model.safetensors", "program.pt2"
 CLIPS, REPRESENTATIONS = "training.parquet", "training.npy"  # the index of neighbours
 BATCH = 256  # clips at once
+WINDOWS = 16  # of a video at once
 
 
 class Neighbour(NamedTuple):
@@ -168,6 +169,8 @@ class Student:
         ]
         if not clips:
             raise AmidError("No clip was given: name at least one.")
+        if hasattr(self.networks.student, "windows"):
+            return self._of_videos(clips)
         # Sequences of unequal length go alone, and so need no padding.
         length = BATCH if len({clip.shape for clip in clips}) == 1 else 1
         network = Deployed(self.networks)
@@ -180,6 +183,28 @@ class Student:
                 ):
                     values.append(found)
         return torch.cat(probabilities).numpy(), torch.cat(representations).numpy()
+
+    def _of_videos(self, videos: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """As `run`, of frames (frames, H, W, 3) uint8: the mean of what is said of all windows."""
+        import torch
+
+        from amid.clips import Clips, per_clip
+        from amid.deployed import Deployed
+
+        network, encoder = Deployed(self.networks), self.networks.student
+        said = []
+        for video in videos:
+            windows, owner = encoder.windows(Clips.of([video]))
+            with torch.no_grad():
+                parts = [
+                    network(encoder.read(windows.index_select(0, rows)))
+                    for rows in torch.arange(len(owner)).split(WINDOWS)
+                ]
+            both = map(torch.cat, zip(*parts, strict=True))
+            found = per_clip(dict(zip(("probabilities", "student"), both, strict=True)), owner)
+            said.append(tuple(found.values()))
+        probabilities, representations = map(torch.cat, zip(*said, strict=True))
+        return probabilities.numpy(), representations.numpy()
 
     def neighbours(self, representations: np.ndarray, count: int) -> list[tuple[Neighbour, ...]]:
         """The `count` training clips of largest cosine for each of (N, D), nearest first."""

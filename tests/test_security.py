@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from amid.errors import AmidError
-from amid.extractors import densenet
+from amid.extractors import weights
 from amid.networks import cnn14
 from tests.small import ROOT
 
 FOLDERS = ("amid", "stages", "benchmarks", "tests")
 # Weights that users bring as .pth are read without running what a pickle would run: torch alone
 # knows the format, and `weights_only` refuses everything but tensors and plain containers.
-READERS = {"amid/networks/cnn14.py", "amid/extractors/densenet.py"}
+READERS = {"amid/networks/cnn14.py", "amid/extractors/weights.py"}
 # These make pickles: to see them refused, to send an error to another process, to measure them.
 MAKERS = {
     "benchmarks/store.py",
@@ -205,11 +205,11 @@ class Evil:
         return Path.touch, (self.target,)
 
 
-@pytest.mark.parametrize("reader", ["cnn14", "densenet"])
+@pytest.mark.parametrize("reader", ["cnn14", "weights"])
 def test_a_pth_with_a_pickle_in_it_is_refused_and_not_run(tmp_path: Path, reader: str) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"model": Evil(tmp_path / "pwned")}, path)
-    read = (lambda: cnn14.load(path, 512)) if reader == "cnn14" else lambda: densenet._read(path)
+    read = (lambda: cnn14.load(path, 512)) if reader == "cnn14" else lambda: weights.read(path)
     with pytest.raises(AmidError, match=r"weights\.pth") as caught:
         read()
     assert "\n" not in str(caught.value)

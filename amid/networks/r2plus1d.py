@@ -49,6 +49,12 @@ class Block(nn.Module):
             around = nn.Conv3d(inputs, outputs, 1, stride, bias=False)
             self.downsample = nn.Sequential(around, nn.BatchNorm3d(outputs))
 
+    @property
+    def example(self) -> Tensor:
+        """Of the shape and type that `forward` takes, two windows."""
+        size = self.options["size"]
+        return torch.zeros(2, self.options["window"], size, size, 3, dtype=torch.uint8)
+
     def forward(self, x: Tensor) -> Tensor:
         around = x if self.downsample is None else self.downsample(x)
         return torch.relu(self.conv2(self.conv1(x)) + around)
