@@ -1,5 +1,5 @@
-"""A pre-trained auxiliary extractor, or none at all -> the frozen embeddings of every clip, with the
-sha256 of all that is written in sums.json."""
+"""A pre-trained auxiliary extractor, or none at all -> the frozen embeddings of every clip, and
+the sha256 of all that is written in sums.json."""
 
 from __future__ import annotations
 

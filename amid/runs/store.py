@@ -71,7 +71,7 @@ class RunStore:
         return FileLock(self.runs / f"{key}.lock")
 
     def export(self, key: str, target: Path, *, checkpoint: bool) -> None:
-        """Copies what the outs hold of a run: record, its sum, model, for warm-ups the checkpoint."""
+        """Copies what the outs hold: record with its sum, model, for warm-ups the checkpoint."""
         target.mkdir(parents=True, exist_ok=True)
         for name in (RECORD, SUMS, MODEL, *([CHECKPOINT] if checkpoint else [])):
             shutil.copyfile(self.folder(key) / name, target / name)

@@ -6,8 +6,6 @@ be refused by what reads the file, and to go unnoticed by nobody.
 
 from __future__ import annotations
 
-import amid.reproducible  # noqa: F401, I001  pins kernels before torch is imported
-
 import argparse
 import random
 import tempfile
@@ -15,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import amid.reproducible  # noqa: F401  pins kernels before torch is imported
 from amid import sums
 from amid.errors import AmidError
 from amid.features import FeatureStore
