@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amid.errors import AmidError
+from amid.errors import AmidError, storage_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +44,11 @@ def run_stage(main: Callable[..., None]) -> None:
         sys.exit(f"usage: python -m stages.{Path(sys.argv[0]).stem} {usage}")
     try:
         main(*sys.argv[1:])
-    except AmidError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        told = error if isinstance(error, AmidError) else storage_error(error, HOME)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(told.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
