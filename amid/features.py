@@ -5,6 +5,8 @@ Clips that cannot be used are left out of it and listed with a reason: the quara
 An extractor whose `shape` starts with None gives sequences of any length (L, *rest). They lie one
 after another in `<modality>.npy` (total, *rest), and the index says where: int64 columns
 `<modality>_start` and `<modality>_length`, 0 and 0 for a clip without the modality.
+
+sums.json holds the sha256 of all these files, which are compared when they are opened.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from amid.extractors import Span, load
 from amid.media import MediaError, Reason
 from amid.processes import die_with_parent
 from amid.progress import Progress
+from amid.sums import check_sum, sum_files
 
 SPLITS = ("train", "validation", "test", "auxiliary")
 COLUMNS = ("id", "label", "split", "fold", "group")
@@ -224,10 +227,11 @@ class FeatureStore:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Raises AmidError if there is no feature store in `folder`."""
+        """Raises AmidError if there is no feature store in `folder`, or its index is damaged."""
         path = folder / "index.parquet"
         if not path.exists():
             raise AmidError(f"{path} is missing: extract the features first.")
+        check_sum(path)
         return cls(folder, pd.read_parquet(path))
 
     @property
@@ -245,11 +249,13 @@ class FeatureStore:
 
     def array(self, modality: str) -> np.memmap:
         """(N, *shape), row i belongs to row i of the index; read only. Of sequences of any length
-        all rows, (total, *rest): `spans` says whose they are."""
+        all rows, (total, *rest): `spans` says whose they are. AmidError for a damaged file."""
         if modality not in self.modalities:
             known = ", ".join(self.modalities)
             raise AmidError(f"{self.folder} has no features of {modality!r}: it holds {known}.")
-        return np.load(self.folder / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
+        path = self.folder / f"{modality}.npy"
+        check_sum(path)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
     def spans(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
         """First row in `array` and number of rows of each clip's sequence, (N,), (N,) int64."""
@@ -327,6 +333,7 @@ def _extract(
         for name, values in array.close(good[modality], kept).items():
             index[f"{modality}_{name}"] = values
     index.to_parquet(part / "index.parquet", index=False)
+    sum_files(part, "index.parquet", *(f"{modality}.npy" for modality in arrays))
     return index, quarantine
 
 
@@ -335,7 +342,7 @@ class _Fixed:
 
     def __init__(self, path: Path, count: int, shape: tuple[int, ...], dtype: type) -> None:
         self.path = path
-        self.array = np.lib.format.open_memmap(path, "w+", dtype, (count, *shape))
+        self.array = _open_whole(path, dtype, (count, *shape))
 
     def put(self, row: int, value: np.ndarray) -> None:
         self.array[row] = value
@@ -540,6 +547,19 @@ def _check_labels(rows: pd.DataFrame, whose: str) -> None:
             )
 
 
+def _open_whole(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
+    """A new memory map whose room on the disk is taken at once: OSError says where there is none.
+    Without that a full disk ends the process by a signal, at some later write."""
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from None
+    return array
+
+
 def _keep(path: Path, array: np.memmap, kept: np.ndarray) -> None:
     """Reduce the memory map at `path` to the rows `kept`."""
     array.flush()
@@ -547,7 +567,7 @@ def _keep(path: Path, array: np.memmap, kept: np.ndarray) -> None:
         return
     rows = np.flatnonzero(kept)
     smaller = path.with_suffix(".smaller")
-    target = np.lib.format.open_memmap(smaller, "w+", array.dtype, (len(rows), *array.shape[1:]))
+    target = _open_whole(smaller, array.dtype, (len(rows), *array.shape[1:]))
     for start in range(0, len(rows), 1024):
         target[start : start + 1024] = array[rows[start : start + 1024]]
     target.flush()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from amid.config import Params
 from amid.errors import AmidError
+from amid.sums import check_sum
 from amid.types import RunRecord
 
 # {data set: {row of a table: its runs}}; what a row is, its loader says.
@@ -123,5 +124,6 @@ def _read(folder: Path, seeds: Sequence[int]) -> list[RunRecord]:
         path = folder / f"seed{seed}" / "record.json"
         if not path.exists():
             raise AmidError(f"{path} is missing: run `dvc repro`.")
+        check_sum(path)
         found.append(RunRecord.from_json(path.read_text(encoding="utf-8")))
     return found

@@ -11,15 +11,18 @@ import os
 import platform
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from amid.errors import StorageError, storage_error
 from amid.extractors import EXTRACTORS
 from amid.reproducible import code_fingerprint, sha256_file
 from amid.shown import masked_values
@@ -51,11 +54,32 @@ Values = tuple[str, float, int, int]  # of a metric: name, value, milliseconds, 
 KILLED_SECONDS = 1.0  # that a stage which is told to end waits for a store still being opened
 
 
+def _spared(log: Callable[..., None]) -> Callable[..., None]:
+    """MLflow is a view: where its disk is full or cannot be written to, the stage goes on without
+    it and ends, with all it has made, in that error. The next start logs what is missing."""
+
+    @wraps(log)
+    def logged(self: Tracker, *values: Any) -> None:
+        if self._refused is not None:
+            return
+        try:
+            log(self, *values)
+        except Exception as error:
+            self._refused = storage_error(error, self.root / "mlruns")
+            if self._refused is None:
+                raise
+            line = f"{self.stage}: goes on without MLflow, and fails at its end: {self._refused}"
+            print(line, file=sys.stderr, flush=True)
+
+    return logged
+
+
 class Tracker:
     """Logs one stage below `root`/mlruns.
 
     Use as a context manager: the parent run ends FINISHED, or FAILED when the stage raises. The
     store is opened when it is first needed, or in the background from `open` on: it takes seconds.
+    A store that cannot be written to does not stop the stage; StorageError at its end.
     """
 
     def __init__(self, stage: str, root: Path, params: dict[str, Any]) -> None:
@@ -64,6 +88,7 @@ class Tracker:
         self._children: dict[str, str] = {}
         self._client: MlflowClient | None = None
         self._error: BaseException | None = None
+        self._refused: StorageError | None = None
         self._start = int(time.time() * 1000)
         self._commit = _git_commit()
         self._opening = threading.Thread(target=self._open, daemon=True)
@@ -82,28 +107,37 @@ class Tracker:
         self._opening.join(KILLED_SECONDS if killed else None)
         if kind is not None and (self._error is not None or self._opening.is_alive()):
             return  # the stage's own error is the one to show
+        self._close("FINISHED" if kind is None else "KILLED" if killed else "FAILED")
+        if kind is None and self._refused is not None:
+            raise self._refused
+
+    @_spared
+    def _close(self, status: str) -> None:
         self._ready()
-        status = "FINISHED" if kind is None else "KILLED" if killed else "FAILED"
         for run_id in self._children.values():
             self._client.set_terminated(run_id, status)
         self._client.set_terminated(self.parent, status)
 
+    @_spared
     def log_metrics(self, metrics: dict[str, float]) -> None:
         """Metrics of the stage itself, such as counts of clips."""
         self._ready()
         for name, value in metrics.items():
             self._client.log_metric(self.parent, name, float(value))
 
+    @_spared
     def log_files(self, *paths: Path) -> None:
         """Files of the stage, as artifacts of its run."""
         self._ready()
         for path in paths:
             self._client.log_artifact(self.parent, str(path))
 
+    @_spared
     def log_epochs(self, run: PlannedRun, lines: list[dict]) -> None:
         """Metrics of some epochs of a run that is being trained; lines as in its journal."""
         self._log(run, _by_epoch(lines))
 
+    @_spared
     def log_known(self, run: PlannedRun, record: RunRecord, lines: list[dict], model: Path) -> None:
         """`log_run` of one trained earlier, if it is not there yet (a new mlruns/, runs that came
         with `dvc pull`)."""
@@ -111,6 +145,7 @@ class Tracker:
         if not self._logged(run.spec.key):
             self.log_run(run, record, lines or _as_lines(record), model)
 
+    @_spared
     def log_run(self, run: PlannedRun, record: RunRecord, lines: list[dict], model: Path) -> None:
         """Closes a run's MLflow run: the epochs not logged yet, the results, the `model` file."""
         epochs = {"best": record.history[record.best_epoch], "last": record.history[-1]}
@@ -268,6 +303,8 @@ def open_client(root: Path) -> MlflowClient:
         import logging
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        # Raised as well: a traceback beside it would hide the one sentence.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         from mlflow import MlflowClient
 
         if not (folder / STORE).exists():

@@ -13,6 +13,7 @@ import pandas as pd
 from amid import config
 from amid.batches import features_fingerprint
 from amid.runs.plan import PlannedRun, configured_run
+from amid.sums import sum_files
 
 CLASSES = 26
 
@@ -44,6 +45,8 @@ def write_data(folder: Path, train: int = 800, validation: int = 800, test: int 
     embeddings = rng.normal(size=(len(split), 128)).astype(np.float32)
     np.save(place / "embeddings" / "audio.npy", embeddings)
     (place / "embeddings" / "audio.json").write_text(json.dumps({"modality": "audio"}))
+    sum_files(place / "features", "index.parquet", "video.npy")
+    sum_files(place / "embeddings", "audio.npy", "audio.json")
     return place
 
 

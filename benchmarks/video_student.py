@@ -64,7 +64,9 @@ def main() -> None:
             capture_output=True,
             text=True,
         )
-        rows.append({"blocks": blocks, "parts": parts, "precision": precision, **json.loads(told.stdout)})
+        rows.append(
+            {"blocks": blocks, "parts": parts, "precision": precision, **json.loads(told.stdout)}
+        )
     show(rows)
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amid.errors import AmidError
+from amid.errors import AmidError, storage_error
 from amid.shown import masked
 
 if TYPE_CHECKING:
@@ -64,15 +64,16 @@ def run_command(
     try:
         with within or nullcontext():
             main(*sys.argv[1:])
-    except AmidError as error:
-        print(masked(f"error: {error}"), file=sys.stderr)
-        sys.exit(error.exit_code)
     except Terminated:
         sys.exit(143)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception:
-        sys.exit(masked(traceback.format_exc()))
+    except Exception as error:
+        told = error if isinstance(error, AmidError) else storage_error(error, HOME)
+        if told is None:
+            sys.exit(masked(traceback.format_exc()))
+        print(masked(f"error: {told}"), file=sys.stderr)
+        sys.exit(told.exit_code)
 
 
 class Terminated(KeyboardInterrupt):

@@ -1,11 +1,11 @@
 """<section>@<dataset>: trains all runs of a section of params.yaml and collects them as outs."""
 
-import shutil
 from collections.abc import Callable
 from functools import partial
 
 from amid import config
 from amid.batches import features_fingerprint
+from amid.datasets.on_disk import renewed
 from amid.runs.local import run_all
 from amid.runs.plan import PlannedRun, section_runs, with_teachers
 from amid.runs.store import RunStore
@@ -32,11 +32,9 @@ def train_stage(
             checkpoint_minutes=training.checkpoint_minutes,
             tracker=tracker,
         )
-    outs = RUNS / section / dataset
-    shutil.rmtree(outs, ignore_errors=True)
-    outs.mkdir(parents=True)
-    for run in runs:
-        store.export(run.spec.key, outs / run.folder, checkpoint=checkpoint)
+    with renewed(RUNS / section / dataset) as outs:
+        for run in runs:
+            store.export(run.spec.key, outs / run.folder, checkpoint=checkpoint)
 
 
 def main(section: str, dataset: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from amid.sums import sum_files
 from amid.types import RunRecord, RunSpec
 
 CLIPS = 50
@@ -81,3 +82,4 @@ def put(run: RunRecord, folder: Path) -> None:
     """As the training stages leave it."""
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(run.to_json())
+    sum_files(folder, "record.json")

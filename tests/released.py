@@ -13,6 +13,7 @@ from amid import engine
 from amid.extractors.frame_dct import Options
 from amid.features import FeatureStore
 from amid.release import release
+from amid.sums import sum_files
 from amid.types import RunRecord
 from tests.media.clips import write_video
 from tests.small import ROOT, small_params, small_run, write_data
@@ -56,6 +57,7 @@ def put_runs(data: Path, runs: Path) -> tuple[dict[str, list[RunRecord]], dict[s
             folder = runs / section / "avlips" / name / f"seed{seed}"
             record, model = train(name, seed, data, folder)
             (folder / "record.json").write_text(record.to_json())
+            sum_files(folder, "record.json")
             records.setdefault(name, []).append(record)
             models[record.key] = model
     return records, models

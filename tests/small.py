@@ -14,6 +14,7 @@ from amid.batches import features_fingerprint, load_splits
 from amid.engine import Trainer, load_model
 from amid.networks.crossmodal import deployed
 from amid.runs.plan import PlannedRun, configured_run
+from amid.sums import SUMS, sum_files
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTS = {"train": 40, "validation": 24, "test": 24, "auxiliary": 32}
@@ -50,7 +51,14 @@ def write_data(folder: Path, *, modalities: tuple[str, ...] = ("audio",), seed: 
         np.save(embeddings / f"{modality}.npy", embedding.astype(np.float32))
         card = {"modality": modality, "corpus": "auxiliary", "clips": COUNTS["auxiliary"]}
         (embeddings / f"{modality}.json").write_text(json.dumps(card))
+    sum_all(features, embeddings)
     return folder
+
+
+def sum_all(*folders: Path) -> None:
+    """Takes all that lies in the folders, changed by a test or not, for what was meant to."""
+    for folder in folders:
+        sum_files(folder, *(path.name for path in folder.iterdir() if path.name != SUMS))
 
 
 def small_params(**updates: object) -> config.Params:

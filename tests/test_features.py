@@ -11,13 +11,14 @@ from amid.errors import AmidError
 from amid.extractors import frame_dct, log_mel, ngrams
 from amid.features import FeatureStore, check_manifest, extract_features, plan
 from tests.media.clips import NAN, cut, die, grid_clips, tone, write_sound, write_video
+from tests.small import sum_all
 
 EXTRACTORS = {
     "video": ("frame_dct", frame_dct.Options(frames=4, size=[8, 8], coefficients=6)),
     "audio": ("log_mel", log_mel.Options(steps=4, bands=8, snr_db=0.0)),
     "text": ("ngrams", ngrams.Options(dims=16)),
 }
-FILES = ["index.parquet", "video.npy", "audio.npy", "text.npy"]
+FILES = ["index.parquet", "video.npy", "audio.npy", "text.npy", "sums.json"]
 
 
 @pytest.fixture(scope="module")
@@ -216,14 +217,17 @@ def test_the_fingerprint_follows_values_alone(raw):
     before = store.fingerprint()
     index = pd.read_parquet(store.folder / "index.parquet")
     index.to_parquet(store.folder / "index.parquet", index=False, compression="gzip")
+    sum_all(store.folder)
     assert FeatureStore.open(store.folder).fingerprint() == before
     array = np.load(store.folder / "audio.npy", mmap_mode="r+", allow_pickle=False)
     array[3, 2, 1] += 1e-3
     array.flush()
+    sum_all(store.folder)
     assert store.fingerprint() != before
     array[3, 2, 1] -= 1e-3
     index.loc[2, "split"] = "test"
     index.to_parquet(store.folder / "index.parquet", index=False)
+    sum_all(store.folder)
     assert FeatureStore.open(store.folder).fingerprint() != before
 
 

@@ -19,7 +19,7 @@ from amid.errors import AmidError
 from amid.features import FeatureStore
 from amid.runs.embed import freeze_as_it_is
 from amid.runs.plan import auxiliary_runs, configured_run
-from tests.small import small_params, small_run, untrained, write_data
+from tests.small import small_params, small_run, sum_all, untrained, write_data
 from tests.test_engine import left_by, train
 
 METHODS = ["teacher_alone", "l_ft_l_fa", "amid", "fixed_teacher", "crd", "gmc", "ccl", "crcd"]
@@ -37,6 +37,7 @@ def lacking(folder: Path, rows: list[int], *modalities: str) -> Path:
         values = np.load(folder / array / "audio.npy", allow_pickle=False)
         values[rows] = 0
         np.save(folder / array / "audio.npy", values)
+    sum_all(folder / "features", folder / "embeddings")
     return folder
 
 
@@ -199,6 +200,7 @@ def test_a_frozen_vector_is_used_as_it_is(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(3.0, 2.0, (120, 11)).astype(np.float32)
     vectors[:, 3] = 7.0
     np.save(data / "features" / "audio.npy", vectors)
+    sum_all(data / "features")
     card = freeze_as_it_is(
         "audio", "auxiliary", FeatureStore.open(data / "features"), data / "embeddings"
     )

@@ -16,7 +16,7 @@ from amid import extractors
 from amid.batches import features_fingerprint, load_splits
 from amid.features import FeatureStore, extract_features
 from amid.media import MediaError, Reason
-from tests.small import small_run, write_data
+from tests.small import small_run, sum_all, write_data
 
 LENGTHS = {"a": 3, "b": 5, "c": 1, "d": 4, "e": 2, "f": 6, "g": 2}
 
@@ -151,6 +151,7 @@ def ragged(folder: Path) -> Path:
     index.to_parquet(features / "index.parquet", index=False)
     cut = [clip[:length] for clip, length in zip(video, lengths, strict=True)]
     np.save(features / "video.npy", np.concatenate(cut))
+    sum_all(features)
     return folder
 
 

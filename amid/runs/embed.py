@@ -1,16 +1,20 @@
-"""A pre-trained auxiliary extractor, or none at all -> the frozen embeddings of every clip."""
+"""A pre-trained auxiliary extractor, or none at all -> the frozen embeddings of every clip, and
+the sha256 of all that is written in sums.json."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from amid.batches import embeddings_folder
 from amid.checkpoint import read_checkpoint, write_atomic
 from amid.features import FeatureStore
-from amid.types import RunRecord, canonical_json
+from amid.sums import check_sum, sum_files
+from amid.types import RunRecord, RunSpec, canonical_json
 
 BATCH = 4096
 
@@ -39,7 +43,8 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
             values = torch.from_numpy(features.clips(modality, part))
             raw[part] = networks.student(values).double().numpy()
     seen = _write(raw, modality, record.spec.corpus, features, target)
-    shutil.copyfile(model, target / f"{modality}.safetensors")
+    weights = f"{modality}.safetensors"
+    shutil.copyfile(model, target / weights)
     card = {
         "run": record.key,
         "modality": modality,
@@ -50,7 +55,7 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
         "validation_accuracy": record.history[record.best_epoch].get("validation_student"),
         "test_accuracy": record.accuracy("student"),
     }
-    write_atomic(target / f"{modality}.json", (canonical_json(card) + "\n").encode())
+    _file(card, modality, target, weights)
     return card
 
 
@@ -61,8 +66,31 @@ def freeze_as_it_is(modality: str, corpus: str, features: FeatureStore, target: 
     raw = np.asarray(features.array(modality), np.float64)  # (N, E)
     seen = _write(raw, modality, corpus, features, target)
     card = {"modality": modality, "corpus": corpus, "clips": seen, "encoder": "none"}
-    write_atomic(target / f"{modality}.json", (canonical_json(card) + "\n").encode())
+    _file(card, modality, target)
     return card
+
+
+def check_data(data: Path, specs: Iterable[RunSpec]) -> None:
+    """Compares the sums of all that some runs read of the data set in `data`: the index, their
+    targets' features, their auxiliary modalities' embeddings and cards. AmidError names the file
+    that is damaged. Called once a stage, before its workers are forked: they inherit the result.
+    """
+    specs = list(specs)
+    if not specs:
+        return
+    features = FeatureStore.open(data / "features")
+    for target in sorted({spec.target for spec in specs}):
+        features.array(target)
+    for modality in sorted({name for spec in specs for name in spec.auxiliary}):
+        for end in (".npy", ".json"):
+            check_sum(embeddings_folder(data) / f"{modality}{end}")
+
+
+def _file(card: dict[str, Any], modality: str, target: Path, *files: str) -> None:
+    """Writes the card, and the sums of all that belongs to the modality."""
+    name = f"{modality}.json"
+    write_atomic(target / name, (canonical_json(card) + "\n").encode())
+    sum_files(target, name, f"{modality}.npy", *files)
 
 
 def _write(

@@ -21,6 +21,7 @@ from amid.errors import AmidError, Stopped
 from amid.processes import die_with_parent
 from amid.progress import Progress
 from amid.runs import journal
+from amid.runs.embed import check_data
 from amid.runs.plan import PlannedRun
 from amid.runs.store import CHECKPOINT, JOURNAL, RunStore
 from amid.tracking import Tracker
@@ -75,6 +76,7 @@ def run_all(
     known = list(records)
     missing = [run for key, run in unique.items() if key not in records]
     epochs = sum(run.spec.training["epochs"] for run in missing)
+    check_data(data, (run.spec for run in missing))
     if missing:
         token = uuid.uuid4().hex
         jobs = {
@@ -209,6 +211,8 @@ def _train(job: Job) -> None:
     store = RunStore(job.store)
     with store.lock(job.spec.key):
         if store.record(job.spec.key) is None:
+            if store.damaged(job.spec.key):
+                print(f"{store.folder(job.spec.key)} is damaged: the run is made again", flush=True)
             _train_locked(job, store)
 
 

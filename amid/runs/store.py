@@ -4,6 +4,7 @@ It lies outside DVC's outs (which DVC deletes before a stage runs), so an interr
 where it was, and a run that two tables ask for is trained once. Layout, below `.runs/<platform>/`:
 
     <key>/record.json            written last: the run is complete
+    <key>/sums.json              the record's sha256
     <key>/model.safetensors      the student of the best validation epoch (or the teacher alone)
     <key>/checkpoint.safetensors the state after the last saved epoch
     <key>/journal.jsonl          metrics of every epoch with the time, for MLflow
@@ -18,6 +19,7 @@ from filelock import FileLock
 
 from amid.checkpoint import write_atomic
 from amid.reproducible import platform_fingerprint
+from amid.sums import SUMS, matches, sha256_bytes, write_sums
 from amid.types import RunRecord
 
 RECORD, MODEL, CHECKPOINT, JOURNAL = (
@@ -39,13 +41,19 @@ class RunStore:
         return self.runs / key
 
     def record(self, key: str) -> RunRecord | None:
-        """The record of a complete run; None when it is missing or does not parse."""
+        """The record of a complete run; None when it is missing or damaged."""
+        path = self.folder(key) / RECORD
         try:
-            record = RunRecord.from_json((self.folder(key) / RECORD).read_text(encoding="utf-8"))
+            data = path.read_bytes()
+            record = RunRecord.from_json(data.decode()) if matches(data, path) else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        whole = record.key == key and (self.folder(key) / MODEL).exists()
+        whole = record is not None and record.key == key and self.model(key).exists()
         return record if whole else None
+
+    def damaged(self, key: str) -> bool:
+        """Whether a run was complete, but what is left of it cannot be used."""
+        return (self.folder(key) / RECORD).exists() and self.record(key) is None
 
     def model(self, key: str) -> Path:
         """The file of a run's student (or of its teacher, where it trains no student)."""
@@ -53,7 +61,9 @@ class RunStore:
 
     def finish(self, record: RunRecord) -> None:
         """Files the record: from now on the run is complete."""
-        write_atomic(self.folder(record.key) / RECORD, record.to_json().encode())
+        folder, data = self.folder(record.key), record.to_json().encode()
+        write_sums(folder, {RECORD: sha256_bytes(data)})
+        write_atomic(folder / RECORD, data)
 
     def forget(self, key: str) -> None:
         """Drops a run, so that it is trained again."""
@@ -65,7 +75,7 @@ class RunStore:
         return FileLock(self.runs / f"{key}.lock")
 
     def export(self, key: str, target: Path, *, checkpoint: bool) -> None:
-        """Copies what the outs hold of a run: record and model, for warm-ups the checkpoint."""
+        """Copies what the outs hold: record with its sum, model, for warm-ups the checkpoint."""
         target.mkdir(parents=True, exist_ok=True)
-        for name in (RECORD, MODEL, *([CHECKPOINT] if checkpoint else [])):
+        for name in (RECORD, SUMS, MODEL, *([CHECKPOINT] if checkpoint else [])):
             shutil.copyfile(self.folder(key) / name, target / name)
