@@ -24,6 +24,9 @@ class Reason(StrEnum):
     silent = "silent"
     span_outside = "span_outside"
     unreadable_text = "unreadable_text"
+    crashed = "crashed"  # decoding ended its process
+    timeout = "timeout"
+    memory = "memory"
     bad_alignment = "bad_alignment"  # word times that are missing or contradict the file
 
 
