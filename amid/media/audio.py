@@ -153,6 +153,8 @@ def _decode(
 ) -> tuple[np.ndarray, int]:
     name = path.name
     stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise MediaError(Reason.corrupt, f"the sound of {name} has no known codec")
     video = container.streams.video[0] if container.streams.video else None
     picture_end = 0  # in units of the video's time base
     chunks: list[np.ndarray] = []  # (channels, samples) each

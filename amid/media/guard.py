@@ -56,8 +56,8 @@ def guarded(
 
     A file over which a child dies, takes too long or too much memory is tried once more, in a new
     child and while no other works, for its neighbours may have been what was too much. If that
-    fails too, it gives a MediaError: crashed, timeout or memory. Other exceptions of `function` are
-    raised here. A caller's script needs `if __name__ == "__main__"`.
+    fails too, it gives a MediaError: crashed, timeout or memory. An AmidError of `function` is
+    raised here; any other exception is a crash. A caller's script needs `if __name__ == "__main__"`.
     """
     todo = deque(range(len(tasks)))
     again: deque[int] = deque()  # tasks that failed once and wait to be alone
@@ -99,6 +99,10 @@ def guarded(
     finally:
         for child in children:
             child.end()
+
+
+class _Crash(Exception):
+    """An exception that no decoder was expected to raise, in words: itself it may not travel."""
 
 
 class _Lost(NamedTuple):
@@ -149,6 +153,8 @@ class _Child:
             return _death(self.process.exitcode)
         if isinstance(error, MemoryError):
             return _Lost(Reason.memory, f"decoding takes more than {limits.memory >> 20} MiB")
+        if isinstance(error, _Crash):
+            return _Lost(Reason.crashed, f"decoding ends in {error}")
         if error is not None:
             raise error
         return result
@@ -197,6 +203,9 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], limits: Limits) -> 
             answer = None, MemoryError()
         except Exception as error:
             short = any(words in str(error) for words in SHORT)
-            told = ExceptionWithTraceback(error, error.__traceback__)
-            answer = None, MemoryError() if short else told
+            if isinstance(error, AmidError):  # nothing wrong with the file
+                answer = None, ExceptionWithTraceback(error, error.__traceback__)
+            else:
+                words = f"{type(error).__name__}: {error}"
+                answer = None, MemoryError() if short else _Crash(words)
         pipe.send(answer)

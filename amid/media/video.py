@@ -28,6 +28,9 @@ cv2.setNumThreads(1)  # files are read in parallel, and one thread gives the sam
 DURATION_TOLERANCE = 0.25  # seconds that picture and sound of one clip may differ
 FRAME_TOLERANCE = 1  # frame counts in headers are often rounded
 
+STEADY = ("mpeg1video", "mpeg2video")
+LARGEST_GAP = 1.75  # frames from one to the next; films for television have 1.5 in places
+
 Box = tuple[float, float, float, float]
 Convert = Callable[[np.ndarray], np.ndarray]
 
@@ -63,6 +66,7 @@ class Film(NamedTuple):
     times: list[float | None]  # of the frames that can be decoded, as they are shown
     turned: int  # quarter turns, to the left, by which they are to be shown
     sound: float | None  # where the sound ends, in seconds from the picture's start
+    steady: bool  # whether its codec knows but one frame rate
 
 
 class Picture(NamedTuple):
@@ -281,6 +285,8 @@ def _inspect(path: Path, whole: bool) -> Film:
                 reason = Reason.no_picture if container.streams else Reason.corrupt
                 raise MediaError(damage(path, reason, whole), f"{path.name} holds no video stream")
             video = container.streams.video[0]
+            if video.codec_context is None:
+                raise MediaError(Reason.corrupt, f"the picture of {path.name} has no known codec")
             sound = container.streams.audio[0] if container.streams.audio else None
             declared, rate = video.frames, float(video.average_rate or video.guessed_rate or 25)
             promised = declared / rate
@@ -305,6 +311,7 @@ def _inspect(path: Path, whole: bool) -> Film:
                         complaints.listen(number, error)
             except av.error.FFmpegError as error:
                 complaints.listen(number, error)
+            steady = video.codec_context.name in STEADY
             origin = float((video.start_time or 0) * video.time_base)
             end = float(max(ends) * sound.time_base) - origin if ends else None
     except av.error.FFmpegError as error:
@@ -312,7 +319,7 @@ def _inspect(path: Path, whole: bool) -> Film:
         raise MediaError(
             damage(path, reason, whole), f"{path.name} cannot be opened as video: {error.strerror}"
         ) from error
-    film = Film(declared, promised, times, turned, end)
+    film = Film(declared, promised, times, turned, end, steady)
     if complaints.found:
         # Damage, unless it is at the last packet, of a file of unknown size: that is just cut.
         first, words = complaints.found[0]
@@ -321,6 +328,14 @@ def _inspect(path: Path, whole: bool) -> Film:
             damage(path, Reason.truncated if cut else Reason.corrupt, whole),
             f"{_found(path, film)}: {words}",
         )
+    if film.steady and None not in times and len(times) > 1:
+        gaps = np.diff(times) * rate  # frames
+        if gaps.max() > LARGEST_GAP:
+            raise MediaError(
+                damage(path, Reason.corrupt, whole),
+                f"{len(times)} frames of {path.name} can be decoded, but about "
+                f"{round(gaps.max()) - 1} are missing at {times[int(gaps.argmax())]:.2f} s",
+            )
     return film
 
 
@@ -333,7 +348,7 @@ def _promised(path: Path, film: Film, whole: bool) -> Clock:
     lost = damage(path, Reason.corrupt if whole else Reason.truncated, whole)
     times = film.times
     if not times:
-        if whole and not film.declared and lost is Reason.corrupt:
+        if film.promised <= 0 and lost is Reason.corrupt:
             raise MediaError(Reason.too_few_frames, f"{path.name} has no frame")
         raise MediaError(lost, _found(path, film))
     if None in times:

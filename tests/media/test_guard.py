@@ -37,6 +37,8 @@ def work(task):
             if not (flag := Path(value)).exists():
                 flag.touch()
                 os.abort()
+        case "bug":
+            raise ZeroDivisionError("division by zero")
         case "mistake":
             raise AmidError(value)
     return os.getpid() if kind == "pid" else value
@@ -53,6 +55,7 @@ CULPRITS = [
     (("abort", 0), Reason.crashed, "SIGABRT"),
     (("exit", 0), Reason.crashed, "exit code 0"),
     (("exit", 7), Reason.crashed, "exit code 7"),
+    (("bug", 0), Reason.crashed, "ZeroDivisionError: division by zero"),
     (("hungry", 0), Reason.memory, "more than 1024 MiB"),
     (("torch", 0), Reason.memory, "more than 1024 MiB"),
     (("kill", 0), Reason.memory, "want of memory"),
