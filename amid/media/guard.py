@@ -57,7 +57,8 @@ def guarded(
     A file over which a child dies, takes too long or too much memory is tried once more, in a new
     child and while no other works, for its neighbours may have been what was too much. If that
     fails too, it gives a MediaError: crashed, timeout or memory. An AmidError of `function` is
-    raised here; any other exception is a crash. A caller's script needs `if __name__ == "__main__"`.
+    raised here; any other exception is a crash. A caller's script needs
+    `if __name__ == "__main__"`.
     """
     todo = deque(range(len(tasks)))
     again: deque[int] = deque()  # tasks that failed once and wait to be alone

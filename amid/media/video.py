@@ -29,7 +29,7 @@ DURATION_TOLERANCE = 0.25  # seconds that picture and sound of one clip may diff
 FRAME_TOLERANCE = 1  # frame counts in headers are often rounded
 
 STEADY = ("mpeg1video", "mpeg2video")
-LARGEST_GAP = 1.75  # frames from one to the next; films for television have 1.5 in places
+LARGEST_GAP = 4.0  # frames from one to the next: FFmpeg itself is one or two off in places
 
 Box = tuple[float, float, float, float]
 Convert = Callable[[np.ndarray], np.ndarray]
@@ -265,7 +265,7 @@ def _by_opencv(
 
 def _clock(film: Film, count: int, rate: float) -> Clock:
     """Even, at `rate`, unless the time stamps of as many frames stray from that by half a frame."""
-    if None in film.times or len(film.times) != count or count < 2:
+    if film.steady or None in film.times or len(film.times) != count or count < 2:
         return Clock(count, rate)
     times = np.array(film.times) - film.times[0]  # (count,)
     if (np.diff(times) <= 0).any() or (np.abs(times * rate - np.arange(count)) < 0.5).all():
@@ -278,7 +278,7 @@ def _inspect(path: Path, whole: bool) -> Film:
     head = path.open("rb").read(16)
     times: list[float | None] = []
     ends: list[int] = []  # of the packets of sound, in units of its time base
-    turned = number = 0
+    turned = number = size = 0
     try:
         with strict.opened(path) as (container, complaints):
             if not container.streams.video:
@@ -299,6 +299,7 @@ def _inspect(path: Path, whole: bool) -> Film:
                             ends.append(packet.pts + (packet.duration or 0))
                         continue
                     number += 1
+                    size += packet.size
                     complaints.listen(number)
                     try:
                         for frame in packet.decode():
@@ -312,6 +313,8 @@ def _inspect(path: Path, whole: bool) -> Film:
             except av.error.FFmpegError as error:
                 complaints.listen(number, error)
             steady = video.codec_context.name in STEADY
+            if "matroska" in container.format.name and not size:
+                promised = 0.0  # what it has told is the whole file's, that of its sound
             origin = float((video.start_time or 0) * video.time_base)
             end = float(max(ends) * sound.time_base) - origin if ends else None
     except av.error.FFmpegError as error:
@@ -328,6 +331,9 @@ def _inspect(path: Path, whole: bool) -> Film:
             damage(path, Reason.truncated if cut else Reason.corrupt, whole),
             f"{_found(path, film)}: {words}",
         )
+    if promised <= 0 and not size:
+        reason = damage(path, Reason.too_few_frames, whole)
+        raise MediaError(reason, f"{path.name} has no frame")
     if film.steady and None not in times and len(times) > 1:
         gaps = np.diff(times) * rate  # frames
         if gaps.max() > LARGEST_GAP:
@@ -348,8 +354,6 @@ def _promised(path: Path, film: Film, whole: bool) -> Clock:
     lost = damage(path, Reason.corrupt if whole else Reason.truncated, whole)
     times = film.times
     if not times:
-        if film.promised <= 0 and lost is Reason.corrupt:
-            raise MediaError(Reason.too_few_frames, f"{path.name} has no frame")
         raise MediaError(lost, _found(path, film))
     if None in times:
         raise MediaError(Reason.corrupt, f"{_found(path, film)}, but not all have a time stamp")

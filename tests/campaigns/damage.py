@@ -63,11 +63,12 @@ def campaign(seeds: range, folder: Path, workers: int) -> tuple[list[str], bool]
                 wrong.append(f"{name} is good, but lost or changed; {told}")
             continue
         damage = CLASSES[kind]
-        reason = reasons.get((name, damage.modality), "").split(":")[0]
-        if name not in places and reason == damage.reason:
+        judges = [damage.modality] if damage.modality else list(EXTRACTORS)
+        found = {reasons.get((name, modality), "").split(":")[0] for modality in judges}
+        if name not in places and damage.reason in found:
             right[kind, container] += 1
         else:
-            wrong.append(f"{name} must be {damage.reason} of its {damage.modality}; {told}")
+            wrong.append(f"{name} must be {damage.reason}; {told}")
     count = len(seeds)
     lines = [f"seeds {seeds.start} to {seeds.stop - 1}", *wrong]
     lines.append(f"{'':20}" + "".join(f"{container:>8}" for container in CONTAINERS))

@@ -226,13 +226,13 @@ def answer(path: Path, rng: np.random.Generator) -> Path:
 class Damage(NamedTuple):
     make: Callable[[Path, np.random.Generator], Path]
     reason: Reason
-    modality: str = "video"  # which says so
+    modality: str = "video"  # which says so; "" for either, the damage may spare one of them
 
 
 CLASSES = {
-    "truncated": Damage(truncate, Reason.truncated),
-    "zeroed": Damage(zero, Reason.zeroed),
-    "bits flipped": Damage(flip, Reason.corrupt),
+    "truncated": Damage(truncate, Reason.truncated, ""),
+    "zeroed": Damage(zero, Reason.zeroed, ""),
+    "bits flipped": Damage(flip, Reason.corrupt, ""),
     "header only": Damage(behead, Reason.header_only),
     "no sound track": Damage(mute, Reason.no_sound, "audio"),
     "no picture": Damage(blind, Reason.no_picture),
