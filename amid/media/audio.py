@@ -15,7 +15,7 @@ import scipy.fft
 import soundfile
 
 from amid.media import MediaError, Reason, span_error, strict
-from amid.media.container import check, damage, is_container
+from amid.media.container import check, damage, unopened
 from amid.media.video import DURATION_TOLERANCE
 
 LOST_TOLERANCE = 0.1  # seconds that decoders may lose at the ends of a whole file
@@ -129,7 +129,6 @@ def _by_soundfile(path: Path, whole: bool) -> tuple[np.ndarray, int]:
 
 def _by_pyav(path: Path, whole: bool) -> tuple[np.ndarray, int]:
     """(samples,) float32 from the start of the picture, if there is one, and their rate."""
-    head = path.open("rb").read(16)
     try:
         with strict.opened(path) as (container, complaints):
             if not container.streams.audio:
@@ -139,9 +138,8 @@ def _by_pyav(path: Path, whole: bool) -> tuple[np.ndarray, int]:
                 raise MediaError(reason, f"{path.name} holds no sound")
             return _decode(container, complaints, path, whole)
     except av.error.FFmpegError as error:
-        reason = Reason.corrupt if is_container(head) else Reason.not_media
         raise MediaError(
-            damage(path, reason, whole), f"{path.name} cannot be opened as sound: {error.strerror}"
+            unopened(path, whole), f"{path.name} cannot be opened as sound: {error.strerror}"
         ) from error
 
 

@@ -79,6 +79,13 @@ def damage(path: Path, reason: Reason, whole: bool) -> Reason:
         return Reason.zeroed if data.find(bytes(PADDING_LIMIT), start) >= 0 else reason
 
 
+def unopened(path: Path, whole: bool) -> Reason:
+    """The name of what keeps FFmpeg from opening a file that passed `check`, which gave `whole`."""
+    with open(path, "rb") as file:
+        known = is_container(file.read(16))
+    return damage(path, Reason.corrupt if known else Reason.not_media, whole)
+
+
 def content(head: bytes) -> str | None:
     """What kind of file starts like this, None if that is not known."""
     if head.startswith(b"RIFF"):

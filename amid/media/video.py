@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from amid.media import MediaError, Reason, span_error, strict
-from amid.media.container import check, damage, is_container
+from amid.media.container import check, damage, unopened
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silent; read when a file is first opened
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -275,7 +275,6 @@ def _clock(film: Film, count: int, rate: float) -> Clock:
 
 def _inspect(path: Path, whole: bool) -> Film:
     """PyAV's strict look at all frames. Raises MediaError if it finds damage."""
-    head = path.open("rb").read(16)
     times: list[float | None] = []
     ends: list[int] = []  # of the packets of sound, in units of its time base
     turned = number = size = 0
@@ -318,9 +317,8 @@ def _inspect(path: Path, whole: bool) -> Film:
             origin = float((video.start_time or 0) * video.time_base)
             end = float(max(ends) * sound.time_base) - origin if ends else None
     except av.error.FFmpegError as error:
-        reason = Reason.corrupt if is_container(head) else Reason.not_media
         raise MediaError(
-            damage(path, reason, whole), f"{path.name} cannot be opened as video: {error.strerror}"
+            unopened(path, whole), f"{path.name} cannot be opened as video: {error.strerror}"
         ) from error
     film = Film(declared, promised, times, turned, end, steady)
     if complaints.found:

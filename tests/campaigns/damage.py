@@ -93,11 +93,11 @@ def _as_alone(store: FeatureStore, row: int, path: Path) -> bool:
     return True
 
 
-def single_flips(seeds: range, folder: Path) -> list[str]:
+def single_flips(seeds: range, folder: Path, containers: tuple[str, ...]) -> list[str]:
     """What becomes of clips of which a single bit of picture and sound is another."""
     names = ("found", "equal", "unnoticed")  # equal: to 2 grey levels, and 0.001 of sound
     lines = [f"{'a single bit flipped':20}" + "".join(f"{name:>10}" for name in names)]
-    for place, container in enumerate(CONTAINERS):
+    for place, container in enumerate(containers):
         counts = Counter()
         for seed in seeds:
             path = folder / f"single_{seed:03d}.{container}"
@@ -131,7 +131,7 @@ def main() -> None:
     options = parser.parse_args()
     seeds = range(options.seed, options.seed + options.count)
     with tempfile.TemporaryDirectory() as folder:
-        print("\n".join(single_flips(seeds, Path(folder))), flush=True)
+        print("\n".join(single_flips(seeds, Path(folder), tuple(CONTAINERS))), flush=True)
         lines, passed = campaign(seeds, Path(folder), options.workers)
     print("\n".join(lines))
     raise SystemExit(not passed)

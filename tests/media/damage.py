@@ -67,6 +67,7 @@ def write_clip(
         if images is not None:
             video = film.add_stream(kind.video, rate=25)
             height, width = images.shape[1:3]
+            video.codec_context.thread_count = 1  # the same bytes on any machine
             video.width, video.height, video.pix_fmt = width, height, kind.pixels
             if turned:
                 video.set_display_rotation(turned)
