@@ -8,9 +8,9 @@ their results.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -82,7 +82,7 @@ def guarded(
                     idle.pop().give(todo.popleft(), tasks)
             for child in _ready([child for child in children if child.busy]):
                 number = child.task
-                answer = child.answer(limits)
+                answer = child.answer()
                 if not isinstance(answer, _Lost):
                     found[number] = answer
                     continue
@@ -142,18 +142,18 @@ class _Child:
             self.pipe.send(tasks[number])
         self.task, self.deadline = number, time.monotonic() + self.limits.seconds
 
-    def answer(self, limits: Limits) -> Any:
+    def answer(self) -> Any:
         """The task's result or a _Lost; raises what the task raised."""
         self.task = None
         if not self.pipe.poll():
-            return _Lost(Reason.timeout, f"not decoded within {limits.seconds:g} s")
+            return _Lost(Reason.timeout, f"not decoded within {self.limits.seconds:g} s")
         try:
             result, error = self.pipe.recv()
         except (EOFError, ConnectionError):
             self.process.join()
             return _death(self.process.exitcode)
         if isinstance(error, MemoryError):
-            return _Lost(Reason.memory, f"decoding takes more than {limits.memory >> 20} MiB")
+            return _Lost(Reason.memory, f"decoding takes more than {self.limits.memory >> 20} MiB")
         if isinstance(error, _Crash):
             return _Lost(Reason.crashed, f"decoding ends in {error}")
         if error is not None:
@@ -186,10 +186,13 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], limits: Limits) -> 
     """A child's life: (result, None) or (None, exception) for each task."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if sys.platform == "linux":
+        import fcntl
         import resource
 
-        pr_set_pdeathsig = 1  # the server of forks dies with the caller, and its children with it
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        # A pipe that closes when the caller dies: then SIGIO ends this process, even if it hangs.
+        alive = multiprocessing.parent_process().sentinel
+        fcntl.fcntl(alive, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(alive, fcntl.F_SETFL, fcntl.fcntl(alive, fcntl.F_GETFL) | os.O_ASYNC)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_DATA, (limits.memory, limits.memory))
     pipe.send(None)  # ready: only now a task's time begins

@@ -3,6 +3,8 @@
 import ctypes
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +21,9 @@ LIMITS = Limits(seconds=0.5, memory=1 << 30)
 def work(task):
     kind, value = task
     match kind:
+        case "tell":
+            os.write(1, b"%d\n" % os.getpid())
+            ctypes.PyDLL(None).sleep(600)  # with the interpreter's lock
         case "hang":
             time.sleep(60)
         case "segfault":
@@ -86,6 +91,22 @@ def test_children_are_kept_from_file_to_file():
     for pid in set(pids):  # and gone at the end
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_children_die_with_their_caller_even_if_they_hang():
+    hanging = "from tests.media.test_guard import hang; hang()"
+    with subprocess.Popen([sys.executable, "-c", hanging], stdout=subprocess.PIPE) as caller:
+        pids = [int(caller.stdout.readline()) for _ in range(2)]
+        caller.kill()
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def hang():
+    """Prints the numbers of two processes and waits for them, which takes minutes."""
+    list(guarded(work, [("tell", 0), ("tell", 0)], ["a", "b"], workers=2))
 
 
 def test_mistakes_that_are_not_the_files_are_raised():
