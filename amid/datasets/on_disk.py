@@ -62,7 +62,7 @@ def sound_problem(path: Path) -> MediaError | None:
 
     try:
         whole = check(path)
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 return MediaError(Reason.no_picture, f"{path.name} has no video stream")
             if not container.streams.audio:

@@ -80,7 +80,7 @@ def duration(path: Path) -> float | None:
         if path.suffix.lower() in BY_SOUNDFILE:
             info = soundfile.info(str(path))
             return info.frames / info.samplerate
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise MediaError(Reason.no_sound, f"{path.name} holds no sound")
             stream = container.streams.audio[0]
@@ -166,7 +166,7 @@ def _decode(
                 continue
             number += 1
             try:
-                for frame in packet.decode():
+                for frame in strict.decoded(packet):
                     begin = frame.time if begin is None else begin
                     chunks.append(_channels(frame))
                 complaints.listen(number)

@@ -31,20 +31,33 @@ class Complaints:
         self.found += [(packet, words) for words in new]
 
 
+def decoded(packet: av.Packet) -> list[av.VideoFrame] | list[av.AudioFrame]:
+    """A packet's frames. Raises av.error.FFmpegError; MemoryError if they do not fit into memory.
+
+    Reading a packet may want memory as well, but only for a size that is damaged: no real packet is
+    larger than its file.
+    """
+    try:
+        return packet.decode()
+    except av.error.MemoryError as error:  # an FFmpegError, too
+        raise MemoryError(f"frames at byte {packet.pos}") from error
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, Complaints]]:
-    """The file, to be decoded by one thread. Raises av.error.FFmpegError; MemoryError, too."""
+    """The file, to be decoded by one thread. Raises av.error.FFmpegError."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     try:
-        with av.logging.Capture() as log, av.open(str(path)) as container:
+        with (
+            av.logging.Capture() as log,
+            av.open(str(path), metadata_errors="replace") as container,
+        ):
             for stream in container.streams:
                 if stream.codec_context is not None:
                     stream.codec_context.thread_type = "NONE"
                     stream.codec_context.options = CHECKS
             log.clear()  # what guessing the streams' parameters met will be met again
             yield container, Complaints(log)
-    except MemoryError as error:  # PyAV's is an FFmpegError as well: no damage, so not to be taken
-        raise MemoryError(f"{path.name} needs more memory than there is") from error
     finally:
         av.logging.set_level(level)

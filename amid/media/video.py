@@ -301,7 +301,7 @@ def _inspect(path: Path, whole: bool) -> Film:
                     size += packet.size
                     complaints.listen(number)
                     try:
-                        for frame in packet.decode():
+                        for frame in strict.decoded(packet):
                             times.append(frame.time)
                             turned = round(frame.rotation / 90) % 4
                             if frame.is_corrupt:

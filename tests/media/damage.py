@@ -63,11 +63,13 @@ def write_clip(
     that is not finite is stored as float32.
     """
     kind = CONTAINERS[path.suffix[1:]]
-    with av.open(str(path), "w") as film:
+    with av.open(str(path), "w", options={"fflags": "bitexact"}) as film:
         if images is not None:
             video = film.add_stream(kind.video, rate=25)
             height, width = images.shape[1:3]
-            video.codec_context.thread_count = 1  # the same bytes on any machine
+            video.codec_context.thread_count = 1  # the same seed gives the same bytes
+            if kind.video == "libx264":
+                video.codec_context.options = {"x264-params": "mbtree=0"}  # for the same reason
             video.width, video.height, video.pix_fmt = width, height, kind.pixels
             if turned:
                 video.set_display_rotation(turned)

@@ -1,9 +1,11 @@
 """The campaign of damaged clips, short, and what undamaged ones may be like."""
 
+import av
 import numpy as np
 import pytest
 
-from amid.media import MediaError, Reason, video
+from amid.media import MediaError, Reason, strict, video
+from amid.media.audio import read_sound
 from amid.media.container import check
 from amid.media.video import read_frames
 from tests.campaigns.damage import campaign, single_flips
@@ -59,3 +61,21 @@ def test_a_header_whose_size_was_never_filled_in(tmp_path):
     with pytest.raises(MediaError) as caught:
         read_frames(path, [WHOLE], 8)
     assert caught.value.reason is Reason.header_only
+
+
+def test_a_decoder_in_want_of_memory_is_no_damage(tmp_path, monkeypatch):
+    path = good(tmp_path / "a.mkv", np.random.default_rng(0))
+
+    class Packet:
+        pos = 0
+
+        def decode(self):
+            raise av.error.MemoryError(12, "Cannot allocate memory")
+
+    with pytest.raises(MemoryError) as caught:
+        strict.decoded(Packet())
+    assert not isinstance(caught.value, av.error.FFmpegError)  # which would be taken for damage
+    monkeypatch.setattr(strict, "decoded", lambda _: (_ for _ in ()).throw(caught.value))
+    for read in (lambda: read_frames(path, [WHOLE], 8), lambda: read_sound(path, 16000)):
+        with pytest.raises(MemoryError):
+            read()
