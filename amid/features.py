@@ -13,12 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -29,7 +25,7 @@ from pydantic import BaseModel
 from amid.errors import AmidError
 from amid.extractors import Span, load
 from amid.media import MediaError, Reason
-from amid.processes import die_with_parent
+from amid.media.guard import LIMITS, Limits, guarded
 from amid.progress import Progress
 from amid.sums import check_sum, sum_files
 
@@ -38,7 +34,6 @@ COLUMNS = ("id", "label", "split", "fold", "group")
 QUARANTINE = ("id", "modality", "reason", "detail")
 JUDGED = ("validation", "test")
 DURATION_TOLERANCE = 0.25  # seconds that the files of one clip may differ in length
-CHUNK = 4  # files a worker takes at a time
 
 Extractors = Mapping[str, tuple[str, BaseModel]]
 
@@ -121,12 +116,14 @@ def extract_features(
     workers: int,
     required: list[str],
     optional: list[str] | None = None,
+    limits: Limits = LIMITS,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write out/<modality>.npy (N, *shape) and out/index.parquet; (index, quarantine).
 
     `extractors`: modality -> (name, options). Paths of the manifest are relative to `folder`.
-    Every file is decoded once, by one of `workers` processes; the bytes written do not depend on
-    their number. A caller's script needs `if __name__ == "__main__"` for more than one.
+    Every file is decoded once, by one of `workers` child processes; the bytes written do not depend
+    on their number. A file that crashes its process or exceeds `limits` is damaged like any other.
+    A caller's script needs `if __name__ == "__main__"`.
 
     A clip is left out, and its quarantine rows tell why, if a `required` modality is damaged, if it
     has no file for one (rows of the split `auxiliary` may lack some, training rows those that are
@@ -157,6 +154,7 @@ def extract_features(
             workers,
             required,
             optional or [],
+            limits,
         )
         shutil.rmtree(out, ignore_errors=True)
         part.rename(out)
@@ -297,6 +295,7 @@ def _extract(
     workers: int,
     required: list[str],
     optional: list[str],
+    limits: Limits,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`extract_features` into the empty folder `part`."""
     arrays = {
@@ -308,7 +307,7 @@ def _extract(
     errors: dict[tuple[int, str], MediaError] = {}  # (row, modality) -> what is wrong
     tasks = plan(manifest, folder, extractors)
     with Progress("files", len(tasks)) as progress:
-        for task, outcome in zip(tasks, _run(tasks, workers), strict=True):
+        for task, outcome in zip(tasks, _run(tasks, workers, limits), strict=True):
             for row, span, value in zip(task.rows, task.spans, outcome.values, strict=True):
                 if hasattr(load(task.extractor), "duration"):
                     seconds[task.modality][row] = _clip_seconds(span, outcome.seconds)
@@ -414,28 +413,13 @@ def _store(path: Path, count: int, extractor: tuple[str, BaseModel]) -> _Fixed |
     return kind(path, count, shape, getattr(load(name), "DTYPE", np.float32))
 
 
-def _run(tasks: list[Task], workers: int) -> Iterator[Outcome]:
+def _run(tasks: list[Task], workers: int, limits: Limits) -> Iterator[Outcome]:
     """Outcomes in the order of the tasks."""
-    if workers <= 1 or len(tasks) <= CHUNK:
-        yield from map(decode, tasks)
-        return
-    done = 0
-    # Spawned, not forked: the caller may have threads already (Arrow's, MLflow's), whose locks a
-    # forked child would find held for ever.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, die_with_parent, (os.getpid(),))
-    try:
-        for outcome in pool.map(decode, tasks, chunksize=CHUNK):
-            yield outcome
-            done += 1
-    except BrokenProcessPool as error:
-        near = ", ".join(task.path.name for task in tasks[done : done + CHUNK * workers])
-        raise AmidError(
-            f"A process that decodes files died, for want of memory or over one of {near}: "
-            "use fewer workers or take the file out."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    names = [task.path.name for task in tasks]
+    found = guarded(decode, tasks, names, workers=workers, limits=limits)
+    for task, outcome in zip(tasks, found, strict=True):
+        lost = isinstance(outcome, MediaError)
+        yield Outcome([outcome] * len(task.spans), None) if lost else outcome
 
 
 def _finite(value: np.ndarray | MediaError, task: Task) -> np.ndarray | MediaError:

@@ -10,7 +10,7 @@ from amid import features
 from amid.errors import AmidError
 from amid.extractors import frame_dct, log_mel, ngrams
 from amid.features import FeatureStore, check_manifest, extract_features, plan
-from tests.media.clips import NAN, cut, die, grid_clips, tone, write_sound, write_video
+from tests.media.clips import NAN, cut, die_of_ab, grid_clips, tone, write_sound, write_video
 from tests.small import sum_all
 
 EXTRACTORS = {
@@ -231,11 +231,18 @@ def test_the_fingerprint_follows_values_alone(raw):
     assert FeatureStore.open(store.folder).fingerprint() != before
 
 
-def test_a_worker_that_dies_ends_in_one_sentence(raw, monkeypatch):
-    monkeypatch.setattr(features, "decode", die)
-    with pytest.raises(AmidError, match=r"process that decodes files died.*a\.txt"):
-        run(raw, workers=2)
-    assert not list(raw[0].parent.glob("features*"))
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_file_that_ends_its_process_costs_its_clips_alone(raw, monkeypatch, workers):
+    whole, _, _ = run(raw, out="whole")
+    monkeypatch.setattr(features, "decode", die_of_ab)
+    store, index, quarantine = run(raw, workers=workers, required=["video"])
+    assert quarantine[["id", "modality", "reason"]].values.tolist() == [
+        [name, modality, "crashed"] for name in "ab" for modality in ("video", "audio")
+    ]
+    assert quarantine["detail"][0] == "ab.avi: decoding ends its process: exit code 3"
+    assert index["id"].tolist() == list("cdefgh")
+    for modality in EXTRACTORS:
+        np.testing.assert_array_equal(store.array(modality), whole.array(modality)[2:])
 
 
 def test_what_is_not_stored_is_one_sentence(raw, tmp_path):

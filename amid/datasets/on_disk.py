@@ -8,12 +8,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amid.errors import AmidError
 from amid.media import MediaError, Reason
+from amid.media.guard import guarded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,20 +49,20 @@ def take(source: Path, target: Path) -> None:
 
 
 def sound_problems(paths: Sequence[Path], workers: int) -> list[MediaError | None]:
-    """Of each file what keeps it from being used with its sound, None for a usable one."""
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        return list(pool.map(sound_problem, paths))
+    """Of each file what keeps it from being used with its sound, None for a usable one. A caller's
+    script needs `if __name__ == "__main__"`."""
+    return list(guarded(sound_problem, paths, [path.name for path in paths], workers=workers))
 
 
 def sound_problem(path: Path) -> MediaError | None:
     """What a file's header says: no container, or no picture or no sound in it. Decodes nothing."""
     import av
 
-    from amid.media.container import check
+    from amid.media.container import check, unopened
 
     try:
-        check(path)
-        with av.open(str(path)) as container:
+        whole = check(path)
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 return MediaError(Reason.no_picture, f"{path.name} has no video stream")
             if not container.streams.audio:
@@ -70,8 +70,8 @@ def sound_problem(path: Path) -> MediaError | None:
     except MediaError as error:
         return error
     except (av.error.FFmpegError, OSError) as error:
-        reason = error.strerror or "no container"
-        return MediaError(Reason.not_media, f"{path.name} cannot be opened: {reason}")
+        words = error.strerror or "no container"
+        return MediaError(unopened(path, whole), f"{path.name} cannot be opened: {words}")
     return None
 
 

@@ -15,15 +15,21 @@ class Reason(StrEnum):
     no_picture = "no_picture"
     no_sound = "no_sound"
     too_few_frames = "too_few_frames"
+    header_only = "header_only"
     truncated = "truncated"
+    zeroed = "zeroed"
     corrupt = "corrupt"
     durations_disagree = "durations_disagree"
     not_finite = "not_finite"
+    wrong_extension = "wrong_extension"
     wrong_type = "wrong_type"
     wrong_shape = "wrong_shape"
     silent = "silent"
     span_outside = "span_outside"
     unreadable_text = "unreadable_text"
+    crashed = "crashed"  # decoding ended its process
+    timeout = "timeout"
+    memory = "memory"
     bad_alignment = "bad_alignment"  # word times that are missing or contradict the file
 
 

@@ -14,11 +14,12 @@ import numpy as np
 import scipy.fft
 import soundfile
 
-from amid.media import MediaError, Reason, span_error
-from amid.media.container import check, is_container
+from amid.media import MediaError, Reason, span_error, strict
+from amid.media.container import check, damage, unopened
 from amid.media.video import DURATION_TOLERANCE
 
 LOST_TOLERANCE = 0.1  # seconds that decoders may lose at the ends of a whole file
+CUT_PACKETS = 2  # at the start, that may need one before them
 SPAN_SLACK = 0.05  # seconds that a span may end after its sound
 BY_SOUNDFILE = (".wav", ".flac")
 FULL_SCALE = {"u1": 128.0, "i2": 2.0**15, "i4": 2.0**31, "f4": 1.0, "f8": 1.0}
@@ -79,7 +80,7 @@ def duration(path: Path) -> float | None:
         if path.suffix.lower() in BY_SOUNDFILE:
             info = soundfile.info(str(path))
             return info.frames / info.samplerate
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise MediaError(Reason.no_sound, f"{path.name} holds no sound")
             stream = container.streams.audio[0]
@@ -120,7 +121,7 @@ def _by_soundfile(path: Path, whole: bool) -> tuple[np.ndarray, int]:
         return _by_pyav(path, whole)  # a second opinion, and it can tell cut from corrupt
     if len(signal) < declared:
         raise MediaError(
-            Reason.corrupt if whole else Reason.truncated,
+            damage(path, Reason.corrupt if whole else Reason.truncated, whole),
             f"{len(signal)} of {declared} samples of {path.name} can be read",
         )
     return signal, rate
@@ -128,30 +129,34 @@ def _by_soundfile(path: Path, whole: bool) -> tuple[np.ndarray, int]:
 
 def _by_pyav(path: Path, whole: bool) -> tuple[np.ndarray, int]:
     """(samples,) float32 from the start of the picture, if there is one, and their rate."""
-    head = path.open("rb").read(16)
     try:
-        with av.open(str(path)) as container:
+        with strict.opened(path) as (container, complaints):
             if not container.streams.audio:
-                reason = Reason.no_sound if container.streams else Reason.corrupt
+                reason = (
+                    Reason.no_sound if container.streams else damage(path, Reason.corrupt, whole)
+                )
                 raise MediaError(reason, f"{path.name} holds no sound")
-            return _decode(container, path.name, whole)
+            return _decode(container, complaints, path, whole)
     except av.error.FFmpegError as error:
-        reason = Reason.corrupt if is_container(head) else Reason.not_media
         raise MediaError(
-            reason, f"{path.name} cannot be opened as sound: {error.strerror}"
+            unopened(path, whole), f"{path.name} cannot be opened as sound: {error.strerror}"
         ) from error
 
 
 def _decode(
-    container: av.container.InputContainer, name: str, whole: bool
+    container: av.container.InputContainer,
+    complaints: strict.Complaints,
+    path: Path,
+    whole: bool,
 ) -> tuple[np.ndarray, int]:
+    name = path.name
     stream = container.streams.audio[0]
-    stream.codec_context.thread_type = "NONE"
+    if stream.codec_context is None:
+        raise MediaError(Reason.corrupt, f"the sound of {name} has no known codec")
     video = container.streams.video[0] if container.streams.video else None
     picture_end = 0  # in units of the video's time base
     chunks: list[np.ndarray] = []  # (channels, samples) each
     begin: float | None = None
-    failed: list[int] = []  # numbers of the packets that could not be decoded
     number = 0
     try:
         for packet in container.demux(stream, *([video] if video else [])):
@@ -161,13 +166,14 @@ def _decode(
                 continue
             number += 1
             try:
-                for frame in packet.decode():
+                for frame in strict.decoded(packet):
                     begin = frame.time if begin is None else begin
                     chunks.append(_channels(frame))
-            except av.error.FFmpegError:
-                failed.append(number)
-    except av.error.FFmpegError:
-        failed.append(number)
+                complaints.listen(number)
+            except av.error.FFmpegError as error:
+                complaints.listen(number, error)
+    except av.error.FFmpegError as error:
+        complaints.listen(number, error)
     rate = stream.codec_context.sample_rate
     if len({(len(chunk), chunk.dtype) for chunk in chunks}) > 1:
         raise MediaError(Reason.corrupt, f"the channels of {name} change on the way")
@@ -176,12 +182,18 @@ def _decode(
     declared = None if stream.duration is None else float(stream.duration * stream.time_base)
     if declared is None and video is None and container.duration is not None:
         declared = container.duration / av.time_base
-    if declared is not None and seconds < declared - LOST_TOLERANCE:
-        # Packets that fail are damage, unless it is the last one: that one is just cut.
-        cut = not whole and all(index >= number - 1 for index in failed)
+    # Sound that was cut out of a longer recording may have a first and last packet in want of its
+    # neighbour; what fails between them is damage.
+    inside = [words for packet, words in complaints.found if CUT_PACKETS < packet < number - 1]
+    short = declared is not None and seconds < declared - LOST_TOLERANCE
+    if inside or short:
+        # Of a file of unknown size of which only the last packet fails, the end is missing.
+        cut = not whole and all(packet >= number - 1 for packet, _ in complaints.found)
+        found = f"{seconds:.2f} s" if declared is None else f"{seconds:.2f} of {declared:.2f} s"
         raise MediaError(
-            Reason.truncated if cut else Reason.corrupt,
-            f"{seconds:.2f} of {declared:.2f} s of the sound of {name} can be decoded",
+            damage(path, Reason.truncated if cut else Reason.corrupt, whole),
+            f"{found} of the sound of {name} can be decoded{': ' if inside else ''}"
+            + "".join(inside[:1]),
         )
     if video is None or begin is None:
         return signal, rate

@@ -8,18 +8,36 @@ shrinks with the file. The sizes written in headers and packets show the cut.
 from __future__ import annotations
 
 import codecs
+import mmap
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
 from amid.media import MediaError, Reason
 
 SIGNATURES = (b"RIFF", b"\0\0\1\xba", b"\x1aE\xdf\xa3", b"fLaC", b"OggS", b"ID3", b"FLV")
+PADDING_LIMIT = 256  # zero bytes in a row that media may hold
+HEADER_SLACK = 32  # bytes of headers inside the part that holds the media
+
+# What the first bytes show, and what a name promises. Films are not told from one another: FFmpeg
+# reads each under any name, and downloads often have another one's.
+CONTENTS = {
+    "a picture": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*"),
+    "an archive": (b"PK\3\4", b"\x1f\x8b", b"Rar!", b"7z\xbc\xaf", b"%PDF"),
+    "sound": (b"fLaC", b"ID3"),
+    "a film": (b"\0\0\1\xba", b"\x1aE\xdf\xa3", b"FLV"),
+}
+RIFF_CONTENTS = {b"WAVE": "sound", b"AVI ": "a film", b"WEBP": "a picture"}
+NAMED = dict.fromkeys((".wav", ".flac", ".mp3"), "sound") | dict.fromkeys(
+    (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".wmv"), "a film"
+)
 UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # written by programs that could not go back to the header
 
 
 def check(path: Path) -> bool:
-    """Raise MediaError if `path` is missing, empty, text, or ends before its own sizes say so.
+    """Raise MediaError if `path` is missing, empty, text, of another kind than its name says, or
+    ends before its own sizes say so.
 
     True if it has sizes that say it is whole: what is missing then is damage inside, not an end
     that was cut off.
@@ -35,14 +53,46 @@ def check(path: Path) -> bool:
             if is_text(head):
                 start = head[:40].decode("utf-8", "replace").split("\n")[0].strip()
                 raise MediaError(Reason.not_media, f"{path.name} is text: it starts with {start!r}")
+            named, found = NAMED.get(path.suffix.lower()), content(head)
+            if named and found and named != found:
+                raise MediaError(
+                    Reason.wrong_extension, f"{path.name} is {found}, not {named} as its name says"
+                )
             missing = missing_bytes(file, size)
     except OSError as error:
         raise MediaError(Reason.missing_file, f"{path.name}: {error.strerror}") from error
     if missing:
-        raise MediaError(
-            Reason.truncated, f"{path.name} ends at byte {size}, at least {missing} are missing"
-        )
+        reason = Reason.header_only if _is_header(path) else Reason.truncated
+        raise MediaError(reason, f"{path.name} ends at byte {size}, at least {missing} are missing")
     return missing == 0
+
+
+def damage(path: Path, reason: Reason, whole: bool) -> Reason:
+    """The name of damage that decoding met: `reason`, unless the bytes tell it more exactly.
+
+    whole: what `check` said of the file.
+    """
+    if not whole and _is_header(path):
+        return Reason.header_only
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = _media_start(data) or 0  # headers hold room that is zero
+        return Reason.zeroed if data.find(bytes(PADDING_LIMIT), start) >= 0 else reason
+
+
+def unopened(path: Path, whole: bool) -> Reason:
+    """The name of what keeps FFmpeg from opening a file that passed `check`, which gave `whole`."""
+    with open(path, "rb") as file:
+        known = is_container(file.read(16))
+    return damage(path, Reason.corrupt if known else Reason.not_media, whole)
+
+
+def content(head: bytes) -> str | None:
+    """What kind of file starts like this, None if that is not known."""
+    if head.startswith(b"RIFF"):
+        return RIFF_CONTENTS.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        return "sound" if head[8:11] == b"M4A" else "a film"
+    return next((kind for kind, starts in CONTENTS.items() if head.startswith(starts)), None)
 
 
 def is_text(head: bytes) -> bool:
@@ -69,7 +119,29 @@ def missing_bytes(file: BinaryIO, size: int) -> int | None:
         return _missing_program_stream(file) or None  # has packets' sizes, but no length of its own
     if head[4:8] in (b"ftyp", b"moov", b"mdat"):
         return _missing_boxes(file, size)
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return _missing_segment(file, size)
     return None
+
+
+def _is_header(path: Path) -> bool:
+    """Whether a file of a known container ends before the first byte of picture or sound."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if not is_container(data[:16]) or data[:4] in (b"fLaC", b"OggS", b"ID3", b"FLV"):
+            return False
+        start = _media_start(data)
+        return start is None or len(data) - start < HEADER_SLACK
+
+
+def _media_start(data: mmap.mmap) -> int | None:
+    """Where the part of a file begins that holds picture and sound."""
+    mark = {
+        b"RIFF": b"data" if data[8:12] == b"WAVE" else b"movi",
+        b"\0\0\1\xba": b"\0\0\1[\xc0-\xef]",
+        b"\x1aE\xdf\xa3": b"\x1fC\xb6u",
+    }.get(data[:4], b"mdat")
+    found = re.search(mark, data)
+    return found.end() if found else None
 
 
 def _missing_riff(file: BinaryIO, size: int) -> int | None:
@@ -104,6 +176,23 @@ def _missing_boxes(file: BinaryIO, size: int) -> int | None:
             return None
         position += length
     return max(position - size, 0)
+
+
+def _missing_segment(file: BinaryIO, size: int) -> int | None:
+    """Matroska (.mkv, .webm): a header and one segment, each an id of four bytes, a size whose
+    first byte's leading zeros tell how many bytes it takes, and its content."""
+    position = 4
+    for _ in range(2):
+        file.seek(position)
+        field = file.read(8)
+        if not field or not field[0]:
+            return None
+        width = 9 - field[0].bit_length()
+        length = int.from_bytes(field[:width], "big") & ~(1 << 7 * width)
+        if length + 1 == 1 << 7 * width:  # unknown: written as a stream
+            return None
+        position += width + length + 4
+    return max(position - 4 - size, 0)
 
 
 def _missing_program_stream(file: BinaryIO) -> int:

@@ -1,15 +1,16 @@
-"""Frames of a clip, by OpenCV, with PyAV's second opinion on what looks damaged.
+"""Frames of a clip, by OpenCV, once PyAV has found nothing wrong with it.
 
 OpenCV reports no error on damaged files: it returns fewer frames than the header promises, or none.
-A clip is accepted only if as many frames could be decoded as were declared (give or take one) and
-picture and sound last equally long, where one file holds both.
+A clip is accepted only if every frame can be decoded by FFmpeg with its checks on, as many could be
+as were declared (give or take one), or their time stamps reach the promised end, and picture and
+sound last equally long, where one file holds both.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,8 @@ import av
 import cv2
 import numpy as np
 
-from amid.media import MediaError, Reason, span_error
-from amid.media.container import check, is_container
+from amid.media import MediaError, Reason, span_error, strict
+from amid.media.container import check, damage, unopened
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silent; read when a file is first opened
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -27,17 +28,59 @@ cv2.setNumThreads(1)  # files are read in parallel, and one thread gives the sam
 DURATION_TOLERANCE = 0.25  # seconds that picture and sound of one clip may differ
 FRAME_TOLERANCE = 1  # frame counts in headers are often rounded
 
+STEADY = ("mpeg1video", "mpeg2video")
+LARGEST_GAP = 4.0  # frames from one to the next: FFmpeg itself is one or two off in places
+
 Box = tuple[float, float, float, float]
-Wanted = Callable[[int, float], set[int]]
 Convert = Callable[[np.ndarray], np.ndarray]
 
 
-class Picture(NamedTuple):
-    """What one pass over a file gave."""
+class Clock(NamedTuple):
+    """When the frames of a clip are shown."""
 
-    declared: int  # frames the header promises, <= 0 if it promises none
-    count: int  # frames decoded
-    rate: float  # frames a second
+    count: int
+    rate: float  # frames a second, on the average
+    times: np.ndarray | None = None  # (count,) seconds from the first frame; None: evenly
+
+    @property
+    def duration(self) -> float:
+        return self.count / self.rate
+
+    def frames_at(self, seconds: np.ndarray) -> np.ndarray:
+        """Numbers (N,) of the frames that are shown at `seconds` (N,)."""
+        if self.times is None:
+            numbers = np.floor(seconds * self.rate + 1e-6).astype(np.int64)
+        else:
+            numbers = np.searchsorted(self.times, seconds + 1e-6, side="right") - 1
+        return np.clip(numbers, 0, self.count - 1)
+
+    def frames_between(self, start: float, end: float) -> np.ndarray:
+        """Numbers of the frames that begin in [start, end) seconds, at least one."""
+        times = np.arange(self.count) / self.rate if self.times is None else self.times
+        first, last = np.searchsorted(times, (start - 1e-6, end - 1e-6))
+        first = min(first, self.count - 1)
+        return np.arange(first, max(last, first + 1))
+
+
+Wanted = Callable[[Clock], set[int]]
+
+
+class Film(NamedTuple):
+    """What PyAV's strict look at a file found."""
+
+    declared: int  # frames the header promises, 0 if it promises none
+    promised: float  # seconds the header promises, 0 if none
+    times: list[float | None]  # of the frames that can be decoded, as they are shown
+    turned: int  # quarter turns, to the left, by which they are to be shown
+    sound: float | None  # where the sound ends, in seconds from the picture's start
+    steady: bool  # whether its codec knows but one frame rate
+
+
+class Picture(NamedTuple):
+    """What OpenCV's pass over a file gave."""
+
+    declared: int  # frames the header promises
+    clock: Clock
     images: dict[int, np.ndarray]  # frame number -> (H, W) uint8, or what `convert` made of it
 
 
@@ -51,23 +94,19 @@ def colour(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def sample_indices(
-    start: float, end: float, count: int, rate: float, frames: int | None
-) -> np.ndarray:
-    """Numbers of `frames` frames evenly over [start, end) seconds of a clip of `count` frames.
+def sample_indices(start: float, end: float, clock: Clock, frames: int | None) -> np.ndarray:
+    """Numbers of `frames` frames evenly over [start, end) seconds of a clip, (frames,).
 
     The span is cut into `frames` equal parts; each gives the frame shown at its middle. Short spans
     repeat frames. None = all frames that begin in the span, at least one. NaN stands for the start
     and the end of the clip.
     """
     start = 0.0 if math.isnan(start) else start
-    end = count / rate if math.isnan(end) else end
+    end = clock.duration if math.isnan(end) else end
     if frames is None:
-        first, last = (math.ceil(seconds * rate - 1e-6) for seconds in (start, end))
-        first = min(first, count - 1)
-        return np.arange(first, max(min(last, count), first + 1))  # (all,)
+        return clock.frames_between(start, end)
     middles = start + (np.arange(frames) + 0.5) / frames * (end - start)  # (frames,)
-    return np.clip(np.floor(middles * rate + 1e-6).astype(np.int64), 0, count - 1)  # (frames,)
+    return clock.frames_at(middles)
 
 
 def read_frames(
@@ -86,48 +125,56 @@ def read_frames(
     `colour`, or one that makes it small, as all frames of a file are held at once. It must return
     an array of its own, not a view, and all of one shape for a file.
 
-    Spans count from the first frame; NaN stands for the clip's start or end. Frames are taken to
-    follow each other at a constant rate. `box` = (top, bottom, left, right) in shares of the
-    picture cuts every frame; `margin` widens spans by so many seconds on each side, as far as the
-    clip goes. A span outside the clip gives a MediaError in its place. Raises MediaError for a bad
-    file.
+    Spans count from the first frame; NaN stands for the clip's start or end. Frames are taken by
+    the times at which they are shown, upright where the file says how they are turned. `box` =
+    (top, bottom, left, right) in shares of the picture cuts every frame; `margin` widens spans by
+    so many seconds on each side, as far as the clip goes. A span outside the clip gives a
+    MediaError in its place. Raises MediaError for a bad file.
     """
     whole = check(path)
 
-    def wanted(count: int, rate: float) -> set[int]:
+    def wanted(clock: Clock) -> set[int]:
         return {
             int(index)
             for start, end in spans
-            if span_error(start, end, count / rate, 1 / rate) is None
-            for index in sample_indices(*widen(start, end, count / rate), count, rate, frames)
+            if span_error(start, end, clock.duration, 1 / clock.rate) is None
+            for index in sample_indices(*widen(start, end, clock.duration), clock, frames)
         }
 
     def widen(start: float, end: float, duration: float) -> tuple[float, float]:
         return max(start - margin, 0.0), min(end + margin, duration)  # NaN stays NaN
 
-    picture = _by_opencv(path, wanted, box, convert)
-    if picture is None or not _as_declared(picture):
-        picture = _second_opinion(path, picture, wanted, box, whole, convert)
-    elif not picture.images.keys() >= wanted(picture.count, picture.rate):
+    film = _inspect(path, whole)
+    picture = _by_opencv(path, film, wanted, box, convert)
+    if picture is None or abs(picture.clock.count - picture.declared) > FRAME_TOLERANCE:
+        clock = _promised(path, film, whole)
+        images = _by_pyav(path, film, wanted(clock), box, convert)
+    elif not picture.images.keys() >= wanted(picture.clock):
         # The header was one off, so other frames are in the middle of the parts: read those.
-        count, rate = picture.count, picture.rate
-        again = _by_opencv(path, lambda *_: wanted(count, rate), box, convert)
+        clock = picture.clock
+        again = _by_opencv(path, film, lambda _: wanted(clock), box, convert)
         if again is None:
             raise MediaError(Reason.corrupt, f"{path.name} could be opened only once")
-        picture = again
-    count, rate = picture.count, picture.rate
-    if count < 2:
+        images = again.images
+    else:
+        clock, images = picture.clock, picture.images
+    if clock.count < 2:
         raise MediaError(Reason.too_few_frames, f"{path.name} has a single frame")
-    _check_sound_length(path, count / rate)
+    if film.sound is not None and abs(film.sound - clock.duration) > DURATION_TOLERANCE:
+        raise MediaError(
+            Reason.durations_disagree,
+            f"the picture of {path.name} lasts {clock.duration:.2f} s, its sound "
+            f"{film.sound:.2f} s",
+        )
 
     result: list[np.ndarray | MediaError] = []
     for start, end in spans:
-        error = span_error(start, end, count / rate, 1 / rate)
+        error = span_error(start, end, clock.duration, 1 / clock.rate)
         if error is not None:
             result.append(error)
             continue
-        indices = sample_indices(*widen(start, end, count / rate), count, rate, frames)
-        result.append(np.stack([picture.images[int(i)] for i in indices]))  # (frames, H, W, ...)
+        indices = sample_indices(*widen(start, end, clock.duration), clock, frames)
+        result.append(np.stack([images[int(i)] for i in indices]))  # (frames, H, W, ...)
     return result
 
 
@@ -189,14 +236,6 @@ def _plausible(rate: float) -> bool:
     return 0.5 <= rate <= 1000.0
 
 
-def _as_declared(picture: Picture) -> bool:
-    return (
-        picture.declared > 0
-        and picture.count > 0
-        and abs(picture.count - picture.declared) <= FRAME_TOLERANCE
-    )
-
-
 def _cut(image: np.ndarray, box: Box | None) -> np.ndarray:
     """The part of an (H, W, 3) picture inside `box`, at least one pixel of it: a view."""
     if box is None:
@@ -207,7 +246,9 @@ def _cut(image: np.ndarray, box: Box | None) -> np.ndarray:
     return image[top:bottom, left:right]
 
 
-def _by_opencv(path: Path, wanted: Wanted, box: Box | None, convert: Convert) -> Picture | None:
+def _by_opencv(
+    path: Path, film: Film, wanted: Wanted, box: Box | None, convert: Convert
+) -> Picture | None:
     """Decode every frame, convert only the wanted ones; None if OpenCV cannot make sense of it."""
     capture = _open(path)
     if not capture.isOpened():
@@ -217,119 +258,134 @@ def _by_opencv(path: Path, wanted: Wanted, box: Box | None, convert: Convert) ->
     rate = capture.get(cv2.CAP_PROP_FPS)
     if declared <= 0 or not _plausible(rate):
         return None
-    indices = wanted(declared, rate)
+    indices = wanted(_clock(film, declared, rate))
     images: dict[int, np.ndarray] = {}
     count = 0
-    while capture.grab():
-        if count in indices:
-            good, image = capture.retrieve()
-            if not good or image is None:
-                return None
-            images[count] = convert(_cut(image, box))
-        count += 1
-    return Picture(declared, count, rate, images)
-
-
-def _second_opinion(
-    path: Path,
-    first: Picture | None,
-    wanted: Wanted,
-    box: Box | None,
-    whole: bool,
-    convert: Convert,
-) -> Picture:
-    """PyAV's reading of a file on which OpenCV's count and the header disagree.
-
-    Accepted if nothing failed to decode and the time stamps reach the promised end: then the header
-    promised a wrong number of frames (variable rate), but none is missing. Raises MediaError.
-    """
-    head = path.open("rb").read(16)
     try:
-        with av.open(str(path)) as container:
+        while capture.grab():
+            if count in indices:
+                good, image = capture.retrieve()
+                if not good or image is None:
+                    return None
+                images[count] = convert(_cut(image, box))
+            count += 1
+    except cv2.error:
+        return None
+    return Picture(declared, _clock(film, count, rate), images) if count else None
+
+
+def _clock(film: Film, count: int, rate: float) -> Clock:
+    """Even, at `rate`, unless the time stamps of as many frames stray from that by half a frame."""
+    if film.steady or None in film.times or len(film.times) != count or count < 2:
+        return Clock(count, rate)
+    times = np.array(film.times) - film.times[0]  # (count,)
+    if (np.diff(times) <= 0).any() or (np.abs(times * rate - np.arange(count)) < 0.5).all():
+        return Clock(count, rate)
+    return Clock(count, (count - 1) / times[-1], times)
+
+
+def _inspect(path: Path, whole: bool) -> Film:
+    """PyAV's strict look at all frames. Raises MediaError if it finds damage."""
+    times: list[float | None] = []
+    ends: list[int] = []  # of the packets of sound, in units of its time base
+    turned = number = size = 0
+    try:
+        with strict.opened(path) as (container, complaints):
             if not container.streams.video:
                 reason = Reason.no_picture if container.streams else Reason.corrupt
-                raise MediaError(reason, f"{path.name} holds no video stream")
-            stream = container.streams.video[0]
-            stream.codec_context.thread_type = "NONE"
-            rate = float(stream.average_rate or stream.guessed_rate or 25)
-            declared = stream.frames or (first.declared if first else 0)
-            promised = declared / rate
-            if declared <= 0 and stream.duration is not None:
-                promised = float(stream.duration * stream.time_base)
-            errors: list[str] = []
-            times = [frame.time for frame in _decode(container, stream, errors)]
-    except av.error.FFmpegError as error:
-        reason = Reason.corrupt if is_container(head) else Reason.not_media
-        raise MediaError(
-            reason, f"{path.name} cannot be opened as video: {error.strerror}"
-        ) from error
-    found = f"{len(times)} of {declared} frames of {path.name} can be decoded"
-    if errors:
-        raise MediaError(Reason.corrupt, f"{found}: {errors[0]}")
-    lost = Reason.corrupt if whole else Reason.truncated
-    if not times:
-        raise MediaError(lost, found)
-    if None in times:
-        raise MediaError(Reason.corrupt, f"{found}, but not all have a time stamp")
-    if len(times) > 1:
-        rate = (len(times) - 1) / (times[-1] - times[0])
-    if times[-1] - times[0] + 1 / rate < promised - (FRAME_TOLERANCE + 0.5) / rate:
-        raise MediaError(lost, found)
-
-    indices = wanted(len(times), rate)
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_type = "NONE"
-        images = {
-            number: convert(_cut(frame.to_ndarray(format="bgr24"), box))
-            for number, frame in enumerate(_decode(container, stream, []))
-            if number in indices
-        }
-    return Picture(declared, len(times), rate, images)
-
-
-def _decode(
-    container: av.container.InputContainer, stream: av.VideoStream, errors: list[str]
-) -> Iterator[av.VideoFrame]:
-    """The frames that can be decoded; what FFmpeg says of damage is appended to `errors`."""
-    packets: Iterable[av.Packet] = container.demux(stream)
-    try:
-        for packet in packets:
-            try:
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        errors.append(f"a frame at {frame.time or 0.0:.2f} s is damaged")
-                    yield frame
-            except av.error.FFmpegError as error:
-                errors.append(str(error.strerror))
-    except av.error.FFmpegError as error:
-        errors.append(str(error.strerror))
-
-
-def _check_sound_length(path: Path, picture: float) -> None:
-    """Raise MediaError if the file has a sound track whose end is not that of the picture.
-
-    Only packets are read, nothing is decoded.
-    """
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio or not container.streams.video:
-                return
-            stream = container.streams.audio[0]
-            ends = [
-                packet.pts + (packet.duration or 0)
-                for packet in container.demux(stream)
-                if packet.pts is not None
-            ]
-            if not ends:
-                return
+                raise MediaError(damage(path, reason, whole), f"{path.name} holds no video stream")
             video = container.streams.video[0]
+            if video.codec_context is None:
+                raise MediaError(Reason.corrupt, f"the picture of {path.name} has no known codec")
+            sound = container.streams.audio[0] if container.streams.audio else None
+            declared, rate = video.frames, float(video.average_rate or video.guessed_rate or 25)
+            promised = declared / rate
+            if not declared and video.duration is not None:
+                promised = float(video.duration * video.time_base)
+            try:
+                for packet in container.demux(video, *([sound] if sound else [])):
+                    if packet.stream.type == "audio":
+                        if packet.pts is not None:
+                            ends.append(packet.pts + (packet.duration or 0))
+                        continue
+                    number += 1
+                    size += packet.size
+                    complaints.listen(number)
+                    try:
+                        for frame in strict.decoded(packet):
+                            times.append(frame.time)
+                            turned = round(frame.rotation / 90) % 4
+                            if frame.is_corrupt:
+                                complaints.listen(number, ValueError("a damaged frame"))
+                        complaints.listen(number)
+                    except av.error.FFmpegError as error:
+                        complaints.listen(number, error)
+            except av.error.FFmpegError as error:
+                complaints.listen(number, error)
+            steady = video.codec_context.name in STEADY
+            if "matroska" in container.format.name and not size:
+                promised = 0.0  # what it has told is the whole file's, that of its sound
             origin = float((video.start_time or 0) * video.time_base)
-            sound = float(max(ends) * stream.time_base) - origin
+            end = float(max(ends) * sound.time_base) - origin if ends else None
     except av.error.FFmpegError as error:
-        raise MediaError(Reason.corrupt, f"{path.name}: {error.strerror}") from error
-    if abs(sound - picture) > DURATION_TOLERANCE:
         raise MediaError(
-            Reason.durations_disagree,
-            f"the picture of {path.name} lasts {picture:.2f} s, its sound {sound:.2f} s",
+            unopened(path, whole), f"{path.name} cannot be opened as video: {error.strerror}"
+        ) from error
+    film = Film(declared, promised, times, turned, end, steady)
+    if complaints.found:
+        # Damage, unless it is at the last packet, of a file of unknown size: that is just cut.
+        first, words = complaints.found[0]
+        cut = not whole and first >= number - 1
+        raise MediaError(
+            damage(path, Reason.truncated if cut else Reason.corrupt, whole),
+            f"{_found(path, film)}: {words}",
         )
+    if promised <= 0 and not size:
+        reason = damage(path, Reason.too_few_frames, whole)
+        raise MediaError(reason, f"{path.name} has no frame")
+    if film.steady and None not in times and len(times) > 1:
+        gaps = np.diff(times) * rate  # frames
+        if gaps.max() > LARGEST_GAP:
+            raise MediaError(
+                damage(path, Reason.corrupt, whole),
+                f"{len(times)} frames of {path.name} can be decoded, but about "
+                f"{round(gaps.max()) - 1} are missing at {times[int(gaps.argmax())]:.2f} s",
+            )
+    return film
+
+
+def _promised(path: Path, film: Film, whole: bool) -> Clock:
+    """The clock of a film whose header promised another number of frames.
+
+    Accepted if the time stamps reach the promised end: then the number is wrong (variable rate),
+    but no frame is missing. Raises MediaError.
+    """
+    lost = damage(path, Reason.corrupt if whole else Reason.truncated, whole)
+    times = film.times
+    if not times:
+        raise MediaError(lost, _found(path, film))
+    if None in times:
+        raise MediaError(Reason.corrupt, f"{_found(path, film)}, but not all have a time stamp")
+    seconds = times[-1] - times[0]
+    rate = (len(times) - 1) / seconds if seconds > 0 else 25.0
+    if seconds + 1 / rate < film.promised - (FRAME_TOLERANCE + 0.5) / rate:
+        raise MediaError(lost, _found(path, film))
+    return _clock(film, len(times), rate)
+
+
+def _found(path: Path, film: Film) -> str:
+    return f"{len(film.times)} of {film.declared} frames of {path.name} can be decoded"
+
+
+def _by_pyav(
+    path: Path, film: Film, wanted: set[int], box: Box | None, convert: Convert
+) -> dict[int, np.ndarray]:
+    """The wanted frames of a file that `_inspect` found whole; as OpenCV does, turned upright."""
+    with strict.opened(path) as (container, _):
+        frames = enumerate(container.decode(container.streams.video[0]))
+        images = {}
+        for number, frame in frames:
+            if number in wanted:
+                image = np.rot90(frame.to_ndarray(format="bgr24"), film.turned)
+                images[number] = convert(_cut(np.ascontiguousarray(image), box))
+        return images

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import soundfile
 
+from amid import features
+
 NAN = float("nan")
 WHOLE = (NAN, NAN)
 
@@ -150,6 +152,8 @@ def grid_clips(shared: Path, folder: Path, number: int) -> dict[Path, list[tuple
     return clips
 
 
-def die(_: object) -> None:
-    """Ends its process as a crash in a decoder would."""
-    os._exit(3)
+def die_of_ab(task: features.Task) -> features.Outcome:
+    """`features.decode`, with a decoder that ends its process over the files named ab."""
+    if task.path.stem == "ab":
+        os._exit(3)
+    return features.decode(task)

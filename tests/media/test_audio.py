@@ -93,7 +93,7 @@ def test_files_without_sound(tmp_path):
     page.write_bytes(np.random.default_rng(0).bytes(9999))
     assert reason(page) is Reason.not_media
     page.write_bytes(b"RIFF" + (9991).to_bytes(4, "little") + b"WAVE" + bytes(9987))
-    assert reason(page) is Reason.corrupt
+    assert reason(page) is Reason.zeroed
 
 
 def test_sound_counts_from_the_start_of_the_picture(tmp_path):

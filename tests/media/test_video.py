@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amid.media import MediaError, Reason, span_error
-from amid.media.video import colour, duration, read_frames, sample_indices
+from amid.media.video import Clock, colour, duration, read_frames, sample_indices
 from tests.media.clips import (
     NAN,
     WHOLE,
@@ -53,7 +53,7 @@ def test_frames_are_the_middles_of_equal_parts(tmp_path):
 def test_indices_are_in_order_and_inside(start, length, count, frames):
     seconds = count / 25
     first, last = start * seconds, min(start + length, 1) * seconds
-    indices = sample_indices(first, last, count, 25.0, frames)
+    indices = sample_indices(first, last, Clock(count, 25.0), frames)
     assert len(indices) == frames
     assert (np.diff(indices) >= 0).all()
     assert indices.min() >= int(first * 25 - 1e-6)
@@ -129,13 +129,15 @@ def test_each_frame_is_decoded_once_and_only_wanted_ones_are_converted(tmp_path,
 def test_cut_files_are_truncated(tmp_path, name, codec, share):
     path = write_video(tmp_path / name, codec=codec)
     assert isinstance(read_frames(path, [WHOLE], 8)[0], np.ndarray)
-    assert reason(cut(path, share)) is Reason.truncated
+    # A fifth of the small FFV1 file is less than an .avi header with its index to be filled.
+    short = Reason.header_only if (name, share) == ("b.avi", 0.2) else Reason.truncated
+    assert reason(cut(path, share)) is short
 
 
 @pytest.mark.parametrize("codec", ["MJPG", "FFV1", "XVID"])
-def test_holes_are_corrupt(tmp_path, codec):
+def test_holes_are_zeroed(tmp_path, codec):
     path = write_video(tmp_path / "clip.avi", codec=codec)
-    assert reason(blank(path, 0.5, 0.8)) is Reason.corrupt
+    assert reason(blank(path, 0.5, 0.8)) is Reason.zeroed
 
 
 def test_files_without_a_moving_picture(tmp_path):
@@ -161,13 +163,15 @@ def test_sound_of_another_length_is_noticed(tmp_path):
     assert reason(short) is Reason.durations_disagree
 
 
-def test_the_second_opinion_accepts_a_variable_frame_rate(tmp_path):
+def test_a_variable_frame_rate_is_sampled_by_time(tmp_path):
     # 20 frames in 0.8 s, then 10 in 2 s: OpenCV promises 25 frames/s all the way, 66 or so.
     times = [*(np.arange(20) / 25), *(0.8 + np.arange(10) / 5)]
     path = write_both(tmp_path / "clip.mkv", times)
     assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) > 31
     (clip,) = read_frames(path, [WHOLE], 3)
-    assert levels(clip) == [5, 15, 25]
+    assert levels(clip) == [11, 22, 27]  # shown at 0.45, 1.34 and 2.24 s of 2.69 s
+    part, late = read_frames(path, [(0.2, 0.4), (1.0, 1.8)], 2)
+    assert (levels(part), levels(late)) == ([6, 8], [22, 24])
 
 
 def test_a_header_that_is_one_off_moves_no_frame(tmp_path):
@@ -200,7 +204,7 @@ def test_real_clips(shared, tmp_path, capfd):
     path = next(iter(clips))
     for share in np.linspace(0.03, 0.995, 12):
         assert reason(cut(path, share)) in (Reason.truncated, Reason.durations_disagree)
-    assert reason(blank(path, 0.3, 0.5)) is Reason.corrupt
+    assert reason(blank(path, 0.3, 0.5)) is Reason.zeroed
     assert capfd.readouterr().err == ""
 
 

@@ -1,0 +1,215 @@
+"""Work on files in child processes, where each file has a limit of time and of memory.
+
+A decoder may hang, crash the interpreter or ask for all the memory there is. A child works on one
+file at a time, so that it is known which one was at fault; that file gets a MediaError, all others
+their results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.pool import ExceptionWithTraceback
+from typing import Any, NamedTuple, TypeVar
+
+from amid.errors import AmidError
+from amid.media import MediaError, Reason
+
+# Children are copies of a server without threads that has the slow imports behind it: the caller
+# may have threads already (Arrow's, MLflow's), whose locks a fork of it would find held for ever.
+CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+PRELOADED = ["amid.reproducible", "amid.features", "amid.media.video", "amid.media.audio"]
+SHORT = ("allocate memory", "Insufficient memory")  # PyTorch's words, and OpenCV's
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Limits(NamedTuple):
+    """What one file may take: `seconds` of wall time with all its spans, `memory` in bytes, the
+    child's whole heap (Linux only)."""
+
+    seconds: float = 600.0
+    memory: int = 4 << 30
+
+
+LIMITS = Limits()
+
+
+def guarded(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    names: Sequence[str],
+    *,
+    workers: int,
+    limits: Limits = LIMITS,
+) -> Iterator[Result | MediaError]:
+    """`function` of each task, in their order, by `workers` children; names: of the tasks' files.
+
+    A file over which a child dies, takes too long or too much memory is tried once more, in a new
+    child and while no other works, for its neighbours may have been what was too much. If that
+    fails too, it gives a MediaError: crashed, timeout or memory. An AmidError of `function` is
+    raised here; any other exception is a crash. A caller's script needs
+    `if __name__ == "__main__"`.
+    """
+    todo = deque(range(len(tasks)))
+    again: deque[int] = deque()  # tasks that failed once and wait to be alone
+    suspects: set[int] = set()
+    found: dict[int, Result | MediaError] = {}
+    children: list[_Child] = []
+    due = 0  # the next task to be yielded
+    try:
+        while due < len(tasks):
+            if again and not any(child.busy for child in children):
+                for child in children:
+                    child.end()
+                children = [_Child(function, limits)]
+                children[0].give(again.popleft(), tasks)
+            elif not again and not suspects & {child.task for child in children}:
+                idle = [child for child in children if not child.busy]
+                while todo and (idle or len(children) < max(workers, 1)):
+                    if not idle:
+                        idle.append(_Child(function, limits))
+                        children += idle
+                    idle.pop().give(todo.popleft(), tasks)
+            for child in _ready([child for child in children if child.busy]):
+                number = child.task
+                answer = child.answer()
+                if not isinstance(answer, _Lost):
+                    found[number] = answer
+                    continue
+                child.end()
+                children.remove(child)
+                if number in suspects:
+                    detail = f"{names[number]}: {answer.detail}"
+                    found[number] = MediaError(answer.reason, detail)
+                else:
+                    suspects.add(number)
+                    again.append(number)
+            while due in found:
+                yield found.pop(due)
+                due += 1
+    finally:
+        for child in children:
+            child.end()
+
+
+class _Crash(Exception):
+    """An exception that no decoder was expected to raise, in words: itself it may not travel."""
+
+
+class _Lost(NamedTuple):
+    """Why a task has no result."""
+
+    reason: Reason
+    detail: str
+
+
+class _Child:
+    """A process and the number of the task it has, None while it has none."""
+
+    def __init__(self, function: Callable[[Any], Any], limits: Limits) -> None:
+        CONTEXT.set_forkserver_preload(PRELOADED)
+        self.limits = limits
+        self.pipe, end = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=_serve, args=(end, function, limits), daemon=True)
+        self.process.start()
+        end.close()
+        try:
+            self.pipe.recv()
+        except EOFError:
+            raise AmidError(
+                "The process that decodes files could not be started: its own message is above; a "
+                'script that extracts features needs `if __name__ == "__main__"`.'
+            ) from None
+        self.task: int | None = None
+        self.deadline = math.inf
+
+    @property
+    def busy(self) -> bool:
+        return self.task is not None
+
+    def give(self, number: int, tasks: Sequence[Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it died while idle: `answer` will tell
+            self.pipe.send(tasks[number])
+        self.task, self.deadline = number, time.monotonic() + self.limits.seconds
+
+    def answer(self) -> Any:
+        """The task's result or a _Lost; raises what the task raised."""
+        self.task = None
+        if not self.pipe.poll():
+            return _Lost(Reason.timeout, f"not decoded within {self.limits.seconds:g} s")
+        try:
+            result, error = self.pipe.recv()
+        except (EOFError, ConnectionError):
+            self.process.join()
+            return _death(self.process.exitcode)
+        if isinstance(error, MemoryError):
+            return _Lost(Reason.memory, f"decoding takes more than {self.limits.memory >> 20} MiB")
+        if isinstance(error, _Crash):
+            return _Lost(Reason.crashed, f"decoding ends in {error}")
+        if error is not None:
+            raise error
+        return result
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _ready(busy: list[_Child]) -> list[_Child]:
+    """Children that answered, died or are over their time; waits for the first."""
+    deadline = min(child.deadline for child in busy)
+    timeout = None if math.isinf(deadline) else max(deadline - time.monotonic(), 0.0)
+    answered = wait([child.pipe for child in busy], timeout)
+    now = time.monotonic()
+    return [child for child in busy if child.pipe in answered or child.deadline <= now]
+
+
+def _death(code: int) -> _Lost:
+    if code == -signal.SIGKILL:  # nobody else does it
+        return _Lost(Reason.memory, "the system killed its process for want of memory")
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return _Lost(Reason.crashed, f"decoding ends its process: {how}")
+
+
+def _serve(pipe: Connection, function: Callable[[Any], Any], limits: Limits) -> None:
+    """A child's life: (result, None) or (None, exception) for each task."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    if sys.platform == "linux":
+        import fcntl
+        import resource
+
+        # A pipe that closes when the caller dies: then SIGIO ends this process, even if it hangs.
+        alive = multiprocessing.parent_process().sentinel
+        fcntl.fcntl(alive, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(alive, fcntl.F_SETFL, fcntl.fcntl(alive, fcntl.F_GETFL) | os.O_ASYNC)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_DATA, (limits.memory, limits.memory))
+    pipe.send(None)  # ready: only now a task's time begins
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = function(task), None
+        except MemoryError:
+            answer = None, MemoryError()
+        except Exception as error:
+            short = any(words in str(error) for words in SHORT)
+            if isinstance(error, AmidError):  # nothing wrong with the file
+                answer = None, ExceptionWithTraceback(error, error.__traceback__)
+            else:
+                words = f"{type(error).__name__}: {error}"
+                answer = None, MemoryError() if short else _Crash(words)
+        pipe.send(answer)

@@ -1,0 +1,116 @@
+"""Hangs, crashes and hunger in child processes."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from amid.errors import AmidError
+from amid.media import MediaError, Reason
+from amid.media.guard import Limits, guarded
+
+LIMITS = Limits(seconds=0.5, memory=1 << 30)
+
+
+def work(task):
+    kind, value = task
+    match kind:
+        case "tell":
+            os.write(1, b"%d\n" % os.getpid())
+            ctypes.PyDLL(None).sleep(600)  # with the interpreter's lock
+        case "hang":
+            time.sleep(60)
+        case "segfault":
+            ctypes.string_at(0)
+        case "exit":
+            os._exit(value)
+        case "hungry":
+            np.ones(1 << 28)  # 2 GiB
+        case "torch":
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "once":  # too much only as long as others work
+            if not (flag := Path(value)).exists():
+                flag.touch()
+                os.abort()
+        case "bug":
+            raise ZeroDivisionError("division by zero")
+        case "mistake":
+            raise AmidError(value)
+    return os.getpid() if kind == "pid" else value
+
+
+def outcomes(tasks, workers=2):
+    names = [f"{number}.avi" for number in range(len(tasks))]
+    return list(guarded(work, tasks, names, workers=workers, limits=LIMITS))
+
+
+CULPRITS = [
+    (("hang", 0), Reason.timeout, "not decoded within 0.5 s"),
+    (("segfault", 0), Reason.crashed, "SIGSEGV"),
+    (("exit", 7), Reason.crashed, "exit code 7"),
+    (("bug", 0), Reason.crashed, "ZeroDivisionError: division by zero"),
+    (("hungry", 0), Reason.memory, "more than 1024 MiB"),
+    (("torch", 0), Reason.memory, "more than 1024 MiB"),
+    (("kill", 0), Reason.memory, "want of memory"),
+]
+
+
+def test_each_culprit_is_named_and_no_neighbour_is_lost():
+    tasks = [("good", number) for number in range(3 * len(CULPRITS))]
+    for place, (task, _, _) in enumerate(CULPRITS):
+        tasks[3 * place + 1] = task
+    found = outcomes(tasks, workers=3)
+    assert len(found) == len(tasks)
+    for place, (_, reason, words) in enumerate(CULPRITS):
+        number = 3 * place + 1
+        error = found[number]
+        assert isinstance(error, MediaError)
+        assert error.reason is reason
+        assert error.detail.startswith(f"{number}.avi: ")
+        assert words in error.detail
+        assert [found[number - 1], found[number + 1]] == [number - 1, number + 1]
+
+
+def test_who_fails_once_is_tried_again_alone(tmp_path):
+    tasks = [("good", 0), ("once", str(tmp_path / "flag")), ("good", 2)]
+    assert outcomes(tasks) == [0, str(tmp_path / "flag"), 2]
+
+
+def test_children_are_kept_from_file_to_file():
+    pids = outcomes([("pid", 0)] * 20)
+    assert len(set(pids)) <= 2
+    assert os.getpid() not in pids
+    for pid in set(pids):  # and gone at the end
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_children_die_with_their_caller_even_if_they_hang():
+    hanging = "from tests.media.test_guard import hang; hang()"
+    with subprocess.Popen([sys.executable, "-c", hanging], stdout=subprocess.PIPE) as caller:
+        pids = [int(caller.stdout.readline()) for _ in range(2)]
+        caller.kill()
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def hang():
+    """Prints the numbers of two processes and waits for them, which takes minutes."""
+    list(guarded(work, [("tell", 0), ("tell", 0)], ["a", "b"], workers=2))
+
+
+def test_mistakes_that_are_not_the_files_are_raised():
+    with pytest.raises(AmidError, match="no weights") as caught:
+        outcomes([("good", 0), ("mistake", "no weights"), ("good", 2)])
+    assert "in work" in str(caught.value.__cause__)
+    assert outcomes([]) == []
