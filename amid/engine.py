@@ -26,12 +26,12 @@ from amid.metrics import mean_average_precision, retrieval_recall, within_class_
 from amid.networks.crossmodal import CrossModal, deployed
 from amid.reproducible import derive_seed
 from amid.selection.rules import Selector
-from amid.types import RunRecord
+from amid.types import Batch, Representations, RunRecord
 
 if TYPE_CHECKING:
     from amid.batches import Splits
     from amid.methods.base import Method
-    from amid.types import Batch, Representations, RunSpec
+    from amid.types import RunSpec
 
 EVALUATION_BATCH = 256  # small enough for the processor's cache: a third faster than one batch
 WINDOWS = 16  # of videos at once
@@ -511,7 +511,8 @@ def _evaluated(
         windows, owner = networks.student.windows(batch.target)
         batch = replace(batch.take(owner), target=windows)
     found: dict[str, list[Tensor]] = {name: [] for name in names}
-    for rows in torch.arange(len(batch)).split(EVALUATION_BATCH if owner is None else WINDOWS):
+    size = EVALUATION_BATCH if owner is None else WINDOWS
+    for rows in torch.arange(len(batch)).split(size):
         part = batch.take(rows)
         if owner is not None:
             part = replace(part, target=networks.student.read(part.target))
@@ -520,6 +521,21 @@ def _evaluated(
             values.append(getattr(reps, name).cpu())
     joined = {name: torch.cat(values) for name, values in found.items()}
     return joined if owner is None else per_clip(joined, owner)
+
+
+def embedded(networks: CrossModal, samples: Tensor | Clips) -> Tensor:
+    """What the encoder itself makes of samples, (N, D): not brought to the length that the
+    classifier may see."""
+    if not isinstance(samples, Clips):
+        return networks.student(samples)
+
+    def encoded(batch: Batch) -> Representations:
+        rows = networks.student(batch.target)
+        return Representations(rows, rows, batch.samples)
+
+    places = torch.arange(len(samples))
+    batch = Batch(samples, {}, places, places)
+    return _evaluated(encoded, ["student"], batch, networks, torch.device("cpu"))["student"]
 
 
 def _taught(data: Splits, teacher: CrossModal, device: torch.device) -> Splits:

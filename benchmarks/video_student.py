@@ -19,25 +19,26 @@ import torch
 from amid.batches import Splits
 from amid.engine import Trainer
 from amid.types import Batch
+from benchmarks.growth import planned
 from benchmarks.made_up import CLASSES
-from benchmarks.methods import trainer
 
 BATCH, WINDOW, SIZE = 16, 16, 112
 
 
 def step(blocks: int, parts: int, precision: str, steps: int) -> dict[str, float]:
     """Seconds of the fastest of so many steps, and the process's peak memory in GiB."""
-    like = trainer("amid", BATCH, 512).spec
+    like = planned("amid", 512).spec
     video = {"blocks": blocks, "width": 64, "window": WINDOW, "size": SIZE}
     network = {**like.network, "encoder": "r2plus1d", "r2plus1d": video}
     training = {**like.training, "parts": parts, "precision": precision}
     spec = dataclasses.replace(like, network=network, training=training)
     pictures = torch.randint(0, 256, (BATCH, WINDOW, SIZE, SIZE, 3)).to(torch.uint8)
     labels = torch.arange(BATCH) % (CLASSES // 2)
-    batch = Batch(pictures, {"audio": torch.randn(BATCH, 128)}, labels, torch.arange(BATCH))
+    batch = Batch(pictures, {"audio": torch.randn(BATCH, 512)}, labels, torch.arange(BATCH))
     nothing = batch.take(torch.arange(0))
     one = Trainer(spec, Splits(batch, nothing, nothing, [], list(map(str, range(CLASSES))), {}))
     one.networks.train()
+    one.method.train()
     one.method.begin_epoch(99)
     times = []
     for _ in range(steps):

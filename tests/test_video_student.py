@@ -21,7 +21,7 @@ from amid.clips import Clips
 from amid.errors import Stopped
 from tests.datasets.test_paper_data import LABELS, run, ucf51
 from tests.media.clips import activity, write_avi
-from tests.small import ROOT, small_run, write_data
+from tests.small import ROOT, small_run, sum_all, write_data
 from tests.test_engine import left_by, stopping_after, train
 
 SMALL = {"blocks": 1, "width": 4, "window": 4, "size": 16}
@@ -41,6 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     films = of_frames + rng.integers(-60, 55, (lengths.sum(), 20, 24, 3))
     np.save(folder / "features" / "video.npy", films.astype(np.uint8))
     index.to_parquet(path, index=False)
+    sum_all(folder)
     return folder
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from amid.batches import embeddings_folder
+from amid.batches import embeddings_folder, targets
 from amid.checkpoint import read_checkpoint, write_atomic
 from amid.features import FeatureStore
 from amid.sums import check_sum, sum_files
@@ -28,7 +28,7 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
     """
     import torch
 
-    from amid.engine import load_model
+    from amid.engine import embedded, load_model
 
     modality = record.spec.target
     target.mkdir(parents=True, exist_ok=True)
@@ -40,8 +40,8 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
     with torch.no_grad():
         for start in range(0, len(rows), BATCH):
             part = rows[start : start + BATCH]
-            values = torch.from_numpy(features.clips(modality, part))
-            raw[part] = networks.student(values).double().numpy()
+            samples = targets(features, modality, part)
+            raw[part] = embedded(networks, samples).double().numpy()
     seen = _write(raw, modality, record.spec.corpus, features, target)
     weights = f"{modality}.safetensors"
     shutil.copyfile(model, target / weights)
