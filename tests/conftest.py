@@ -24,3 +24,9 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the reference data (../shared) is not here")
     return folder
+
+
+@pytest.fixture
+def in_process(monkeypatch) -> None:
+    """Files are decoded by the test's own process, where what it replaced is replaced."""
+    monkeypatch.setattr("amid.features.guarded", lambda decode, tasks, *_, **__: map(decode, tasks))

@@ -31,7 +31,7 @@ def rows_of(name: str, length: int, dtype: type) -> np.ndarray:
 
 
 @pytest.fixture(params=[np.float32, np.uint8])
-def kind(request, monkeypatch) -> type:
+def kind(request, monkeypatch, in_process) -> type:
     """The type of the values of an extractor of sequences, which is known as `steps`."""
     module = ModuleType("steps")
     module.Options, module.shape = Options, lambda options: (None, options.width)

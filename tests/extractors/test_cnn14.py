@@ -460,7 +460,7 @@ def test_own_weights_may_be_pinned(narrow, tmp_path):
 # ---------------------------------------------------------------- in the workflow
 
 
-def test_the_feature_store_takes_the_vectors(narrow, tmp_path):
+def test_the_feature_store_takes_the_vectors(narrow, in_process, tmp_path):
     write_weights(tmp_path / "w.pth", random_state())
     rows = []
     for number, split in enumerate(("train", "train", "validation", "test", "test")):
