@@ -8,7 +8,7 @@ from tests.small import small_run, write_data
 
 def test_a_worker_does_not_grow(tmp_path: Path) -> None:
     data = write_data(tmp_path / "avlips")
-    plan = [small_run(data, "student_alone", seed) for seed in range(30)]
+    plan = [small_run(data, "student_alone", seed) for seed in range(16)]
     found = campaign(tmp_path, plan)
-    assert len(found) == 30
-    assert grown(found, 10) <= LIMIT
+    assert len(found) == 16
+    assert grown(found, 8) <= LIMIT

@@ -1,17 +1,15 @@
-"""The campaigns on mlruns, short."""
+"""The campaign of kills while MLflow is written to, short; tests/test_tracking.py has the first use
+by several processes."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.campaigns.mlruns import kill_and_restart, logged, open_at_once
+from tests.campaigns.mlruns import kill_and_restart, logged
 
 
 @pytest.mark.slow
-def test_first_use_by_several_processes_at_once(tmp_path: Path) -> None:
-    assert open_at_once(tmp_path, 4) == 4
-
-
-def test_metrics_are_there_once_after_a_kill(tmp_path: Path) -> None:
-    assert kill_and_restart(tmp_path, workers=3, metrics=400, kills=1, seed=0) == 2
-    assert logged(tmp_path, workers=3, metrics=400) == (1200, 1200, 0)
+def test_metrics_are_there_once_after_a_kill(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tests.campaigns.mlruns.KILL_SECONDS", (0.5, 1.5))
+    assert kill_and_restart(tmp_path, workers=3, metrics=150, kills=1, seed=0) == 2
+    assert logged(tmp_path, workers=3, metrics=150) == (450, 450, 0)

@@ -19,6 +19,7 @@ from amid.features import FeatureStore
 from amid.runs.local import run_all
 from amid.runs.store import RunStore
 from amid.tracking import Tracker, open_client
+from stages.common import run_stage
 from tests.small import ROOT, small_run, write_data
 from tests.stages.test_mistakes import refused, stage, write_params
 
@@ -73,15 +74,19 @@ def test_other_errors_are_no_matter_of_storage(tmp_path: Path) -> None:
         assert storage_error(error, tmp_path) is None
 
 
-def test_a_file_in_place_of_the_run_store_is_one_sentence(tmp_path: Path) -> None:
-    write_params(tmp_path, lambda v: None)
+def test_a_stage_ends_in_that_sentence_and_others_in_their_traceback(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
     (tmp_path / "data").write_text("a file")
-    refused(
-        stage(tmp_path, "stages.download", "avlips"),
-        1,
-        "data",
-        "a file lies where a folder has to be",
-    )
+    monkeypatch.setattr("sys.argv", ["stage"])
+    with pytest.raises(SystemExit) as ended:
+        run_stage(lambda: (tmp_path / "data" / "avlips").mkdir(parents=True))
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {tmp_path}/data")
+    assert "a file lies where a folder has to be" in told
+    with pytest.raises(ZeroDivisionError):
+        run_stage(lambda: 1 / 0)
 
 
 @pytest.mark.slow
