@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel
 
-from amid import extractors, features
+from amid import extractors
 from amid.batches import features_fingerprint, load_splits
 from amid.features import FeatureStore, extract_features
 from amid.media import MediaError, Reason
@@ -46,11 +46,6 @@ def kind(request, monkeypatch, in_process) -> type:
         module.DTYPE = request.param
     monkeypatch.setitem(sys.modules, "steps", module)
     monkeypatch.setitem(extractors.EXTRACTORS, "steps", "steps")
-
-    def here(function, tasks, names, *, workers, limits) -> list:  # a child would not know `steps`
-        return list(map(function, tasks))
-
-    monkeypatch.setattr(features, "guarded", here)
     return request.param
 
 
