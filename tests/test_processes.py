@@ -105,6 +105,6 @@ def test_every_pool_ties_its_workers_to_their_parent() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("ProcessPoolExecutor")
     ]
-    assert {name for name, _ in pools} >= {"avlips.py", "features.py", "local.py"}
+    assert {name for name, _ in pools} == {"avlips.py", "local.py"}
     for name, call in pools:
         assert "die_with_parent" in call or "_start_worker" in call, (name, call)

@@ -41,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     films = of_frames + rng.integers(-60, 55, (lengths.sum(), 20, 24, 3))
     np.save(folder / "features" / "video.npy", films.astype(np.uint8))
     index.to_parquet(path, index=False)
-    sum_all(folder)
+    sum_all(folder / "features")
     return folder
 
 
