@@ -1,4 +1,4 @@
-"""One training step of R(2+1)D-18 on 16 frames of 112 x 112: time and peak memory, by its parts.
+"""A training step of R(2+1)D-18 on 16 frames of 112 x 112: CPU time and peak memory, by its parts.
 
 Each row is a process of its own, as peak memory is a process's. One thread, batch 16, AMID's loss.
 """
@@ -26,7 +26,8 @@ BATCH, WINDOW, SIZE = 16, 16, 112
 
 
 def step(blocks: int, parts: int, precision: str, steps: int) -> dict[str, float]:
-    """Seconds of the fastest of so many steps, and the process's peak memory in GiB."""
+    """Seconds of the processor that the fastest of so many steps takes, which other programs beside
+    it do not change, and the process's peak memory in GiB."""
     like = planned("amid", 512).spec
     video = {"blocks": blocks, "width": 64, "window": WINDOW, "size": SIZE}
     network = {**like.network, "encoder": "r2plus1d", "r2plus1d": video}
@@ -42,11 +43,11 @@ def step(blocks: int, parts: int, precision: str, steps: int) -> dict[str, float
     one.method.begin_epoch(99)
     times = []
     for _ in range(steps):
-        start = time.perf_counter()
+        start = time.process_time()
         one.step(batch)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"seconds": min(times), "GiB": peak}
+    return {"CPU seconds": min(times), "GiB": peak}
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ def test_a_stage_ends_in_that_sentence_and_others_in_their_traceback(
     told = capsys.readouterr().err
     assert told.startswith(f"error: {tmp_path}/data")
     assert "a file lies where a folder has to be" in told
-    with pytest.raises(SystemExit, match="Traceback[^$]*ZeroDivisionError"):
+    with pytest.raises(SystemExit, match=r"Traceback[^$]*ZeroDivisionError"):
         run_stage(lambda: 1 / 0)
 
 
