@@ -11,6 +11,7 @@ _REFUSED = {
     errno.ENOSPC: "no room is left on the disk",
     errno.EDQUOT: "the quota of the disk is used up",
     errno.EFBIG: "the file would be larger than is allowed here",
+    errno.EIO: "no room is left on the disk, or it is failing",
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "this user has no access",
     errno.EPERM: "this user has no access",
@@ -19,6 +20,7 @@ _REFUSED = {
 }
 _REFUSED_BY_SQLITE = {
     "database or disk is full": errno.ENOSPC,
+    "disk I/O error": errno.EIO,  # also of a store whose journal found no room
     "readonly database": errno.EROFS,
     "unable to open database file": errno.EACCES,
 }

@@ -308,8 +308,10 @@ def open_client(root: Path) -> MlflowClient:
         from mlflow import MlflowClient
 
         if not (folder / STORE).exists():
-            part = folder / f"{STORE}.part"
-            part.unlink(missing_ok=True)
+            for left in folder.glob(f"{STORE}.*.part*"):
+                left.unlink()
+            # A name of its own: MLflow keeps its connection to a store that it failed to make.
+            part = folder / f"{STORE}.{time.monotonic_ns()}.part"
             _experiment(MlflowClient(tracking_uri=f"sqlite:///{part}"), root)
             part.replace(folder / STORE)
         client = MlflowClient(tracking_uri=_store(root))
