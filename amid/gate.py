@@ -37,10 +37,8 @@ SEED = "0"
 # Stages whose outs depend neither on the list of seeds nor on what SMALL changes.
 COMPARABLE = tuple(f"{name}@{DATASET}" for name in ("download", "extract", "auxiliary"))
 SHOWN = 20  # files that are named
-DEVIATIONS, LEAST = (
-    2,
-    1.0,
-)  # a deviation of few seeds may come out near 0 by chance: 1 point is free
+# A deviation of few seeds may come out near 0 by chance: one of 1 point is allowed in any case.
+DEVIATIONS, LEAST = 2, 1.0
 
 Rows = dict[tuple[str, str], dict[str, str]]  # data set and configuration -> row of a table
 

@@ -30,9 +30,8 @@ def only_copy(name: str, folder: Path) -> Iterator[None]:
     """Holds `name` for this process; AmidError tells which one has it. The lock, on a file in
     `folder` that holds the pid, goes with the process, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name.replace(os.sep, '-')}.lock").open(
-        "a+"
-    ) as file:  # opened without emptying it
+    path = folder / f"{name.replace(os.sep, '-')}.lock"
+    with path.open("a+") as file:  # leaves in it whose it is
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -15,9 +15,10 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from amid import engine
+from amid import engine, student
 from amid.batches import load_splits
 from amid.clips import Clips
+from amid.deployed import Deployed
 from amid.errors import Stopped
 from tests.datasets.test_paper_data import LABELS, run, ucf51
 from tests.media.clips import activity, write_avi
@@ -129,6 +130,12 @@ def test_from_videos_to_a_student_that_answers(tmp_path: Path) -> None:
     first, last = (epoch["train_loss"] for epoch in json.loads(record.read_text())["history"])
     assert last < first
     run(tmp_path, "stages.student", "ucf51")
+    model = student.load(tmp_path / "student" / "ucf51")
+    windows = torch.randint(0, 256, (3, 4, 16, 16, 3)).to(torch.uint8)
+    program = torch.export.load(model.folder / "program.pt2").module()
+    with torch.no_grad():
+        for ours, theirs in zip(Deployed(model.networks)(windows), program(windows), strict=True):
+            torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)
     film = tmp_path / "silent.avi"
     write_avi(film, activity(0, 1)[0], None)
     told = subprocess.run(

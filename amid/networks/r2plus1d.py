@@ -49,12 +49,6 @@ class Block(nn.Module):
             around = nn.Conv3d(inputs, outputs, 1, stride, bias=False)
             self.downsample = nn.Sequential(around, nn.BatchNorm3d(outputs))
 
-    @property
-    def example(self) -> Tensor:
-        """Of the shape and type that `forward` takes, two windows."""
-        size = self.options["size"]
-        return torch.zeros(2, self.options["window"], size, size, 3, dtype=torch.uint8)
-
     def forward(self, x: Tensor) -> Tensor:
         around = x if self.downsample is None else self.downsample(x)
         return torch.relu(self.conv2(self.conv1(x)) + around)
@@ -111,6 +105,12 @@ class R2Plus1d(nn.Module):
     def read(self, clips: Clips) -> Tensor:
         """One window a clip, as `forward` takes it."""
         return clips.pictures(self.options["window"], self.options["size"])
+
+    @property
+    def example(self) -> Tensor:
+        """Of the shape and type that `forward` takes, two windows."""
+        size = self.options["size"]
+        return torch.zeros(2, self.options["window"], size, size, 3, dtype=torch.uint8)
 
     def forward(self, x: Tensor) -> Tensor:
         pictures = (x / 255.0 - self.mean) / self.std  # (B, T, H, W, 3)

@@ -28,9 +28,8 @@ from amid.tracking import Tracker
 from amid.types import RunRecord, RunSpec
 
 POLL_SECONDS = 2.0
-LOG_SECONDS = (
-    15.0  # between two writes of a run's epochs to MLflow; each costs what 100 epochs cost
-)
+# Between two writes of a run's epochs to MLflow, each of which costs what 100 epochs cost.
+LOG_SECONDS = 15.0
 STOP_SECONDS = 3.5  # that workers get to save their state when the stage is told to end
 # A forked worker has torch imported already (3 s of a core for each). Elsewhere than on Linux
 # system libraries do not stand it.
@@ -149,6 +148,11 @@ def _follow(
                 raise AmidError(
                     f"{tracker.stage}: a worker process was killed (out of memory?); what was "
                     "trained is kept, run the same command again to go on."
+                ) from None
+            except Stopped:
+                raise AmidError(
+                    f"{tracker.stage}: a worker process was told to stop, and its run is saved; "
+                    "run the same command again to go on."
                 ) from None
             key = run.spec.key
             records[key] = record = store.record(key)
