@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from typing import NamedTuple
 
+from amid.rendering import plain
+
 
 class Change(NamedTuple):
     """A cell of a table. row: the columns that name it; before, after: empty where it is not."""
@@ -38,7 +40,7 @@ def as_markdown(found: list[Change]) -> str:
     lines = ["| row | column | before | after | difference |", "|---|---|---:|---:|---:|"]
     for change in found:
         cells = (" ".join(change.row), change.column, change.before or "-", change.after or "-")
-        lines.append(f"| {' | '.join(map(_escaped, cells))} | {_difference(change)} |")
+        lines.append(f"| {' | '.join(map(plain, cells))} | {_difference(change)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -51,7 +53,3 @@ def _difference(change: Change) -> str:
         return f"{float(change.after) - float(change.before):+.4g}"
     except ValueError:
         return ""
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")

@@ -68,7 +68,7 @@ def text(row: Row, name: str, latex: bool) -> str:
         return UNDEFINED
     if isinstance(row[name], float):
         return f"{row[name]:g}"
-    return _escaped(str(row[name])) if latex else _plain(str(row[name]))
+    return _escaped(str(row[name])) if latex else plain(str(row[name]))
 
 
 def code(row: Row, name: str, latex: bool) -> str:
@@ -93,7 +93,7 @@ def titled(titles: Mapping[str, str], bold: str | None = None) -> Form:
         title = titles.get(row[name], row[name])
         if latex:
             return _escaped(title)
-        return f"**{_plain(title)}**" if row[name] == bold else _plain(title)
+        return f"**{plain(title)}**" if row[name] == bold else plain(title)
 
     return form
 
@@ -143,7 +143,7 @@ def markdown(table: pd.DataFrame, layout: Layout) -> str:
     if table.empty:
         lines += [layout.empty, ""]
     for _, rows in table.groupby("dataset", sort=False):
-        lines += [f"## {_plain(layout.heading.format(**rows.iloc[0]))}", ""]
+        lines += [f"## {plain(layout.heading.format(**rows.iloc[0]))}", ""]
         lines.append(_line(column.header for column in layout.columns))
         lines.append("|" + "".join("---|" if c.left else "---:|" for c in layout.columns))
         for row in rows.to_dict("records"):
@@ -190,6 +190,6 @@ def _escaped(content: str) -> str:
     return printable(content).translate(LATEX)
 
 
-def _plain(content: str) -> str:
+def plain(content: str) -> str:
     """For Markdown: no cell's end, no markup, no HTML."""
     return printable(content).translate(MARKDOWN)

@@ -42,7 +42,7 @@ def test_rows_and_columns_that_come_and_go() -> None:
 
 def test_cells_cannot_break_the_table() -> None:
     line = as_markdown([Change(("a|b",), "c", "<img>", "")]).splitlines()[2]
-    assert line == "| a\\|b | c | &lt;img> | - |  |"
+    assert line == "| a\\|b | c | &lt;img&gt; | - |  |"
 
 
 def test_the_command(tmp_path: Path) -> None:
