@@ -85,10 +85,7 @@ def test_everything_that_is_required_is_pinned() -> None:
     every = all_pins()
     constraints = every["constraints.txt"]
     asked = needed(set(every["requirements.txt"]))
-    # torch's own, which CPU builds lack or bring by the hundred megabytes: its wheel pins them
-    apart = {name for name in asked if name.startswith("nvidia-") or name == "triton"}
     loose = {name: by for name, by in asked.items() if name not in constraints}
-    loose = {name: by for name, by in loose.items() if name not in apart}
     assert loose == {}, "not in constraints.txt, but required by"
 
 
