@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def toy(place: Path, what: str) -> Path:
     (place / "dvc.yaml").write_text(TOY.format(what=what))
     (place / "params.yaml").write_text("workers: 0\n")
     git(place, "init", "-q")
-    subprocess.run(["python", "-m", "dvc", "init", "-q"], cwd=place, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=place, check=True)
     git(place, "add", "-A")
     git(place, "commit", "-qm", "toy")
     return place

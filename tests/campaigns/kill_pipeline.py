@@ -193,10 +193,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--most", type=int, default=20, help="kills of one pass")
+    parser.add_argument("--longest", type=float, default=LONGEST, help="seconds before a kill")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        good = campaign(Path(folder), options.count, options.seed, options.most)
+        good = campaign(
+            Path(folder), options.count, options.seed, options.most, longest=options.longest
+        )
     print(f"{good}/{options.count} kills of the pipeline ended in the reference's bytes")
     sys.exit(good != options.count)
 
