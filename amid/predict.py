@@ -10,12 +10,14 @@ import amid.reproducible  # noqa: F401  isort: skip  pins kernels before torch, 
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from amid import student
 from amid.errors import AmidError
+from amid.media.guard import LIMITS
 from amid.shown import printable
 from amid.student import CARD, Prediction
 
@@ -28,7 +30,11 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         model = student.load(given.model or _only_student())
         answers = model.predict(
-            given.clips, start=given.start, end=given.end, neighbours=given.neighbours
+            given.clips,
+            start=given.start,
+            end=given.end,
+            neighbours=given.neighbours,
+            limits=LIMITS,
         )
     except AmidError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -137,4 +143,9 @@ def _seconds(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+    except BrokenPipeError:  # whoever read the answers has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code)

@@ -23,6 +23,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from amid import student
 from amid.errors import AmidError
+from amid.media.guard import LIMITS
 from amid.student import Prediction, Student
 
 
@@ -55,7 +56,7 @@ class StudentModel(mlflow.pyfunc.PythonModel):
             )
         if given[0]:
             span = {name: _seconds(row.get(name)) for name in ("start", "end")}
-            (answer,) = self.student.predict([path], **span, neighbours=neighbours)
+            (answer,) = self.student.predict([path], **span, neighbours=neighbours, limits=LIMITS)
         else:
             try:
                 (answer,) = self.student.answer([features], neighbours=neighbours)

@@ -25,6 +25,7 @@ from amid.errors import AmidError, ConfigError
 from amid.extractors import Span
 from amid.extractors import load as load_extractor
 from amid.media import MediaError
+from amid.media.guard import Limits, guarded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +92,24 @@ class Prediction:
         return next(iter(self.probabilities.values()), None)
 
 
+class File(NamedTuple):
+    """A file to decode, as a child process can be given it."""
+
+    extractor: str
+    options: BaseModel
+    path: Path
+    span: Span
+
+
+def decoded(file: File) -> np.ndarray | MediaError:
+    """What an extractor makes of one file."""
+    try:
+        (values,) = load_extractor(file.extractor).extract(file.path, [file.span], file.options)
+    except MediaError as error:
+        return error
+    return values
+
+
 class Student:
     """A student with its card; `load` makes one."""
 
@@ -110,10 +129,20 @@ class Student:
         start: float = math.nan,
         end: float = math.nan,
         neighbours: int = 0,
+        limits: Limits | None = None,
     ) -> list[Prediction]:
         """One answer a file, in their order, about its seconds from `start` to `end` (NaN: its own
-        start or end). A file that cannot be used has a `problem`; the others are answered."""
-        features = [self.features(path, start=start, end=end) for path in paths]
+        start or end). A file that cannot be used has a `problem`; the others are answered.
+
+        limits: of time and memory for files that strangers sent, which a child process then
+        decodes; a caller's script needs `if __name__ == "__main__"`.
+        """
+        files = [self._file(path, start, end) for path in paths]
+        if limits is None:
+            features = [decoded(file) for file in files]
+        else:
+            names = [file.path.name for file in files]
+            features = list(guarded(decoded, files, names, workers=1, limits=limits))
         good = [values for values in features if not isinstance(values, MediaError)]
         answers = iter(self.answer(good, neighbours=neighbours) if good else [])
         return [
@@ -127,12 +156,10 @@ class Student:
         self, path: str | Path, *, start: float = math.nan, end: float = math.nan
     ) -> np.ndarray | MediaError:
         """What the data set's extractor makes of a file of the target modality."""
-        span = Span(Path(path).name, start, end)
-        try:
-            (values,) = load_extractor(self.extractor).extract(Path(path), [span], self.options)
-        except MediaError as error:
-            return error
-        return values
+        return decoded(self._file(path, start, end))
+
+    def _file(self, path: str | Path, start: float, end: float) -> File:
+        return File(self.extractor, self.options, Path(path), Span(Path(path).name, start, end))
 
     def answer(
         self, features: np.ndarray | Sequence[np.ndarray], *, neighbours: int = 0

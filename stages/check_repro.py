@@ -26,7 +26,7 @@ def check(source: Path, folder: Path, profile: Sequence[str] = gate.SMALL) -> It
     for clone in (one, two):
         surroundings = " ".join(f"{name}={value}" for name, value in clone.environment.items())
         print(f"clone at {clone.place}, {clone.workers} workers, {surroundings}", flush=True)
-        gate.reproduce(source, clone, profile)
+    gate.reproduce_all(source, (one, two), profile)
     print(f"comparing {len(gate.sums(one.place))} files", flush=True)
     yield from gate.apart(one.place, two.place)
     for clone in (one, two):

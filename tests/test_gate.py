@@ -118,8 +118,7 @@ def toy(place: Path, what: str) -> Path:
 def test_a_stage_that_sees_its_time_zone_shuts_the_gate(tmp_path: Path) -> None:
     source = toy(tmp_path / "source", "$TZ")
     one, two = gate.clones(tmp_path)
-    for clone in (one, two):
-        gate.reproduce(source, clone, profile=())
+    gate.reproduce_all(source, (one, two), profile=())
     assert gate.apart(one.place, two.place) == ["2 files differ: dvc.lock, reports/made.txt"]
     assert gate.unsettled(one.place) == []
     (one.place / "reports" / "made.txt").write_text("touched")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from amid import predict, student
 from amid.errors import AmidError
+from amid.media.guard import LIMITS, Limits
 from tests.media.clips import cut, write_both
 from tests.released import made_student, silent_clips
 from tests.small import ROOT
@@ -82,6 +84,25 @@ def test_a_training_clip_is_its_own_neighbour(place: Path) -> None:
     for number, answer in enumerate(model.answer(features, neighbours=1)):
         assert answer.neighbours[0].id == f"clip{number:03d}"
         assert answer.neighbours[0].cosine == pytest.approx(1, abs=1e-5)
+
+
+def test_limits_of_a_child_that_decodes_are_those_of_extraction(here: Path) -> None:
+    model = student.load("student/avlips")
+    (free,) = model.predict(["one.avi"])
+    (held,) = model.predict(["one.avi"], limits=LIMITS)
+    assert held == free
+    (late,) = model.predict(["one.avi"], limits=Limits(seconds=0.0))
+    assert late.problem.startswith("one.avi cannot be used (timeout)")
+
+
+def test_a_closed_pipe_is_no_traceback(here: Path) -> None:
+    command = [sys.executable, "-m", "amid.predict", "one.avi"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as asking:
+        asking.stdout.close()
+        assert asking.stderr.read() == b""
 
 
 def test_start_and_end_choose_what_is_looked_at(here: Path, capsys) -> None:

@@ -25,8 +25,8 @@ def clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     both = gate.clones(tmp_path_factory.mktemp("gate"))
     assert [clone.workers for clone in both] == [1, 2]
     assert all(both[0].environment[name] != both[1].environment[name] for name in ("TZ", "LC_ALL"))
+    gate.reproduce_all(ROOT, both)
     for clone in both:
-        gate.reproduce(ROOT, clone)
         assert set(gate.terminal_stages(clone.place)) == TABLES  # of which each has run
     return both[0].place, both[1].place
 

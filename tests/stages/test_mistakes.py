@@ -205,7 +205,10 @@ def test_no_name_of_params_can_leave_its_folder_or_reach_a_shell(raw, key, name)
 
 
 def test_names_are_checked_before_dvc_makes_commands_of_them(tmp_path: Path) -> None:
-    """DVC itself would run what stands there: hence the line of the Makefile before it."""
+    """DVC itself would run what stands there: hence the stage that every download waits for, and
+    the line of the Makefile that tells it in one sentence."""
+    download = YAML(typ="safe").load((ROOT / "pipelines" / "data" / "dvc.yaml").read_text())
+    assert "data/checked" in download["stages"]["download"]["do"]["deps"]
     write_params(tmp_path, lambda v: v["data"].update({"a; touch pwned": v["data"]["avlips"]}))
     refused(stage(tmp_path, "stages.check"), 2, "a; touch pwned")
     makefile = (ROOT / "Makefile").read_text()
