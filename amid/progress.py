@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 PLAIN_SECONDS = 10.0
 
 
-class Progress:
-    """Counts up to `total`; `say` prints a line without tearing the bar."""
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
-    def __init__(self, title: str, total: int) -> None:
-        self.title, self.total, self.count = title, total, 0
+
+class Progress:
+    """Counts from `done` up to `total` (None: not known); `say` prints a line without tearing the
+    bar. of_bytes: what is counted are bytes, shown as MB. plain: prints the lines elsewhere."""
+
+    def __init__(
+        self,
+        title: str,
+        total: int | None,
+        *,
+        done: int = 0,
+        of_bytes: bool = False,
+        plain: Callable[[str], None] = _print,
+    ) -> None:
+        self.title, self.total, self.count = title, total, done
+        self._of_bytes, self._plain = of_bytes, plain
         self._last = time.monotonic()
         self._bar = None
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, desc=title, leave=False, dynamic_ncols=True)
+            unit = {"unit": "B", "unit_scale": True} if of_bytes else {}
+            self._bar = tqdm(
+                total=total, initial=done, desc=title, leave=False, dynamic_ncols=True, **unit
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +58,14 @@ class Progress:
             self._bar.update(steps)
         elif time.monotonic() - self._last > PLAIN_SECONDS:
             self._last = time.monotonic()
-            print(f"{self.title} {self.count}/{self.total}", file=sys.stderr, flush=True)
+            self._plain(f"{self.title} {self}")
+
+    def __str__(self) -> str:
+        """How far it is: 3/10, 1.5/4.0 MB, or what there is of an unknown total."""
+        if not self._of_bytes:
+            return str(self.count) if self.total is None else f"{self.count}/{self.total}"
+        done = f"{self.count / 1e6:.1f}"
+        return f"{done} MB" if self.total is None else f"{done}/{self.total / 1e6:.1f} MB"
 
     def say(self, line: str) -> None:
         if self._bar is not None:

@@ -16,24 +16,21 @@ import json
 import os
 import re
 import ssl
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import requests
 from filelock import FileLock
 
 from amid.errors import AmidError
+from amid.progress import Progress
 
 MIRROR_VARIABLE = "AMID_MIRROR"
 CHUNK = 1 << 16  # bytes read at once
-SECONDS_BETWEEN_LINES = 10.0  # progress where there is no terminal
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -521,7 +518,9 @@ def _receive(order: _Order, response: requests.Response, have: int, total: int |
         said = response.headers["Content-Range"].rpartition("/")[2]
         total = int(said) if said.isdecimal() else None
     chunks = response.iter_content(CHUNK)
-    with order.part.open("ab") as file, _Progress(order, have, total) as progress:
+    progress = Progress(order.name, total, done=have, of_bytes=True, plain=order.echo)
+    order.echo(f"{order.name}: downloading ({progress}).")
+    with order.part.open("ab") as file, progress:
         while True:
             try:
                 chunk = next(chunks, None)
@@ -531,7 +530,7 @@ def _receive(order: _Order, response: requests.Response, have: int, total: int |
                 break
             file.write(chunk)
             have += len(chunk)
-            progress.add(len(chunk))
+            progress.advance(len(chunk))
     if total is not None and have != total:
         raise _Passing(f"the connection was dropped after {have} of {total} bytes")
 
@@ -565,41 +564,3 @@ def _is_certificate(error: BaseException) -> bool:
             causes += [cause.__cause__, cause.__context__, *cause.args]
             causes.append(getattr(cause, "reason", None))
     return False
-
-
-class _Progress:
-    """A bar on a terminal, elsewhere a line now and then."""
-
-    def __init__(self, order: _Order, done: int, total: int | None) -> None:
-        self.name, self.done, self.total, self.echo = order.name, done, total, order.echo
-        self.last = time.monotonic()
-        self.bar = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(desc=self.name, total=total, initial=done, unit="B", unit_scale=True)
-        else:
-            start = f", going on at {done / 1e6:.1f} MB" if done else ""
-            known = f" {total / 1e6:.1f} MB" if total is not None else ""
-            self.echo(f"{self.name}: downloading{known}{start}.")
-
-    def add(self, count: int) -> None:
-        self.done += count
-        if self.bar is not None:
-            self.bar.update(count)
-        elif time.monotonic() - self.last >= SECONDS_BETWEEN_LINES:
-            self.last = time.monotonic()
-            share = f" ({self.done / self.total:.0%})" if self.total else ""
-            self.echo(f"{self.name}: {self.done / 1e6:.1f} MB{share}.")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.bar is not None:
-            self.bar.close()

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from amid import progress
 from amid.datasets import download
 from amid.datasets.download import Obtained, Patience, obtain, resolve_mirror
 from amid.errors import AmidError
@@ -227,10 +228,10 @@ def test_a_length_the_server_does_not_know_is_accepted(site, fetch):
 
 
 def test_progress_lines_where_there_is_no_terminal(fetch, monkeypatch):
-    monkeypatch.setattr(download, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", -1.0)
     fetch()
-    assert fetch.lines[0] == "a.zip: downloading 1.0 MB."
-    assert fetch.lines[-1] == "a.zip: 1.0 MB (100%)."
+    assert fetch.lines[0] == "a.zip: downloading (0.0/1.0 MB)."
+    assert fetch.lines[-1] == "a.zip 1.0/1.0 MB"
 
 
 # ---------------------------------------------------------------------------- resuming
