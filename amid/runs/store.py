@@ -101,7 +101,7 @@ class RunStore:
             self.remote.push(self.folder(key), f"runs/{self.platform}/{key}", there)
 
     def fetch_state(self, key: str) -> None:
-        """Brings here how far another machine came with a run, if that is further than it is here."""
+        """Brings here how far another machine came with a run, if it came further."""
         if self.remote is None:
             return
         folder = self.folder(key)
