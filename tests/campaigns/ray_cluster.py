@@ -51,7 +51,6 @@ def two_nodes() -> Iterator[Any]:
         "num_cpus": 1,
         "include_dashboard": False,
         "object_store_memory": 10**8,
-        "node_ip_address": "127.0.0.1",
     }
     cluster = Cluster(initialize_head=True, head_node_args=node)
     try:
