@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from amid import executors
-from amid.errors import AmidError, ConfigError
+from amid.errors import AmidError, ConfigError, Stopped
 from amid.executors import (
     EXECUTORS,
     Call,
@@ -26,8 +27,9 @@ from amid.executors import (
 )
 from amid.executors.local import Local
 from amid.reproducible import PINS, platform_fingerprint
+from amid.runs import journal, training
 from amid.runs.store import open_store
-from amid.runs.training import run_all
+from amid.runs.training import Job, _place, run_all, train
 from stages.common import run_stage
 from stages.train import main
 from tests.runs.test_training import Listener
@@ -201,6 +203,42 @@ def test_runs_of_a_store_at_a_url_are_trained_once_for_all_machines(tmp_path, ca
     assert first.model(key).read_bytes() == second.model(key).read_bytes()
 
 
+def test_a_run_that_is_told_to_stop_goes_on_on_another_node(tmp_path: Path, monkeypatch) -> None:
+    """Both nodes have the store at a URL, and data from it, and no folder in common."""
+    data = write_data(tmp_path / "avlips")
+    run = small_run(data, "student_alone")
+    whole, _ = trained([run], data, {}, tmp_path / "whole")
+    store = open_store({"AMID_STORE": (tmp_path / "remote").as_uri()}, tmp_path / "stage")
+    job = Job(
+        spec=run.spec,
+        parent=None,
+        teacher=None,
+        checkpoint_every=100,
+        checkpoint_minutes=1e9,
+        token="one",
+        **_place([run], store, data, Forgetful()),
+    )
+    shutil.rmtree(data)
+    state = f"states/{store.platform}/{run.spec.key}"
+    for node, batches in (("first", 12), ("second", 9), ("third", None)):
+        monkeypatch.setenv("AMID_CACHE", str(tmp_path / node))
+        calls = iter(range(10**6))
+        monkeypatch.setattr(
+            training, "told_to_stop", lambda calls=calls, last=batches: next(calls) == last
+        )
+        if batches is None:
+            train(job)
+        else:
+            with pytest.raises(Stopped):
+                train(job)
+        assert store.remote.exists(state) == (batches is not None)
+    record = store.fetch(run.spec.key)
+    assert record == whole.record(run.spec.key)
+    assert store.model(run.spec.key).read_bytes() == whole.model(run.spec.key).read_bytes()
+    steps = [len(journal.read(path)) for path in sorted(tmp_path.glob("*/runs/*/*/journal.jsonl"))]
+    assert steps == [2, 4, 6]  # epochs done: 40 samples in batches of 8, 12 and 9 batches
+
+
 def test_a_store_in_a_folder_is_shared_as_it_is(tmp_path: Path) -> None:
     shared = open_store({"AMID_STORE": str(tmp_path / "shared")}, tmp_path / "home")
     assert (shared.root, shared.remote) == (tmp_path / "shared", None)
@@ -218,8 +256,6 @@ class Forgetful:
 
 
 def test_workers_without_the_stages_folders_are_told_of(tmp_path: Path, monkeypatch) -> None:
-    from amid.runs import training
-
     data = write_data(tmp_path / "avlips")
     given = {"data": data, "workers": 1, "checkpoint_every": 1, "tracker": Listener()}
     plan, executor = [small_run(data, "student_alone")], Forgetful()
