@@ -6,8 +6,8 @@ import pandas as pd
 
 from amid import config
 from amid.errors import AmidError
+from amid.executors.local import available_cores
 from amid.features import check_manifest, counts, extract_features
-from amid.runs.local import available_cores
 from amid.tracking import Tracker
 from stages.common import HOME, PARAMS, data_folder, run_stage
 
