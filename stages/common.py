@@ -24,6 +24,7 @@ HOME = Path(os.environ.get("DVC_ROOT") or Path.cwd())
 RUN_STORE = HOME / ".runs"
 # Beside the outs, and of this working directory: two experiments may run the same stage.
 LOCKS = Path(".runs") / "locks"
+SHARDS = Path(".runs") / "shards"
 ARCHIVES = HOME / ".archives"
 RUNS = Path("runs")
 STUDENTS = Path("student")
