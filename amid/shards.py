@@ -34,7 +34,7 @@ import numpy as np
 from amid.decoding import Outcome, Task, decoded
 from amid.errors import AmidError, ConfigError
 from amid.executors import WorkerLost
-from amid.executors.local import available_cores
+from amid.executors.local import Local, available_cores
 from amid.extractors import EXTRACTORS, load
 from amid.extractors.weights import home
 from amid.media import MediaError, Reason
@@ -166,10 +166,16 @@ def work(job: Job) -> None:
 def decoder(settings: Settings, executor: Executor, spare: Path) -> Decoder | None:
     """How `extract_features` decodes; None, its own way, where nobody else takes part.
 
-    spare: where shards lie until they are assembled, if there is no AMID_STORE.
+    spare: where shards lie until they are assembled, if there is no AMID_STORE. ConfigError if
+    there is none, but workers on other machines need one.
     """
-    if settings.store is None and executor.here:
+    if settings.store is None and isinstance(executor, Local):
         return None
+    if settings.store is None and not executor.here:
+        raise ConfigError(
+            "The executor's workers are on other machines, and AMID_STORE is not set: name a "
+            "folder that all of them share, or a URL."
+        )
     from amid.remote import Remote
 
     return sharded(Remote(settings.store or str(spare.absolute())), executor, settings)
@@ -180,7 +186,7 @@ def sharded(
 ) -> Decoder:
     """A decoder of shards: those that the store has are read, the others are made.
 
-    On this machine guarded children of this process make them, which all the shards share.
+    With the local executor guarded children of this process make them, which all the shards share.
     Raises AmidError for a worker that is lost for good; what is in the store by then is kept.
     """
 
@@ -192,11 +198,11 @@ def sharded(
         # two modalities may ask for the same shard
         waiting = {s.name: s for s, known in zip(shards, there, strict=True) if not known}
         todo = list(waiting.values())
-        if executor.here:
+        if isinstance(executor, Local):
             made = make(todo, store, workers=settings.workers, limits=limits)
         else:
             jobs = [Job(shard, store.url, home().absolute(), limits) for shard in todo]
-            made = _elsewhere(jobs, executor)
+            made = _elsewhere(jobs, executor, settings.workers if executor.here else 0)
         for shard in shards:
             if waiting.pop(shard.name, None) is not None:
                 next(made)
@@ -205,11 +211,11 @@ def sharded(
     return decode
 
 
-def _elsewhere(jobs: Sequence[Job], executor: Executor) -> Iterator[str]:
+def _elsewhere(jobs: Sequence[Job], executor: Executor, workers: int) -> Iterator[str]:
     """Names of the jobs' shards, in order, as each is in the store."""
     if not jobs:
         return
-    with executor.pool(0, jobs=len(jobs)) as pool:
+    with executor.pool(workers, jobs=len(jobs)) as pool:
         futures = [pool.submit(work, job) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
             try:

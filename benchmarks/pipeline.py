@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from amid.runs.local import available_cores, run_all
+from amid.executors.local import available_cores
 from amid.runs.store import RunStore
+from amid.runs.training import run_all
 from amid.tracking import Tracker
 from benchmarks.made_up import run, write_data
 

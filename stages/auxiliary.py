@@ -6,9 +6,9 @@ from amid import config
 from amid.batches import embeddings_folder, features_fingerprint
 from amid.features import FeatureStore
 from amid.runs.embed import freeze, freeze_as_it_is
-from amid.runs.local import run_all
 from amid.runs.plan import auxiliary_runs
 from amid.runs.store import RunStore
+from amid.runs.training import run_all
 from amid.tracking import Tracker
 from stages.common import HOME, PARAMS, RUN_STORE, data_folder, run_stage
 

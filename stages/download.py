@@ -7,7 +7,7 @@ from importlib import import_module
 from amid import config
 from amid.datasets import DATASETS, problems
 from amid.datasets.download import resolve_mirror
-from amid.runs.local import available_cores
+from amid.executors.local import available_cores
 from amid.tracking import Tracker
 from stages.common import ARCHIVES, HOME, PARAMS, data_folder, run_stage
 

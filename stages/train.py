@@ -6,9 +6,9 @@ from functools import partial
 from amid import config
 from amid.batches import features_fingerprint
 from amid.datasets.on_disk import renewed
-from amid.runs.local import run_all
 from amid.runs.plan import PlannedRun, section_runs, with_teachers
 from amid.runs.store import RunStore
+from amid.runs.training import run_all
 from amid.tracking import Tracker
 from stages.common import HOME, PARAMS, RUN_STORE, RUNS, data_folder, run_stage
 

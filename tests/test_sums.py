@@ -12,11 +12,11 @@ from amid import sums
 from amid.errors import AmidError
 from amid.features import FeatureStore
 from amid.records import load_records
-from amid.runs.local import run_all
 from amid.runs.store import RECORD, RunStore
+from amid.runs.training import run_all
 from tests.campaigns.flips import flip
 from tests.recorded import put, record
-from tests.runs.test_local import Listener
+from tests.runs.test_training import Listener
 from tests.small import small_params, small_run, write_data
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import amid.reproducible  # noqa: F401  pins kernels before torch is imported
 from amid.checkpoint import write_atomic
-from amid.runs import local
+from amid.runs import training
 from amid.runs.plan import PlannedRun
 from amid.runs.store import JOURNAL, MODEL, RunStore
 from amid.tracking import Tracker, open_client
@@ -68,10 +68,10 @@ def stage(root: Path, workers: int, metrics: int) -> None:
     from amid import engine
 
     engine.train = count_up
-    local.LOG_SECONDS, local.POLL_SECONDS = 1.0, 0.2  # so that kills hit writing more often
+    training.LOG_SECONDS, training.POLL_SECONDS = 1.0, 0.2  # so that kills hit writing more often
     plan = [PlannedRun("count", f"count/seed{s.seed}", s) for s in specs(workers, metrics)]
     with Tracker("count@avlips", root, {"workers": workers}) as tracker:
-        local.run_all(
+        training.run_all(
             plan,
             store=RunStore(root / ".runs"),
             data=root / "avlips",

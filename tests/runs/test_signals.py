@@ -18,7 +18,7 @@ from tests.small import ROOT, write_data
 STAGE = """
 import sys
 from pathlib import Path
-from amid.runs.local import run_all
+from amid.runs.training import run_all
 from amid.runs.store import RunStore
 from amid.tracking import Tracker
 from stages.common import run_command

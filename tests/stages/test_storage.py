@@ -16,8 +16,8 @@ import pytest
 from amid import features
 from amid.errors import StorageError, storage_error
 from amid.features import FeatureStore
-from amid.runs.local import run_all
 from amid.runs.store import RunStore
+from amid.runs.training import run_all
 from amid.tracking import Tracker, open_client
 from stages.common import run_stage
 from tests.small import ROOT, small_run, write_data
@@ -125,7 +125,7 @@ def test_a_read_only_mlruns_is_refused_at_once(tmp_path: Path, mount: Mount) -> 
 
 def test_a_full_run_store_ends_the_training_in_one_sentence(tmp_path: Path, mount: Mount) -> None:
     """The worker's error is the stage's; what was saved is gone on from."""
-    from tests.runs.test_local import Listener
+    from tests.runs.test_training import Listener
 
     data = write_data(tmp_path / "avlips")
     plan, store = [small_run(data, "student_alone")], RunStore(tmp_path / ".runs")

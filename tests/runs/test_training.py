@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from amid.errors import AmidError
-from amid.runs.local import run_all
 from amid.runs.store import RECORD, RunStore
+from amid.runs.training import run_all
 from tests.small import ROOT, small_params, small_run, write_data
 
 
@@ -142,7 +142,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 import amid.reproducible
-from tests.runs.test_local import run
+from tests.runs.test_training import run
 from tests.small import small_run, small_params
 
 if __name__ == "__main__":

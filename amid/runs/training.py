@@ -1,24 +1,20 @@
-"""The local executor: a pool of persistent single-thread workers on this machine."""
+"""Trains the runs a stage asks for, each once, on an executor, while MLflow follows."""
 
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import signal
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amid.checkpoint import read_checkpoint
 from amid.errors import AmidError, Stopped
-from amid.processes import die_with_parent
+from amid.executors import Executor, WorkerLost, told_to_stop
+from amid.executors.local import Local
 from amid.progress import Progress
 from amid.runs import journal
 from amid.runs.embed import check_data
@@ -30,10 +26,6 @@ from amid.types import RunRecord, RunSpec
 POLL_SECONDS = 2.0
 # Between two writes of a run's epochs to MLflow, each of which costs what 100 epochs cost.
 LOG_SECONDS = 15.0
-STOP_SECONDS = 3.5  # that workers get to save their state when the stage is told to end
-# A forked worker has torch imported already (3 s of a core for each). Elsewhere than on Linux
-# system libraries do not stand it.
-START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 
 
 @dataclass(frozen=True)
@@ -50,9 +42,6 @@ class Job:
     token: str
 
 
-_told_to_stop = threading.Event()  # in a worker, by SIGTERM
-
-
 def run_all(
     runs: Sequence[PlannedRun],
     *,
@@ -62,14 +51,17 @@ def run_all(
     checkpoint_every: int,
     checkpoint_minutes: float = math.inf,
     tracker: Tracker,
+    executor: Executor | None = None,
 ) -> dict[str, RunRecord]:
     """Trains the runs that are not in the store; the records of all by key.
 
-    data: folder of the data set. workers: processes, 0 for one a core, or a single one on a GPU.
-    Metrics reach MLflow while the workers train. AmidError names the run that failed; the others'
-    work stays in the store. When the stage is told to end (KeyboardInterrupt) the runs save their
-    state at the batch they are at, as far as that takes no longer than STOP_SECONDS.
+    data: folder of the data set. workers: at most so many at once, 0 for what the executor finds
+    usual. executor: the local one, if none is given. Metrics reach MLflow while the workers train.
+    AmidError names the run that failed; the others' work stays in the store. When the stage is told
+    to end (KeyboardInterrupt) the runs save their state at the batch they are at, as far as that
+    takes no longer than STOP_SECONDS.
     """
+    executor = executor or Local()
     unique = {run.spec.key: run for run in runs}
     records = {key: record for key in unique if (record := store.record(key)) is not None}
     known = list(records)
@@ -91,22 +83,12 @@ def run_all(
             )
             for run in missing
         }
-        with ProcessPoolExecutor(
-            min(workers or _usual_workers(missing), len(missing)),
-            mp_context=multiprocessing.get_context(START_METHOD),
-            initializer=_start_worker,
-            initargs=(os.getpid(), sys.path),
-        ) as pool:
-            # Workers start with the first job, before the tracker and the progress bar start
-            # threads of their own: a fork copies one thread, and the locks the others hold.
-            futures = {pool.submit(_train, job): unique[key] for key, job in jobs.items()}
+        with executor.pool(workers, jobs=len(missing), gpu=_on_gpu(missing)) as pool:
+            # Before the tracker and the progress bar start threads: local workers are forked.
+            futures = {pool.submit(train, job): unique[key] for key, job in jobs.items()}
             tracker.open()
-            try:
-                with Progress(f"{tracker.stage}: epochs", epochs) as progress:
-                    _follow(futures, token, store, tracker, progress, records)
-            except BaseException as error:
-                _end(pool, STOP_SECONDS if isinstance(error, KeyboardInterrupt) else 0.0)
-                raise
+            with Progress(f"{tracker.stage}: epochs", epochs) as progress:
+                _follow(futures, token, store, tracker, progress, records)
     trained = len(missing)
     for key in known:
         lines = journal.read(store.folder(key) / JOURNAL)
@@ -144,7 +126,7 @@ def _follow(
             run = futures[future]
             try:
                 future.result()
-            except BrokenProcessPool:
+            except WorkerLost:
                 raise AmidError(
                     f"{tracker.stage}: a worker process was killed (out of memory?); what was "
                     "trained is kept, run the same command again to go on."
@@ -168,23 +150,8 @@ def _follow(
             last = time.monotonic()
 
 
-def _end(pool: ProcessPoolExecutor, grace: float) -> None:
-    """Ends the workers: told to stop, they have `grace` seconds before they are killed."""
-    alive = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    if grace:
-        for process in alive:
-            process.terminate()
-        until = time.monotonic() + grace
-        for process in alive:
-            process.join(max(0.0, until - time.monotonic()))
-    for process in alive:  # not at the end of their trainings: now
-        process.kill()
-
-
-def _usual_workers(runs: Sequence[PlannedRun]) -> int:
-    on_gpu = any(run.spec.training.get("device") == "cuda" for run in runs)
-    return 1 if on_gpu else available_cores()
+def _on_gpu(runs: Sequence[PlannedRun]) -> bool:
+    return any(run.spec.training.get("device") == "cuda" for run in runs)
 
 
 def _summary(run: PlannedRun, record: RunRecord) -> str:
@@ -195,22 +162,9 @@ def _summary(run: PlannedRun, record: RunRecord) -> str:
     return f"{run.folder}{shown} (epoch {record.best_epoch + 1})"
 
 
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start_worker(parent: int, path: list[str]) -> None:
-    """Ties the worker's life to its stage: a stage killed with -9 leaves no worker behind."""
-    sys.path[:] = path
-    die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's to handle
-    signal.signal(signal.SIGTERM, lambda *_: _told_to_stop.set())
-    import amid.reproducible  # noqa: F401  pins the kernels before torch is imported
-
-
-def _train(job: Job) -> None:
-    if _told_to_stop.is_set():
+def train(job: Job) -> None:
+    """Trains a run, unless the store has it; Stopped when it is told to."""
+    if told_to_stop():
         raise Stopped
     store = RunStore(job.store)
     with store.lock(job.spec.key):
@@ -240,7 +194,7 @@ def _train_locked(job: Job, store: RunStore) -> None:
         teacher=teacher,
         checkpoint_every=job.checkpoint_every,
         checkpoint_minutes=job.checkpoint_minutes,
-        stop=_told_to_stop.is_set,
+        stop=told_to_stop,
         on_start=writer.start,
         on_epoch=writer.epoch,
     )
@@ -250,12 +204,12 @@ def _train_locked(job: Job, store: RunStore) -> None:
 def _file_of(job: Job, store: RunStore, path: Path) -> Path:
     """A file of a run that others build on, which is trained now where it is missing; anew, if the
     file is damaged."""
-    _train(job)
+    train(job)
     try:
         read_checkpoint(path)
     except AmidError as error:
         print(f"warning: {error} The run is trained again.", file=sys.stderr)
         with store.lock(job.spec.key):
             store.forget(job.spec.key)
-        _train(job)
+        train(job)
     return path

@@ -1,0 +1,83 @@
+"""The local executor: a pool of persistent single-thread workers on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from amid.executors import Job, Pool, Result, WorkerLost, passed_on, tell_to_stop, unknown
+from amid.processes import die_with_parent
+
+# A forked worker has torch imported already (3 s of a core for each). Elsewhere than on Linux
+# system libraries do not stand it.
+START_METHOD = "fork" if sys.platform == "linux" else "spawn"
+
+
+def executor(value: str, environment: Mapping[str, str]) -> Local:
+    if value != "local":
+        raise unknown(value)
+    return Local()
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Local:
+    """One process a core, or a single one on a GPU."""
+
+    here = True
+
+    def pool(self, workers: int, *, jobs: int, gpu: bool = False) -> LocalPool:
+        return LocalPool(min(workers or (1 if gpu else available_cores()), jobs))
+
+
+class LocalPool(Pool):
+    """Workers start with the first job: before the caller starts threads of its own, for a fork
+    copies one thread, and the locks that the others hold."""
+
+    def __init__(self, workers: int) -> None:
+        self._pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context(START_METHOD),
+            initializer=_start_worker,
+            initargs=(os.getpid(), sys.path),
+        )
+
+    def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
+        return passed_on(self._pool.submit(function, job), _translated)
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+    def stop(self, grace: float) -> None:
+        alive = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if grace:
+            for process in alive:
+                process.terminate()
+            until = time.monotonic() + grace
+            for process in alive:
+                process.join(max(0.0, until - time.monotonic()))
+        for process in alive:  # not at the end of their jobs: now
+            process.kill()
+
+
+def _translated(error: BaseException) -> BaseException:
+    return WorkerLost() if isinstance(error, BrokenProcessPool) else error
+
+
+def _start_worker(parent: int, path: list[str]) -> None:
+    """Ties the worker's life to its stage: a stage killed with -9 leaves no worker behind."""
+    sys.path[:] = path
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's to handle
+    signal.signal(signal.SIGTERM, tell_to_stop)
+    import amid.reproducible  # noqa: F401  pins the kernels before torch is imported

@@ -1,0 +1,192 @@
+"""A store that may be elsewhere: folders of files by name, below a path or a URL of fsspec.
+
+    objects/<first 2 digits>/<sha256>   what files hold, each content once
+    names/<name>.json                   {file: [its sha256, its size]}, written last
+
+So a folder is there whole or not at all, whatever happens to who pushes it; pushed twice, by two at
+once, it is one of them; and what is pulled is what was pushed, for every byte is compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from amid.checkpoint import write_atomic
+from amid.errors import AmidError, ConfigError
+from amid.executors import INSTALL
+from amid.reproducible import sha256_file
+from amid.shown import masked
+from amid.sums import sha256_bytes
+
+Contents = Mapping[str, tuple[str, int]]  # file, relative -> sha256, bytes
+
+# Of these a reader may see a file that is still being written, hence the rename; object stores show
+# an object when it is whole.
+RENAMED = {"file", "local", "ftp", "sftp", "ssh"}
+CACHE_VARIABLE = "AMID_CACHE"
+
+
+def contents(folder: Path, files: Iterable[str] | None = None) -> Contents:
+    """What lies in a folder, or of it the `files`, deep ones as "a/b"."""
+    if files is None:
+        found = sorted(path for path in folder.rglob("*") if path.is_file())
+        files = [path.relative_to(folder).as_posix() for path in found]
+    paths = {name: folder / name for name in files}
+    return {name: (sha256_file(path), path.stat().st_size) for name, path in paths.items()}
+
+
+def content_name(found: Contents) -> str:
+    """A name for a folder that depends on what it holds: 20 hexadecimal digits."""
+    return sha256_bytes(_text(found))[:20]
+
+
+class Remote:
+    """Folders at `url`: a path, or such as s3://bucket/prefix; ConfigError for one that cannot be
+    used, without the secrets that it may hold."""
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        self.url = url
+        try:
+            # Without the cache, in which a folder stays as empty as it once was.
+            self._files, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise ConfigError(
+                f"AMID_STORE is {masked(url)}, which cannot be used ({masked(str(error))}): name "
+                f"a folder, or a URL whose package is installed: {INSTALL}"
+            ) from None
+        protocols = self._files.protocol
+        names = {protocols} if isinstance(protocols, str) else set(protocols)
+        self._renamed = bool(names & RENAMED)
+
+    def exists(self, name: str) -> bool:
+        """Whether the folder is there whole, by the sizes of its files."""
+        found = self._contents(name)
+        return found is not None and all(map(self._holds, found.values()))
+
+    def push(self, folder: Path, name: str, files: Iterable[str] | None = None) -> None:
+        """Files a folder, or of it the `files`, under a name; what is there already is not sent."""
+        self.push_contents(folder, name, contents(folder, files))
+
+    def push_contents(self, folder: Path, name: str, found: Contents) -> None:
+        """`push` of a folder whose sums are known."""
+        for file, entry in found.items():
+            if not self._holds(entry):
+                self._put(folder / file, self._object(entry[0]))
+        with tempfile.TemporaryDirectory() as scratch:
+            listed = Path(scratch) / "contents.json"
+            listed.write_bytes(_text(found))
+            self._put(listed, self._listing(name))
+
+    def pull(self, name: str, folder: Path) -> bool:
+        """Writes what was pushed under a name into `folder`, beside what lies there; False, and
+        nothing is written, where it is not there whole. A damaged file is named on stderr."""
+        found = self._contents(name)
+        if found is None:
+            return False
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".pull.", dir=folder) as scratch:
+            part = Path(scratch)
+            for number, (sha256, _) in enumerate(found.values()):
+                try:
+                    self._files.get_file(self._object(sha256), str(part / str(number)))
+                except FileNotFoundError:
+                    return False
+                if sha256_file(part / str(number)) != sha256:
+                    self._tell_damaged(name, sha256)
+                    self._files.rm_file(self._object(sha256))  # so that it is sent again
+                    return False
+            for number, file in enumerate(found):
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                (part / str(number)).replace(folder / file)
+        return True
+
+    def _contents(self, name: str) -> Contents | None:
+        try:
+            listed = json.loads(self._files.cat_file(self._listing(name)))
+            found = {str(file): (str(sha256), int(size)) for file, (sha256, size) in listed.items()}
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, AttributeError):
+            self._tell_damaged(name, "list of files")
+            return None
+        for file in found:  # another may write there: no way out of the folder
+            if Path(file).is_absolute() or ".." in Path(file).parts:
+                raise AmidError(f"{masked(self.url)}: {name} names the file {file!r}: delete it.")
+        return found
+
+    def _holds(self, entry: tuple[str, int]) -> bool:
+        sha256, size = entry
+        try:
+            return self._files.info(self._object(sha256))["size"] == size
+        except FileNotFoundError:
+            return False
+
+    def _put(self, path: Path, target: str) -> None:
+        if not self._renamed:
+            self._files.put_file(str(path), target)
+            return
+        self._files.makedirs(self._files._parent(target), exist_ok=True)
+        part = f"{target}.{uuid.uuid4().hex}.part"
+        try:
+            self._files.put_file(str(path), part)
+            self._files.mv(part, target)
+        except BaseException:
+            if self._files.exists(part):
+                self._files.rm_file(part)
+            raise
+
+    def _object(self, sha256: str) -> str:
+        return f"{self._root}/objects/{sha256[:2]}/{sha256}"
+
+    def _listing(self, name: str) -> str:
+        return f"{self._root}/names/{name}.json"
+
+    def _tell_damaged(self, name: str, what: str) -> None:
+        line = f"warning: {masked(self.url)}: of {name}, {what} is damaged: it is made anew."
+        print(line, file=sys.stderr, flush=True)
+
+
+def cache_folder() -> Path:
+    """Where this machine keeps what it pulled: AMID_CACHE, or a folder of this user's own below
+    that of temporary files; AmidError where that is another's."""
+    if given := os.environ.get(CACHE_VARIABLE):
+        return Path(given)
+    folder = Path(tempfile.gettempdir()) / f"amid-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise AmidError(f"{folder} is another user's: set {CACHE_VARIABLE} to a folder of yours.")
+    return folder
+
+
+def cached(remote: Remote, name: str, folder: Path) -> Path:
+    """`folder` with what was pushed under a name that depends on the content (`content_name`):
+    pulled once a machine, however many ask at once. AmidError where it is not in the store."""
+    whole = folder / ".whole"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            if not remote.pull(name, folder):
+                raise AmidError(
+                    f"{masked(remote.url)} has no {name}, or not all of it: run the stage again, "
+                    "which pushes it."
+                )
+            write_atomic(whole, b"")
+    return folder
+
+
+def _text(found: Contents) -> bytes:
+    values: dict[str, Any] = {name: list(found[name]) for name in sorted(found)}
+    return (json.dumps(values, indent=1) + "\n").encode()
