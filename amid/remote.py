@@ -16,6 +16,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from amid.errors import AmidError, ConfigError
 from amid.executors import INSTALL
 from amid.reproducible import sha256_file
 from amid.shown import masked
-from amid.sums import sha256_bytes
+from amid.sums import sha256_bytes, sum_of
 
 Contents = Mapping[str, tuple[str, int]]  # file, relative -> sha256, bytes
 
@@ -42,7 +43,7 @@ def contents(folder: Path, files: Iterable[str] | None = None) -> Contents:
         found = sorted(path for path in folder.rglob("*") if path.is_file())
         files = [path.relative_to(folder).as_posix() for path in found]
     paths = {name: folder / name for name in files}
-    return {name: (sha256_file(path), path.stat().st_size) for name, path in paths.items()}
+    return {name: (sum_of(path), path.stat().st_size) for name, path in paths.items()}
 
 
 def content_name(found: Contents) -> str:
@@ -76,11 +77,9 @@ class Remote:
         return found is not None and all(map(self._holds, found.values()))
 
     def push(self, folder: Path, name: str, files: Iterable[str] | None = None) -> None:
-        """Files a folder, or of it the `files`, under a name; what is there already is not sent."""
-        self.push_contents(folder, name, contents(folder, files))
-
-    def push_contents(self, folder: Path, name: str, found: Contents) -> None:
-        """`push` of a folder whose sums are known."""
+        """Files a folder, or of it the `files`, under a name; what is there already is not sent.
+        What the name stood for before is dropped."""
+        found, before = contents(folder, files), self._contents(name) or {}
         for file, entry in found.items():
             if not self._holds(entry):
                 self._put(folder / file, self._object(entry[0]))
@@ -88,6 +87,16 @@ class Remote:
             listed = Path(scratch) / "contents.json"
             listed.write_bytes(_text(found))
             self._put(listed, self._listing(name))
+        for sha256, _ in set(before.values()) - set(found.values()):
+            self._remove(self._object(sha256))
+
+    def drop(self, name: str) -> None:
+        """Removes a name with what it stands for. (Another name that shares a file is then not
+        whole, and what it stood for is made anew.)"""
+        found = self._contents(name) or {}
+        self._remove(self._listing(name))
+        for sha256, _ in found.values():
+            self._remove(self._object(sha256))
 
     def pull(self, name: str, folder: Path) -> bool:
         """Writes what was pushed under a name into `folder`, beside what lies there; False, and
@@ -105,7 +114,7 @@ class Remote:
                     return False
                 if sha256_file(part / str(number)) != sha256:
                     self._tell_damaged(name, sha256)
-                    self._files.rm_file(self._object(sha256))  # so that it is sent again
+                    self._remove(self._object(sha256))  # so that it is sent again
                     return False
             for number, file in enumerate(found):
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +155,10 @@ class Remote:
             if self._files.exists(part):
                 self._files.rm_file(part)
             raise
+
+    def _remove(self, target: str) -> None:
+        with suppress(FileNotFoundError):
+            self._files.rm_file(target)
 
     def _object(self, sha256: str) -> str:
         return f"{self._root}/objects/{sha256[:2]}/{sha256}"

@@ -46,11 +46,16 @@ def check_sum(path: Path) -> None:
             f"can say whether that is whole: delete {path.parent} and run `dvc repro`, which "
             "restores it from DVC's cache or makes it again."
         )
-    if recorded != _sum_at(path, *_state(path)):
+    if recorded != sum_of(path):
         raise AmidError(
             f"{path} is damaged: its sha256 is not the one in {SUMS} beside it; delete the file "
             "and run `dvc repro`, which restores it from DVC's cache or makes it again."
         )
+
+
+def sum_of(path: Path) -> str:
+    """The sha256 of a file, which is read once a process unless it is touched."""
+    return _sum_at(path, *_state(path))
 
 
 def matches(data: bytes, path: Path) -> bool:

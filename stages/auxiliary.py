@@ -1,25 +1,28 @@
 """auxiliary@<dataset>: pre-trains the auxiliary extractors, then freezes them into embeddings."""
 
+import os
 from functools import partial
 
 from amid import config
 from amid.batches import embeddings_folder, features_fingerprint
+from amid.executors import chosen
 from amid.features import FeatureStore
 from amid.runs.embed import freeze, freeze_as_it_is
 from amid.runs.plan import auxiliary_runs
-from amid.runs.store import RunStore
+from amid.runs.store import open_store
 from amid.runs.training import run_all
 from amid.tracking import Tracker
-from stages.common import HOME, PARAMS, RUN_STORE, data_folder, run_stage
+from stages.common import HOME, PARAMS, data_folder, run_stage
 
 
 def main(dataset: str) -> None:
     params = config.load(PARAMS)
+    executor, store = chosen(os.environ), open_store(os.environ, HOME)
     folder = data_folder(dataset)
     features = FeatureStore.open(folder / "features")
     corpus = "auxiliary" if (features.index["split"] == "auxiliary").any() else "train"
     runs = auxiliary_runs(params, dataset, corpus, partial(features_fingerprint, folder))
-    store, training = RunStore(RUN_STORE), params.training_of(dataset)
+    training = params.training_of(dataset)
     with Tracker(f"auxiliary@{dataset}", HOME, {"corpus": corpus}) as tracker:
         records = run_all(
             runs,
@@ -29,6 +32,7 @@ def main(dataset: str) -> None:
             checkpoint_every=training.checkpoint_every,
             checkpoint_minutes=training.checkpoint_minutes,
             tracker=tracker,
+            executor=executor,
         )
     for run in runs:
         model = store.model(run.spec.key)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 PARAMS = Path("params.yaml")
 # A queued experiment works in a copy; runs and MLflow stay with the repository itself.
 HOME = Path(os.environ.get("DVC_ROOT") or Path.cwd())
-RUN_STORE = HOME / ".runs"
 # Beside the outs, and of this working directory: two experiments may run the same stage.
 LOCKS = Path(".runs") / "locks"
 SHARDS = Path(".runs") / "shards"

@@ -130,6 +130,11 @@ def tell_to_stop(*_: Any) -> None:
     _stop.set()
 
 
+def begin_anew() -> None:
+    """Makes `told_to_stop` false, in a worker that does another job."""
+    _stop.clear()
+
+
 @dataclass(frozen=True)
 class Call:
     """A job on its way to a worker on another machine.
@@ -152,7 +157,6 @@ class Call:
         """Does the job; AmidError where this machine would not give the same bits."""
         from amid.reproducible import PINS, platform_fingerprint
 
-        _stop.clear()  # workers are used again
         unlike = {n: os.environ.get(n) for n, v in PINS.items() if os.environ.get(n) != v}
         if unlike:
             raise AmidError(f"A worker has other settings than {PINS}: {unlike}.")

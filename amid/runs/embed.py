@@ -13,7 +13,7 @@ import numpy as np
 from amid.batches import embeddings_folder, targets
 from amid.checkpoint import read_checkpoint, write_atomic
 from amid.features import FeatureStore
-from amid.sums import check_sum, sum_files
+from amid.sums import SUMS, check_sum, sum_files
 from amid.types import RunRecord, RunSpec, canonical_json
 
 BATCH = 4096
@@ -84,6 +84,19 @@ def check_data(data: Path, specs: Iterable[RunSpec]) -> None:
     for modality in sorted({name for spec in specs for name in spec.auxiliary}):
         for end in (".npy", ".json"):
             check_sum(embeddings_folder(data) / f"{modality}{end}")
+
+
+def files_read(specs: Iterable[RunSpec]) -> list[str]:
+    """What `check_data` compares, and the sums, relative to the data set's folder."""
+    specs = list(specs)
+    modalities = sorted({name for spec in specs for name in spec.auxiliary})
+    names = ["index.parquet", *sorted({f"{spec.target}.npy" for spec in specs}), SUMS]
+    embedded = [f"{name}{end}" for name in modalities for end in (".npy", ".json")]
+    embeddings = embeddings_folder(Path())
+    return [
+        *(f"features/{name}" for name in names),
+        *(f"{embeddings / name}" for name in (*embedded, SUMS) if embedded),
+    ]
 
 
 def _file(card: dict[str, Any], modality: str, target: Path, *files: str) -> None:

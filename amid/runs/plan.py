@@ -241,7 +241,7 @@ def auxiliary_runs(
                 fold=None,
                 corpus=corpus,
                 features=fingerprint(modality, ()),
-                code=_code("baseline", block.encoders[modality]),
+                code=code_of("baseline", block.encoders[modality]),
             ),
         )
         for modality in block.extract
@@ -294,7 +294,7 @@ def configured_run(
             fold=fold,
             corpus="train",
             features=fingerprint(block.target, seen),
-            code=_code(method, block.encoders[block.target]),
+            code=code_of(method, block.encoders[block.target]),
             teacher=None if teacher is None else teacher.key,
             selection=_selection(selection) if of.compares_pairs else None,
             mismatched=mismatched if seen else 0.0,
@@ -372,5 +372,6 @@ def _device(wanted: str, encoder: str) -> str:
     return "cpu"
 
 
-def _code(method: str, encoder: str) -> str:
+def code_of(method: str, encoder: str) -> str:
+    """Fingerprint of the code that a run of a method with an encoder depends on."""
     return code_fingerprint("amid.engine", METHODS[method], ENCODERS[encoder][0])

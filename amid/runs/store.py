@@ -8,16 +8,21 @@ where it was, and a run that two tables ask for is trained once. Layout, below `
     <key>/model.safetensors      the student of the best validation epoch (or the teacher alone)
     <key>/checkpoint.safetensors the state after the last saved epoch
     <key>/journal.jsonl          metrics of every epoch with the time, for MLflow
+
+The store may be elsewhere as well (amid.remote): then this folder is what this machine has of it.
 """
 
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from filelock import FileLock
 
-from amid.checkpoint import write_atomic
+from amid.checkpoint import read_newest, write_atomic
+from amid.remote import Remote
 from amid.reproducible import platform_fingerprint
 from amid.sums import SUMS, matches, sha256_bytes, write_sums
 from amid.types import RunRecord
@@ -28,14 +33,28 @@ RECORD, MODEL, CHECKPOINT, JOURNAL = (
     "checkpoint.safetensors",
     "journal.jsonl",
 )
+VARIABLE = "AMID_STORE"
+
+
+def open_store(environment: Mapping[str, str], home: Path) -> RunStore:
+    """The store that AMID_STORE names, a folder or a URL; `home`/.runs where it does not, and of a
+    URL as what this machine has of it."""
+    given = environment.get(VARIABLE)
+    if given and "://" in given:
+        return RunStore(home / ".runs", remote=Remote(given))
+    return RunStore(Path(given).absolute() if given else home / ".runs")
 
 
 class RunStore:
-    """Runs of this platform below `root` (bits may differ on another one)."""
+    """Runs of one platform, this one's if none is given, below `root` (bits may differ on another
+    one). remote: where they are fetched from and published to."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.runs = root / platform_fingerprint()
+    def __init__(
+        self, root: Path, *, platform: str | None = None, remote: Remote | None = None
+    ) -> None:
+        self.root, self.remote = root, remote
+        self.platform = platform or platform_fingerprint()
+        self.runs = root / self.platform
 
     def folder(self, key: str) -> Path:
         return self.runs / key
@@ -65,9 +84,47 @@ class RunStore:
         write_sums(folder, {RECORD: sha256_bytes(data)})
         write_atomic(folder / RECORD, data)
 
+    def fetch(self, key: str) -> RunRecord | None:
+        """`record`, of a run that is elsewhere after it was brought here."""
+        found = self.record(key)
+        if found is None and self.remote is not None:
+            self.remote.pull(f"runs/{self.platform}/{key}", self.folder(key))
+            found = self.record(key)
+        return found
+
+    def publish(self, key: str) -> None:
+        """Pushes a complete run, if the store is elsewhere as well; its state there has served."""
+        if self.remote is not None:
+            names = (RECORD, SUMS, MODEL, CHECKPOINT, JOURNAL)
+            there = [name for name in names if (self.folder(key) / name).exists()]
+            self.remote.drop(f"states/{self.platform}/{key}")
+            self.remote.push(self.folder(key), f"runs/{self.platform}/{key}", there)
+
+    def fetch_state(self, key: str) -> None:
+        """Brings here how far another machine came with a run, if it came further."""
+        if self.remote is None:
+            return
+        folder = self.folder(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".state.", dir=folder) as scratch:
+            found = Path(scratch)
+            pulled = self.remote.pull(f"states/{self.platform}/{key}", found)
+            if pulled and _progress(found) > _progress(folder):
+                for name in (JOURNAL, CHECKPOINT):
+                    (found / name).replace(folder / name)
+
+    def publish_state(self, key: str) -> None:
+        """Pushes how far a run came, so that another machine can go on."""
+        if self.remote is not None and _progress(self.folder(key)) > (0, 0):
+            self.remote.push(
+                self.folder(key), f"states/{self.platform}/{key}", (JOURNAL, CHECKPOINT)
+            )
+
     def forget(self, key: str) -> None:
         """Drops a run, so that it is trained again."""
         shutil.rmtree(self.folder(key), ignore_errors=True)
+        if self.remote is not None:
+            self.remote.drop(f"runs/{self.platform}/{key}")
 
     def lock(self, key: str) -> FileLock:
         """Held while a run is trained: two stages or experiments never train the same one."""
@@ -79,3 +136,9 @@ class RunStore:
         target.mkdir(parents=True, exist_ok=True)
         for name in (RECORD, SUMS, MODEL, *([CHECKPOINT] if checkpoint else [])):
             shutil.copyfile(self.folder(key) / name, target / name)
+
+
+def _progress(folder: Path) -> tuple[int, int]:
+    """Epochs done, and batches of the next one, by the checkpoint in a run's folder."""
+    found = read_newest(folder / CHECKPOINT)
+    return (0, 0) if found is None else (found[1]["epoch"], found[1]["position"])

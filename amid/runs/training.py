@@ -8,17 +8,19 @@ import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from amid.checkpoint import read_checkpoint
 from amid.errors import AmidError, Stopped
 from amid.executors import Executor, WorkerLost, told_to_stop
 from amid.executors.local import Local
 from amid.progress import Progress
+from amid.remote import Remote, cache_folder, cached, content_name, contents
 from amid.runs import journal
-from amid.runs.embed import check_data
-from amid.runs.plan import PlannedRun
+from amid.runs.embed import check_data, files_read
+from amid.runs.plan import PlannedRun, code_of
 from amid.runs.store import CHECKPOINT, JOURNAL, RunStore
 from amid.tracking import Tracker
 from amid.types import RunRecord, RunSpec
@@ -30,13 +32,22 @@ LOG_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to train one run."""
+    """What a worker needs to train one run.
+
+    store: folder of the run store, None for one of the worker's own. url: where the runs are as
+    well. data: folder of the data set; with a `content` one of that name, which the worker has from
+    the store. elsewhere: the worker may have another copy of amid than the stage.
+    """
 
     spec: RunSpec
     parent: RunSpec | None
     teacher: RunSpec | None
-    store: Path
+    store: Path | None
+    url: str | None = field(repr=False)  # it may hold a password
+    platform: str
     data: Path
+    content: str | None
+    elsewhere: bool
     checkpoint_every: int
     checkpoint_minutes: float
     token: str
@@ -63,23 +74,23 @@ def run_all(
     """
     executor = executor or Local()
     unique = {run.spec.key: run for run in runs}
-    records = {key: record for key in unique if (record := store.record(key)) is not None}
+    records = {key: record for key in unique if (record := store.fetch(key)) is not None}
     known = list(records)
     missing = [run for key, run in unique.items() if key not in records]
     epochs = sum(run.spec.training["epochs"] for run in missing)
     check_data(data, (run.spec for run in missing))
     if missing:
         token = uuid.uuid4().hex
+        place = _place(missing, store, data, executor)
         jobs = {
             run.spec.key: Job(
-                run.spec,
-                run.parent,
-                run.teacher,
-                store.root,
-                data,
-                checkpoint_every,
-                checkpoint_minutes,
-                token,
+                spec=run.spec,
+                parent=run.parent,
+                teacher=run.teacher,
+                checkpoint_every=checkpoint_every,
+                checkpoint_minutes=checkpoint_minutes,
+                token=token,
+                **place,
             )
             for run in missing
         }
@@ -101,6 +112,28 @@ def run_all(
     return records
 
 
+def _place(
+    runs: Sequence[PlannedRun], store: RunStore, data: Path, executor: Executor
+) -> dict[str, Any]:
+    """Where a job of these runs finds what it needs and leaves what it makes; data that the
+    executor's workers have from the store are pushed there."""
+    elsewhere = not isinstance(executor, Local)
+    content = None
+    if store.remote is not None and not executor.here:
+        files = files_read([s for r in runs for s in (r.spec, r.parent, r.teacher) if s])
+        content = f"data/{content_name(contents(data, files))}"
+        if not store.remote.exists(content):
+            store.remote.push(data, content, files)
+    return {
+        "store": store.root.absolute() if content is None else None,
+        "url": None if store.remote is None else store.remote.url,
+        "platform": store.platform,
+        "data": data.absolute() if elsewhere else data,
+        "content": content,
+        "elsewhere": elsewhere,
+    }
+
+
 def _follow(
     futures: dict[Future, PlannedRun],
     token: str,
@@ -118,6 +151,8 @@ def _follow(
         done, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         for future in (*done, *waiting):
             key = futures[future].spec.key
+            if future in done and future.exception() is None:
+                store.fetch(key)  # of a store that is elsewhere, with the whole journal
             lines = journal.read(store.folder(key) / JOURNAL, token, seen[key])
             seen[key] += len(lines)
             unlogged[key] += lines
@@ -166,12 +201,42 @@ def train(job: Job) -> None:
     """Trains a run, unless the store has it; Stopped when it is told to."""
     if told_to_stop():
         raise Stopped
-    store = RunStore(job.store)
+    if job.elsewhere:
+        _check_code(job.spec)
+    remote = None if job.url is None else Remote(job.url)
+    store = RunStore(job.store or cache_folder() / "runs", platform=job.platform, remote=remote)
     with store.lock(job.spec.key):
-        if store.record(job.spec.key) is None:
+        if store.fetch(job.spec.key) is None:
             if store.damaged(job.spec.key):
                 print(f"{store.folder(job.spec.key)} is damaged: the run is made again", flush=True)
-            _train_locked(job, store)
+            store.fetch_state(job.spec.key)
+            try:
+                _train_locked(job, store)
+            except Stopped:
+                store.publish_state(job.spec.key)
+                raise
+            store.publish(job.spec.key)
+
+
+def _check_code(spec: RunSpec) -> None:
+    """AmidError where the code has changed since the run was planned: its name would be wrong."""
+    if spec.code != code_of(spec.method, spec.network["encoder"]):
+        raise AmidError(
+            f"The worker's copy of amid ({Path(__file__).parent.parent}) is not the one that the "
+            "run was planned with: do not change it while jobs wait, and run the stage again."
+        )
+
+
+def _data_of(job: Job, remote: Remote | None) -> Path:
+    """The folder of a job's data set, as the worker sees it."""
+    if job.content is not None:
+        return cached(remote, job.content, cache_folder() / job.content / job.data.name)
+    if job.elsewhere and not job.data.exists():
+        raise AmidError(
+            f"A worker does not see {job.data}: share that folder with all nodes, or name a store "
+            "that they reach by its URL in AMID_STORE (docs/scale.md)."
+        )
+    return job.data
 
 
 def _train_locked(job: Job, store: RunStore) -> None:
@@ -188,7 +253,7 @@ def _train_locked(job: Job, store: RunStore) -> None:
     writer = journal.JournalWriter(folder / JOURNAL, job.token)
     record = engine.train(
         job.spec,
-        job.data,
+        _data_of(job, store.remote),
         folder,
         parent=parent,
         teacher=teacher,

@@ -1,0 +1,127 @@
+"""The ray executor: jobs as tasks of a cluster, done again by another node where one dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import Any
+
+import amid
+from amid.errors import AmidError
+from amid.executors import (
+    VARIABLE,
+    Call,
+    Job,
+    Pool,
+    Result,
+    WorkerLost,
+    begin_anew,
+    need,
+    passed_on,
+    tell_to_stop,
+    unknown,
+)
+from amid.executors.local import available_cores
+from amid.reproducible import PINS
+
+TRIES = 5  # again, when a job's worker or node dies
+
+
+def executor(value: str, environment: Mapping[str, str]) -> Ray:
+    """ "ray": a cluster of this machine for the time of a pool; "ray:auto": the one that runs here;
+    "ray:HOST:PORT": the one of this head, which this machine is a node of; "ray://HOST:PORT": the
+    same from outside, through ray's client."""
+    found = re.fullmatch(
+        r"ray(?:(?P<client>://[\w.-]+:\d+)|:(?P<address>auto|[\w.-]+:\d+))?", value
+    )
+    if found is None:
+        raise unknown(value)
+    need("ray", value)
+    return Ray(value if found["client"] else found["address"])
+
+
+class Ray:
+    """address: of a cluster, None for one of this machine's own."""
+
+    def __init__(self, address: str | None) -> None:
+        self.address = address
+        self.here = address is None
+
+    def pool(self, workers: int, *, jobs: int, gpu: bool = False) -> RayPool:
+        """Of a cluster that runs already its CPUs are the limit, not `workers`."""
+        return RayPool(self.address, min(workers or available_cores(), jobs), gpu)
+
+
+class RayPool(Pool):
+    """One CPU a job, or one GPU. The nodes get this copy of amid, the pins of its kernels and
+    nothing else: no data, no runs, no credentials."""
+
+    def __init__(self, address: str | None, workers: int, gpu: bool) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Else ray takes away the GPUs of tasks that ask for none, and warns of it.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        own = {
+            "num_cpus": workers,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
+        try:
+            ray.init(
+                address or "local",
+                runtime_env={"py_modules": [str(Path(amid.__file__).parent)], "env_vars": PINS},
+                logging_level="WARNING",
+                **({} if address else own),
+            )
+        except (ConnectionError, TimeoutError, RuntimeError) as error:
+            raise AmidError(
+                f"{VARIABLE} asks for the ray cluster {address or 'of this machine'}, which does "
+                f"not answer ({str(error).splitlines()[0]}): start it (docs/scale.md)."
+            ) from None
+        needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
+        self._task = ray.remote(_perform).options(
+            **needs, max_retries=TRIES, retry_exceptions=False, scheduling_strategy="SPREAD"
+        )
+        self._futures: dict[Any, Future] = {}
+
+    def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
+        reference = self._task.remote(Call.of(function, job))
+        self._futures[reference] = passed_on(reference.future(), _translated)
+        return self._futures[reference]
+
+    def close(self) -> None:
+        import ray
+
+        wait(self._futures.values())
+        ray.shutdown()
+
+    def stop(self, grace: float) -> None:
+        import ray
+
+        until = time.monotonic() + grace
+        unfinished = [ref for ref, future in self._futures.items() if not future.done()]
+        for reference in unfinished:
+            ray.cancel(reference)
+        wait([self._futures[ref] for ref in unfinished], max(0.0, until - time.monotonic()))
+        ray.shutdown()  # takes the workers of this driver along
+
+
+def _perform(call: Call) -> Any:
+    begin_anew()  # ray uses workers again
+    signal.signal(signal.SIGINT, tell_to_stop)  # which is how ray cancels a task
+    return call()
+
+
+def _translated(error: BaseException) -> BaseException:
+    """What the job raised, or WorkerLost in place of ray's own errors."""
+    from ray.exceptions import RayError, RayTaskError
+
+    if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
+        return error.cause
+    return WorkerLost(str(error)) if isinstance(error, RayError) else error

@@ -1,0 +1,207 @@
+"""The contract: which executor is chosen, what a worker refuses, what a stage is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from amid import executors
+from amid.errors import AmidError, ConfigError
+from amid.executors import (
+    EXECUTORS,
+    Call,
+    WorkerLost,
+    begin_anew,
+    chosen,
+    passed_on,
+    tell_to_stop,
+    told_to_stop,
+)
+from amid.executors.local import Local
+from amid.reproducible import PINS, platform_fingerprint
+from amid.runs.store import open_store
+from amid.runs.training import run_all
+from tests.runs.test_training import Listener
+from tests.small import ROOT, small_run, write_data
+
+
+def doubled(job: int) -> int:
+    if job < 0:
+        raise AmidError(f"{job} is negative.")
+    return 2 * job
+
+
+def ended(job: int) -> int:
+    os.kill(os.getpid(), job)
+    time.sleep(60)
+    return 0
+
+
+def waiting(job: Path) -> bool:
+    """Says that it has begun, and ends when it is told to."""
+    job.touch()
+    while not told_to_stop():
+        time.sleep(0.01)
+    job.with_suffix(".saved").touch()
+    return True
+
+
+def test_the_local_one_is_chosen_by_default() -> None:
+    for environment in ({}, {"AMID_EXECUTOR": ""}, {"AMID_EXECUTOR": "local"}):
+        assert isinstance(chosen(environment), Local)
+    assert set(EXECUTORS) == {"local", "ray", "slurm"}
+
+
+UNKNOWN = ["kubernetes", "local:2", "rays", "ray:", "ray://", "ray://host", "ray:h o:1", "slurm:"]
+
+
+@pytest.mark.parametrize("value", [*UNKNOWN, "slurm:remote", "Local", " ", "ray:auto; rm"])
+def test_an_unknown_one_is_a_sentence_that_names_it(value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        chosen({"AMID_EXECUTOR": value})
+    assert repr(value) in str(caught.value)
+    assert "slurm:local" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("value", "package"), [("ray:auto", "ray"), ("slurm", "submitit")])
+def test_a_package_that_is_absent_is_a_sentence_with_what_to_do(
+    value, package, monkeypatch
+) -> None:
+    monkeypatch.setattr(executors, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=rf"{package} is not installed: pip install -r") as caught:
+        chosen({"AMID_EXECUTOR": value})
+    assert value in str(caught.value)
+
+
+def test_a_stage_ends_with_exit_code_2(tmp_path: Path) -> None:
+    environment = {**os.environ, "AMID_EXECUTOR": "cluster", "PYTHONPATH": str(ROOT)}
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.train", "baselines", "avlips"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: AMID_EXECUTOR is 'cluster'")
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_choosing_imports_no_package_of_another_executor() -> None:
+    code = (
+        "import sys, amid.runs.training; from amid.executors import chosen; chosen({});"
+        "sys.exit(bool({'ray', 'submitit', 'fsspec'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_results_and_errors_of_jobs_come_back_as_themselves() -> None:
+    with Local().pool(2, jobs=3) as pool:
+        futures = [pool.submit(doubled, job) for job in (1, -1, 3)]
+    assert [futures[0].result(), futures[2].result()] == [2, 6]
+    with pytest.raises(AmidError, match="-1 is negative"):
+        futures[1].result()
+
+
+def test_a_killed_worker_is_lost() -> None:
+    with Local().pool(1, jobs=1) as pool, pytest.raises(WorkerLost):
+        pool.submit(ended, signal.SIGKILL).result()
+
+
+@pytest.mark.parametrize(("error", "saves"), [(KeyboardInterrupt, True), (ValueError, False)])
+def test_a_stage_that_ends_stops_its_workers(tmp_path: Path, error, saves) -> None:
+    begun = tmp_path / "job.begun"
+
+    def leave() -> None:
+        with Local().pool(1, jobs=2) as pool:
+            for _ in range(2):
+                pool.submit(waiting, begun)
+            while not begun.exists():
+                time.sleep(0.01)
+            raise error
+
+    start = time.monotonic()
+    with pytest.raises(error):
+        leave()
+    assert time.monotonic() - start < executors.STOP_SECONDS + 2
+    assert begun.with_suffix(".saved").exists() == saves
+
+
+def test_a_stop_is_for_one_job() -> None:
+    assert not told_to_stop()
+    tell_to_stop(signal.SIGTERM, None)
+    assert told_to_stop()
+    begin_anew()
+    assert not told_to_stop()
+
+
+def test_a_worker_of_another_platform_refuses_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in PINS.items():
+        monkeypatch.setenv(name, value)
+    call = Call.of(doubled, 4)
+    assert call.platform == platform_fingerprint()
+    assert call() == 8
+    with pytest.raises(AmidError, match="other-processor") as caught:
+        Call(doubled, 4, "other-processor")()
+    assert platform_fingerprint() in str(caught.value)
+    assert "\n" not in str(caught.value)
+    monkeypatch.setenv("AMID_ANY_PLATFORM", "1")
+    assert Call.of(doubled, 4).platform is None
+    assert Call(doubled, 4, None)() == 8
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with pytest.raises(AmidError, match="OMP_NUM_THREADS"):
+        call()
+
+
+def test_what_is_passed_on_is_translated() -> None:
+    for outcome in (7, ValueError("x")):
+        source: Future = Future()
+        target = passed_on(source, lambda error: WorkerLost(str(error)))
+        if outcome == 7:
+            source.set_result(outcome)
+            assert target.result() == 7
+        else:
+            source.set_exception(outcome)
+            assert str(target.exception()) == "x"
+            assert isinstance(target.exception(), WorkerLost)
+    cancelled: Future = Future()
+    target = passed_on(cancelled, lambda error: error)
+    cancelled.cancel()
+    assert target.done()
+
+
+# ---------------------------------------------------------------- runs, with a store elsewhere
+
+
+def trained(plan, data: Path, environment: dict[str, str], home: Path):
+    store, listener = open_store(environment, home), Listener()
+    run_all(plan, store=store, data=data, workers=1, checkpoint_every=1, tracker=listener)
+    return store, listener
+
+
+def test_runs_of_a_store_at_a_url_are_trained_once_for_all_machines(tmp_path, capsys) -> None:
+    data = write_data(tmp_path / "avlips")
+    plan = [small_run(data, "l_ft")]
+    environment = {"AMID_STORE": (tmp_path / "remote").as_uri()}
+    first, listener = trained(plan, data, environment, tmp_path / "one")
+    assert "1 trained" in capsys.readouterr().out
+    assert [len(epochs) for epochs in listener.epochs.values()] == [6]
+    second, _ = trained(plan, data, environment, tmp_path / "two")
+    assert "0 trained, 1 from the store" in capsys.readouterr().out
+    key = plan[0].spec.key
+    assert first.record(key) == second.record(key)
+    assert first.model(key).read_bytes() == second.model(key).read_bytes()
+    shared, _ = trained(plan, data, {"AMID_STORE": str(tmp_path / "shared")}, tmp_path / "three")
+    assert shared.root == tmp_path / "shared"
+    assert not (tmp_path / "three").exists()
+    assert shared.model(key).read_bytes() == first.model(key).read_bytes()
