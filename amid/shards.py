@@ -42,6 +42,7 @@ from amid.extractors.weights import home
 from amid.media import MediaError, Reason
 from amid.media.guard import LIMITS, Limits
 from amid.reproducible import code_fingerprint, sha256_file
+from amid.shown import masked
 from amid.sums import sha256_bytes
 
 if TYPE_CHECKING:
@@ -181,16 +182,11 @@ def _without_main() -> Iterator[None]:
 def decoder(settings: Settings, executor: Executor, spare: Path) -> Decoder | None:
     """How `extract_features` decodes; None, its own way, where nobody else takes part.
 
-    spare: where shards lie until they are assembled, if there is no AMID_STORE. ConfigError if
-    there is none, but workers on other machines need one.
+    spare: where shards lie until they are assembled, if there is no AMID_STORE; workers on
+    other machines have to see that folder, as they do the raw files.
     """
     if settings.store is None and isinstance(executor, Local):
         return None
-    if settings.store is None and not executor.here:
-        raise ConfigError(
-            "The executor's workers are on other machines, and AMID_STORE is not set: name a "
-            "folder that all of them share, or a URL."
-        )
     from amid.remote import Remote
 
     return sharded(Remote(settings.store or str(spare.absolute())), executor, settings)
@@ -217,7 +213,7 @@ def sharded(
             made = make(todo, store, workers=settings.workers, limits=limits)
         else:
             jobs = [Job(shard, store.url, home().absolute(), limits) for shard in todo]
-            made = _elsewhere(jobs, executor, settings.workers if executor.here else 0)
+            made = _elsewhere(jobs, store, executor, settings.workers if executor.here else 0)
         for shard in shards:
             if waiting.pop(shard.name, None) is not None:
                 next(made)
@@ -226,7 +222,9 @@ def sharded(
     return decode
 
 
-def _elsewhere(jobs: Sequence[Job], executor: Executor, workers: int) -> Iterator[str]:
+def _elsewhere(
+    jobs: Sequence[Job], store: Remote, executor: Executor, workers: int
+) -> Iterator[str]:
     """Names of the jobs' shards, in order, as each is in the store."""
     if not jobs:
         return
@@ -240,6 +238,11 @@ def _elsewhere(jobs: Sequence[Job], executor: Executor, workers: int) -> Iterato
                     "A worker that decodes files was lost more often than it is tried again; what "
                     "was decoded is kept, run the same command again to go on."
                 ) from None
+            if not store.exists(job.shard.place):
+                raise AmidError(
+                    f"A worker wrote a shard to {masked(store.url)}, but it cannot be seen from "
+                    "here: set AMID_STORE to a folder that all nodes share, or to a URL."
+                )
             yield job.shard.name
 
 
@@ -320,7 +323,7 @@ def _read(shard: Shard, store: Remote, limits: Limits) -> list[Outcome]:
             list(make([shard], store, workers=1, limits=limits))
             if not store.pull(shard.place, folder):
                 raise AmidError(
-                    f"{store.url} does not give back the shard {shard.name} that was just "
+                    f"{masked(store.url)} does not give back the shard {shard.name} that was just "
                     "written: look at the disk, or at the rights of its user."
                 )
         values = np.load(folder / VALUES, allow_pickle=False)
