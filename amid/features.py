@@ -160,7 +160,11 @@ def plan(manifest: pd.DataFrame, folder: Path, extractors: Extractors) -> list[T
     """
     files: dict[tuple[str, str], list[int]] = {}
     paths = {m: [_text(p) for p in manifest[f"{m}_path"]] for m in extractors}
-    boxes = {m: _boxes(manifest, f"{m}_box") for m in extractors if f"{m}_box" in manifest}
+    # lists: to take one value out of a column costs a hundred times as much
+    columns = {m: [manifest[c].tolist() for c in ("id", f"{m}_start", f"{m}_end")] for m in paths}
+    for modality, values in columns.items():
+        if f"{modality}_box" in manifest:
+            values.append(_boxes(manifest, f"{modality}_box"))
     timed: set[tuple[str, str]] = set()
     for row, clip in enumerate(zip(*paths.values(), strict=True)):
         given = [(path, m) for path, m in zip(clip, extractors, strict=True) if path is not None]
@@ -172,10 +176,7 @@ def plan(manifest: pd.DataFrame, folder: Path, extractors: Extractors) -> list[T
     for path, modality in sorted(files, key=lambda file: file[0]):
         rows = files[path, modality]
         name, options = extractors[modality]
-        columns = [manifest[c] for c in ("id", f"{modality}_start", f"{modality}_end")]
-        if f"{modality}_box" in manifest:
-            columns.append(boxes[modality])
-        spans = [Span(*(column[row] for column in columns)) for row in rows]
+        spans = [Span(*(column[row] for column in columns[modality])) for row in rows]
         whole = any(math.isnan(span.start) or math.isnan(span.end) for span in spans)
         tasks.append(
             Task(
