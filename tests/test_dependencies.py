@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from tests.small import ROOT
 
-LISTS = ("requirements.txt", "requirements-paper.txt", "constraints.txt")
+LISTS = ("requirements.txt", "requirements-paper.txt", "requirements-scale.txt", "constraints.txt")
 
 
 def pins(text: str) -> dict[str, str]:
@@ -53,6 +53,13 @@ def needed(roots: set[str]) -> dict[str, str]:
     return found
 
 
+def installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
 def bad(name: str, version: str, table: list[dict]) -> list[str]:
     """Why this version of the package must not be used."""
     found = []
@@ -75,8 +82,9 @@ def all_pins() -> dict[str, dict[str, str]]:
 def test_the_lists_agree() -> None:
     every = all_pins()
     constraints, paper = every["constraints.txt"], every["requirements-paper.txt"]
-    for name, version in every["requirements.txt"].items():
-        assert constraints[name] == version, name
+    for listed in ("requirements.txt", "requirements-scale.txt"):
+        for name, version in every[listed].items():
+            assert constraints[name] == version, name
     for name, version in paper.items():
         assert constraints.get(name, version) == version, name
 
@@ -84,20 +92,22 @@ def test_the_lists_agree() -> None:
 def test_everything_that_is_required_is_pinned() -> None:
     every = all_pins()
     constraints = every["constraints.txt"]
-    asked = needed(set(every["requirements.txt"]))
+    optional = every["requirements-scale.txt"].keys()
+    there = {name for name in optional if installed(name)}
+    asked = needed({*every["requirements.txt"], *there})
     loose = {name: by for name, by in asked.items() if name not in constraints}
     assert loose == {}, "not in constraints.txt, but required by"
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
-    installed = {
+    versions = {
         canonicalize_name(found.metadata["Name"]): Version(found.version).public
         for found in metadata.distributions()
     }
     constraints = all_pins()["constraints.txt"]
-    both = constraints.keys() & installed.keys()  # some are for other systems
+    both = constraints.keys() & versions.keys()  # some are for other systems
     assert len(both) > 100
-    assert {name: installed[name] for name in both} == {name: constraints[name] for name in both}
+    assert {name: versions[name] for name in both} == {name: constraints[name] for name in both}
 
 
 @pytest.mark.parametrize("name", LISTS)

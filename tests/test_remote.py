@@ -209,3 +209,39 @@ def test_the_cache_is_a_folder_of_this_user(tmp_path, monkeypatch) -> None:
     (tmp_path / "amid-12345").mkdir()
     with pytest.raises(AmidError, match="another user's"):
         cache_folder()
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An S3 of this machine's own, on 127.0.0.1, for the time of a test."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed")
+    pytest.importorskip("s3fs", reason="s3fs is not installed: requirements-scale.txt")
+    import s3fs
+
+    moto = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secretword")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{moto.get_host_and_port()[1]}")
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().mkdir("bucket")
+    yield "s3://bucket/amid"
+    moto.stop()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.slow
+def test_an_object_store(bucket: str, folder: Path, tmp_path: Path, monkeypatch) -> None:
+    """An upload that breaks off, then a whole one, seen by another who looked before."""
+    remote, other, there = Remote(bucket), Remote(bucket), tmp_path / "there"
+    with monkeypatch.context() as patched:
+        broken(remote, patched, 1)
+        with pytest.raises(ConnectionError):
+            remote.push(folder, "runs/one")
+    assert not other.pull("runs/one", there)
+    remote.push(folder, "runs/one")
+    assert other.pull("runs/one", there)
+    assert held(there) == held(folder)
+    remote.drop("runs/one")
+    assert not other.exists("runs/one")

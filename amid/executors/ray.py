@@ -29,6 +29,7 @@ from amid.executors import (
 from amid.executors.local import available_cores
 from amid.reproducible import PINS
 
+LOOPBACK = "127.0.0.1"
 TRIES = 5  # again, when a job's worker or node dies
 
 
@@ -42,6 +43,8 @@ def executor(value: str, environment: Mapping[str, str]) -> Ray:
     if found is None:
         raise unknown(value)
     need("ray", value)
+    if found["client"]:
+        need("grpc", value)
     return Ray(value if found["client"] else found["address"])
 
 
@@ -67,17 +70,17 @@ class RayPool(Pool):
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
 
-        own = {
-            "num_cpus": workers,
-            "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
-        }
+        given: dict[str, Any] = {}
+        if address is None:
+            given = {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": LOOPBACK}
+        else:  # times that ray tries to connect, each of which takes 41 s where nobody answers
+            os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
         try:
             ray.init(
                 address or "local",
                 runtime_env={"py_modules": [str(Path(amid.__file__).parent)], "env_vars": PINS},
                 logging_level="WARNING",
-                **({} if address else own),
+                **given,
             )
         except (ConnectionError, TimeoutError, RuntimeError) as error:
             raise AmidError(

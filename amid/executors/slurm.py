@@ -40,6 +40,7 @@ OPTIONS = "AMID_SLURM"
 POLL_SECONDS = 0.5
 # Submitit's own limit on how often a job may run out of time, 3, is for jobs that begin anew.
 MOST_TIMEOUTS = 1000
+MOST_AT_ONCE = 1000  # Slurm's usual MaxArraySize is 1001
 END_SECONDS = 2.0  # for processes of slurm:local that are told to end
 
 
@@ -78,7 +79,8 @@ class Slurm:
 
     def pool(self, workers: int, *, jobs: int, gpu: bool = False) -> SlurmPool:
         executor = self._submitit(workers, gpu)
-        return SlurmPool(executor, workers or available_cores() if self.here else jobs)
+        at_once = workers or available_cores() if self.here else MOST_AT_ONCE
+        return SlurmPool(executor, min(at_once, jobs))
 
     def _submitit(self, workers: int, gpu: bool) -> AutoExecutor:
         from submitit import AutoExecutor
@@ -232,7 +234,8 @@ class Preemptible:
         from submitit.helpers import DelayedSubmission
 
         tell_to_stop()
-        self._thread.join()
+        if self._thread is not None:  # the signal may come before the job begins
+            self._thread.join()
         return DelayedSubmission(Preemptible(self.call))
 
     def _work(self) -> None:

@@ -172,7 +172,13 @@ def _follow(
                     "run the same command again to go on."
                 ) from None
             key = run.spec.key
-            records[key] = record = store.record(key)
+            if (record := store.record(key)) is None:
+                raise AmidError(
+                    f"{tracker.stage}: {run.folder} was trained, but {store.folder(key)} does not "
+                    "hold it: let the workers share that folder, or name a store that they reach "
+                    "by its URL in AMID_STORE (docs/scale.md)."
+                )
+            records[key] = record
             progress.say(_summary(run, record))
             # A run that another stage trained meanwhile has no lines of this one's.
             log = tracker.log_run if seen[key] else tracker.log_known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from amid import executors
-from amid.errors import AmidError, ConfigError
+from amid.errors import AmidError, ConfigError, Stopped
 from amid.executors import (
     EXECUTORS,
     Call,
@@ -26,8 +27,11 @@ from amid.executors import (
 )
 from amid.executors.local import Local
 from amid.reproducible import PINS, platform_fingerprint
+from amid.runs import journal, training
 from amid.runs.store import open_store
-from amid.runs.training import run_all
+from amid.runs.training import Job, _place, run_all, train
+from stages.common import run_stage
+from stages.train import main
 from tests.runs.test_training import Listener
 from tests.small import ROOT, small_run, write_data
 
@@ -81,19 +85,15 @@ def test_a_package_that_is_absent_is_a_sentence_with_what_to_do(
     assert value in str(caught.value)
 
 
-def test_a_stage_ends_with_exit_code_2(tmp_path: Path) -> None:
-    environment = {**os.environ, "AMID_EXECUTOR": "cluster", "PYTHONPATH": str(ROOT)}
+def test_a_stage_ends_with_exit_code_2(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AMID_EXECUTOR", "cluster")
+    monkeypatch.setattr("sys.argv", ["train", "baselines", "avlips"])
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.train", "baselines", "avlips"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: AMID_EXECUTOR is 'cluster'")
+    with pytest.raises(SystemExit) as ended:
+        run_stage(main)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: AMID_EXECUTOR is 'cluster'")
     assert not (tmp_path / "mlruns").exists()
 
 
@@ -201,7 +201,84 @@ def test_runs_of_a_store_at_a_url_are_trained_once_for_all_machines(tmp_path, ca
     key = plan[0].spec.key
     assert first.record(key) == second.record(key)
     assert first.model(key).read_bytes() == second.model(key).read_bytes()
-    shared, _ = trained(plan, data, {"AMID_STORE": str(tmp_path / "shared")}, tmp_path / "three")
-    assert shared.root == tmp_path / "shared"
-    assert not (tmp_path / "three").exists()
-    assert shared.model(key).read_bytes() == first.model(key).read_bytes()
+
+
+def test_a_run_that_is_told_to_stop_goes_on_on_another_node(tmp_path: Path, monkeypatch) -> None:
+    """Both nodes have the store at a URL, and data from it, and no folder in common."""
+    data = write_data(tmp_path / "avlips")
+    run = small_run(data, "student_alone")
+    whole, _ = trained([run], data, {}, tmp_path / "whole")
+    store = open_store({"AMID_STORE": (tmp_path / "remote").as_uri()}, tmp_path / "stage")
+    job = Job(
+        spec=run.spec,
+        parent=None,
+        teacher=None,
+        checkpoint_every=100,
+        checkpoint_minutes=1e9,
+        token="one",
+        **_place([run], store, data, Forgetful()),
+    )
+    shutil.rmtree(data)
+    state = f"states/{store.platform}/{run.spec.key}"
+    for node, batches in (("first", 12), ("second", 9), ("third", None)):
+        monkeypatch.setenv("AMID_CACHE", str(tmp_path / node))
+        calls = iter(range(10**6))
+        monkeypatch.setattr(
+            training, "told_to_stop", lambda calls=calls, last=batches: next(calls) == last
+        )
+        if batches is None:
+            train(job)
+        else:
+            with pytest.raises(Stopped):
+                train(job)
+        assert store.remote.exists(state) == (batches is not None)
+    record = store.fetch(run.spec.key)
+    assert record == whole.record(run.spec.key)
+    assert store.model(run.spec.key).read_bytes() == whole.model(run.spec.key).read_bytes()
+    steps = [len(journal.read(path)) for path in sorted(tmp_path.glob("*/runs/*/*/journal.jsonl"))]
+    assert steps == [2, 4, 6]  # epochs done: 40 samples in batches of 8, 12 and 9 batches
+
+
+def test_a_store_in_a_folder_is_shared_as_it_is(tmp_path: Path) -> None:
+    shared = open_store({"AMID_STORE": str(tmp_path / "shared")}, tmp_path / "home")
+    assert (shared.root, shared.remote) == (tmp_path / "shared", None)
+    usual = open_store({"AMID_STORE": ""}, tmp_path / "home")
+    assert (usual.root, usual.remote) == (tmp_path / "home" / ".runs", None)
+
+
+class Forgetful:
+    """An executor whose workers do not share the stage's folders, and say nothing of it."""
+
+    here = False
+
+    def pool(self, workers: int, *, jobs: int, gpu: bool = False):
+        return Local().pool(1, jobs=jobs)
+
+
+def test_workers_without_the_stages_folders_are_told_of(tmp_path: Path, monkeypatch) -> None:
+    data = write_data(tmp_path / "avlips")
+    given = {"data": data, "workers": 1, "checkpoint_every": 1, "tracker": Listener()}
+    plan, executor = [small_run(data, "student_alone")], Forgetful()
+    store = open_store({}, tmp_path)
+    data.rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(training, "check_data", lambda *_: None)
+    with pytest.raises(AmidError, match=r"A worker does not see .*avlips: share that folder"):
+        run_all(plan, store=store, executor=executor, **given)
+    monkeypatch.setattr(training, "train", forgotten)
+    with pytest.raises(AmidError, match="does not hold it: let the workers share that folder"):
+        run_all(plan, store=store, executor=executor, **given)
+
+
+def forgotten(job: object) -> None:
+    """Trains where nobody sees it."""
+
+
+def test_a_worker_with_other_code_refuses_a_run(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    data = write_data(tmp_path / "avlips")
+    run = small_run(data, "student_alone")
+    plan = [replace(run, spec=replace(run.spec, code="0" * 20))]
+    given = {"data": data, "workers": 1, "checkpoint_every": 1, "tracker": Listener()}
+    with pytest.raises(AmidError, match="not the one that the run was planned with"):
+        run_all(plan, store=open_store({}, tmp_path), executor=Forgetful(), **given)
