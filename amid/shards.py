@@ -20,7 +20,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,8 +136,9 @@ def share(groups: Sequence[tuple[Task, ...]], index: int, of: int) -> list[tuple
 
 def named(groups: Iterable[tuple[Task, ...]], limits: Limits, workers: int) -> list[Shard]:
     """The groups with their names. Reads all their files, `workers` at a time."""
+    content = cache(_content)  # a film with sound is a file of two modalities
     with ThreadPoolExecutor(max(workers, 1)) as pool:  # hashing needs no interpreter
-        return list(pool.map(partial(_named, limits=limits), groups))
+        return list(pool.map(partial(_named, limits=limits, content=content), groups))
 
 
 def make(shards: Sequence[Shard], store: Remote, *, workers: int, limits: Limits) -> Iterator[str]:
@@ -156,7 +157,7 @@ def work(job: Job) -> None:
     from amid.remote import Remote
 
     os.environ.setdefault("DVC_ROOT", str(job.home))
-    if _named(job.shard.tasks, job.limits).name != job.shard.name:
+    if _named(job.shard.tasks, job.limits, _content).name != job.shard.name:
         first = job.shard.tasks[0].path
         raise AmidError(
             f"A worker on {platform.node()} has not the same files as the stage ({first} and "
@@ -246,10 +247,10 @@ def _elsewhere(
             yield job.shard.name
 
 
-def _named(group: tuple[Task, ...], limits: Limits) -> Shard:
+def _named(group: tuple[Task, ...], limits: Limits, content: Callable[[Path], str]) -> Shard:
     first = group[0]
     files = [  # without the manifest's rows, which other clips shift
-        [_content(t.path), t.path.name, t.timed, [[s.id, *map(str, s[1:])] for s in t.spans]]
+        [content(t.path), t.path.name, t.timed, [[s.id, *map(str, s[1:])] for s in t.spans]]
         for t in group
     ]
     options = first.options.model_dump(mode="json")

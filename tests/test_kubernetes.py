@@ -22,7 +22,8 @@ from tests.small import ROOT
 
 SCALE = ROOT / "docs" / "scale"
 kubernetes_validate = pytest.importorskip(
-    "kubernetes_validate", reason="kubernetes-validate is not installed: requirements-scale.txt"
+    "kubernetes_validate",
+    reason="kubernetes-validate is not installed: pip install kubernetes-validate==1.37.0",
 )
 
 
