@@ -15,18 +15,20 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+from amid.decoding import Outcome, Task, decoded
 from amid.errors import AmidError
 from amid.extractors import Span, load
 from amid.media import MediaError, Reason
-from amid.media.guard import LIMITS, Limits, guarded
+from amid.media.guard import LIMITS, Limits
 from amid.progress import Progress
 from amid.sums import check_sum, sum_files
 
@@ -37,23 +39,8 @@ JUDGED = ("validation", "test")
 DURATION_TOLERANCE = 0.25  # seconds that the files of one clip may differ in length
 
 Extractors = Mapping[str, tuple[str, BaseModel]]
-
-
-class Task(NamedTuple):
-    """One file to decode once, for all its spans."""
-
-    modality: str
-    extractor: str
-    options: BaseModel
-    path: Path
-    rows: list[int]  # of the manifest
-    spans: list[Span]
-    timed: bool  # whether the file's duration is wanted
-
-
-class Outcome(NamedTuple):
-    values: list[np.ndarray | MediaError]  # one a span
-    seconds: float | None  # of the whole file
+# Tasks with their outcomes, those of a modality in the order in which they were given.
+Decoder = Callable[[Sequence[Task]], Iterator[tuple[Task, Outcome]]]
 
 
 def check_manifest(manifest: pd.DataFrame) -> None:
@@ -118,13 +105,15 @@ def extract_features(
     required: list[str],
     optional: list[str] | None = None,
     limits: Limits = LIMITS,
+    decoder: Decoder | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write out/<modality>.npy (N, *shape) and out/index.parquet; (index, quarantine).
 
     `extractors`: modality -> (name, options). Paths of the manifest are relative to `folder`.
     Every file is decoded once, by one of `workers` child processes; the bytes written do not depend
     on their number. A file that crashes its process or exceeds `limits` is damaged like any other.
-    A caller's script needs `if __name__ == "__main__"`.
+    A caller's script needs `if __name__ == "__main__"`. Another `decoder`, which has workers and
+    limits of its own (amid/shards.py), writes the same bytes.
 
     A clip is left out, and its quarantine rows tell why, if a `required` modality is damaged, if it
     has no file for one (rows of the split `auxiliary` may lack some, training rows those that are
@@ -152,10 +141,9 @@ def extract_features(
             folder,
             part,
             extractors,
-            workers,
+            decoder or partial(decoded, workers=workers, limits=limits),
             required,
             optional or [],
-            limits,
         )
         shutil.rmtree(out, ignore_errors=True)
         part.rename(out)
@@ -172,7 +160,11 @@ def plan(manifest: pd.DataFrame, folder: Path, extractors: Extractors) -> list[T
     """
     files: dict[tuple[str, str], list[int]] = {}
     paths = {m: [_text(p) for p in manifest[f"{m}_path"]] for m in extractors}
-    boxes = {m: _boxes(manifest, f"{m}_box") for m in extractors if f"{m}_box" in manifest}
+    # lists: to take one value out of a column costs a hundred times as much
+    columns = {m: [manifest[c].tolist() for c in ("id", f"{m}_start", f"{m}_end")] for m in paths}
+    for modality, values in columns.items():
+        if f"{modality}_box" in manifest:
+            values.append(_boxes(manifest, f"{modality}_box"))
     timed: set[tuple[str, str]] = set()
     for row, clip in enumerate(zip(*paths.values(), strict=True)):
         given = [(path, m) for path, m in zip(clip, extractors, strict=True) if path is not None]
@@ -184,10 +176,7 @@ def plan(manifest: pd.DataFrame, folder: Path, extractors: Extractors) -> list[T
     for path, modality in sorted(files, key=lambda file: file[0]):
         rows = files[path, modality]
         name, options = extractors[modality]
-        columns = [manifest[c] for c in ("id", f"{modality}_start", f"{modality}_end")]
-        if f"{modality}_box" in manifest:
-            columns.append(boxes[modality])
-        spans = [Span(*(column[row] for column in columns)) for row in rows]
+        spans = [Span(*(column[row] for column in columns[modality])) for row in rows]
         whole = any(math.isnan(span.start) or math.isnan(span.end) for span in spans)
         tasks.append(
             Task(
@@ -201,20 +190,6 @@ def plan(manifest: pd.DataFrame, folder: Path, extractors: Extractors) -> list[T
             )
         )
     return tasks
-
-
-def decode(task: Task) -> Outcome:
-    """Run a task's extractor; whatever is wrong with the file comes back in place of values."""
-    module = load(task.extractor)
-    values: list[np.ndarray | MediaError]
-    seconds = None
-    try:
-        values = module.extract(task.path, task.spans, task.options)
-        if task.timed and hasattr(module, "duration"):
-            seconds = module.duration(task.path)
-    except MediaError as error:
-        values = [error] * len(task.spans)
-    return Outcome([_finite(value, task) for value in values], seconds)
 
 
 class FeatureStore:
@@ -293,10 +268,9 @@ def _extract(
     folder: Path,
     part: Path,
     extractors: Extractors,
-    workers: int,
+    decoder: Decoder,
     required: list[str],
     optional: list[str],
-    limits: Limits,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`extract_features` into the empty folder `part`."""
     arrays = {
@@ -308,7 +282,7 @@ def _extract(
     errors: dict[tuple[int, str], MediaError] = {}  # (row, modality) -> what is wrong
     tasks = plan(manifest, folder, extractors)
     with Progress("files", len(tasks)) as progress:
-        for task, outcome in zip(tasks, _run(tasks, workers, limits), strict=True):
+        for task, outcome in decoder(tasks):
             for row, span, value in zip(task.rows, task.spans, outcome.values, strict=True):
                 if hasattr(load(task.extractor), "duration"):
                     seconds[task.modality][row] = _clip_seconds(span, outcome.seconds)
@@ -412,21 +386,6 @@ def _store(path: Path, count: int, extractor: tuple[str, BaseModel]) -> _Fixed |
     shape = load(name).shape(options)
     kind = _Ragged if shape[0] is None else _Fixed
     return kind(path, count, shape, getattr(load(name), "DTYPE", np.float32))
-
-
-def _run(tasks: list[Task], workers: int, limits: Limits) -> Iterator[Outcome]:
-    """Outcomes in the order of the tasks."""
-    names = [task.path.name for task in tasks]
-    found = guarded(decode, tasks, names, workers=workers, limits=limits)
-    for task, outcome in zip(tasks, found, strict=True):
-        lost = isinstance(outcome, MediaError)
-        yield Outcome([outcome] * len(task.spans), None) if lost else outcome
-
-
-def _finite(value: np.ndarray | MediaError, task: Task) -> np.ndarray | MediaError:
-    if isinstance(value, MediaError) or np.isfinite(value).all():
-        return value
-    return MediaError(Reason.not_finite, f"{task.extractor} of {task.path.name} is not finite")
 
 
 def _clip_seconds(span: Span, seconds: float | None) -> float:

@@ -23,6 +23,7 @@ PARAMS = Path("params.yaml")
 HOME = Path(os.environ.get("DVC_ROOT") or Path.cwd())
 # Beside the outs, and of this working directory: two experiments may run the same stage.
 LOCKS = Path(".runs") / "locks"
+SHARDS = Path(".runs") / "shards"
 ARCHIVES = HOME / ".archives"
 RUNS = Path("runs")
 STUDENTS = Path("student")
@@ -55,9 +56,10 @@ def run_command(
 
     Neither that nor the traceback of another error shows passwords or tokens.
     """
-    words = list(inspect.signature(main).parameters)
-    if len(sys.argv) - 1 != len(words):
-        usage = " ".join(word.upper() for word in words)
+    words = inspect.signature(main).parameters
+    needed = [word for word, about in words.items() if about.default is about.empty]
+    if not len(needed) <= len(sys.argv) - 1 <= len(words):
+        usage = " ".join(w.upper() if w in needed else f"[{w.upper()}]" for w in words)
         sys.exit(f"usage: python -m stages.{_command()} {usage}")
     signal.signal(signal.SIGTERM, _terminated)
     try:

@@ -29,4 +29,4 @@ def shared() -> Path:
 @pytest.fixture
 def in_process(monkeypatch) -> None:
     """Files are decoded by the test's own process, where what it replaced is replaced."""
-    monkeypatch.setattr("amid.features.guarded", lambda decode, tasks, *_, **__: map(decode, tasks))
+    monkeypatch.setattr("amid.decoding.guarded", lambda decode, tasks, *_, **__: map(decode, tasks))

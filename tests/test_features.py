@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amid import features
+from amid import decoding
 from amid.errors import AmidError
 from amid.extractors import frame_dct, log_mel, ngrams
 from amid.features import FeatureStore, check_manifest, extract_features, plan
@@ -234,7 +234,7 @@ def test_the_fingerprint_follows_values_alone(raw):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_file_that_ends_its_process_costs_its_clips_alone(raw, monkeypatch, workers):
     whole, _, _ = run(raw, out="whole")
-    monkeypatch.setattr(features, "decode", die_of_ab)
+    monkeypatch.setattr(decoding, "decode", die_of_ab)
     store, index, quarantine = run(raw, workers=workers, required=["video"])
     assert quarantine[["id", "modality", "reason"]].values.tolist() == [
         [name, modality, "crashed"] for name in "ab" for modality in ("video", "audio")

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import soundfile
 
-from amid import features
+from amid import decoding
 
 NAN = float("nan")
 WHOLE = (NAN, NAN)
@@ -152,8 +152,8 @@ def grid_clips(shared: Path, folder: Path, number: int) -> dict[Path, list[tuple
     return clips
 
 
-def die_of_ab(task: features.Task) -> features.Outcome:
-    """`features.decode`, with a decoder that ends its process over the files named ab."""
+def die_of_ab(task: decoding.Task) -> decoding.Outcome:
+    """`decoding.decode`, with a decoder that ends its process over the files named ab."""
     if task.path.stem == "ab":
         os._exit(3)
-    return features.decode(task)
+    return decoding.decode(task)

@@ -1,0 +1,18 @@
+"""The campaign of extraction on a ray cluster, short: 18 clips, a node killed at work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray", reason="ray is not installed: requirements-scale.txt")
+
+from tests.campaigns.ray_extraction import campaign, failures
+
+
+@pytest.mark.slow
+def test_a_killed_node_costs_no_clip_and_makes_none_twice(tmp_path: Path) -> None:
+    found = campaign(tmp_path, 20, kill_after=1, files=2, seconds=4.0, size=(240, 320))
+    assert failures(found, 18) == []
+    assert found.planned == 20
