@@ -16,6 +16,7 @@ from amid.types import RunSpec
 
 # (target, auxiliary modalities) -> fingerprint of the arrays a run reads
 Fingerprint = Callable[[str, tuple[str, ...]], str]
+SHARED = "r2plus1d"  # the encoder that is dear enough for a GPU, or for several processes
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ def auxiliary_runs(
                 target=modality,
                 auxiliary=(),
                 network=_network(params, block, modality, fusion=False),
-                training=_training(training, training.epochs, block.encoders[modality]),
+                training=_training(_shareable(training, block.encoders[modality]), training.epochs, block.encoders[modality]),
                 seed=training.auxiliary_seed,
                 fold=None,
                 corpus=corpus,
@@ -348,15 +349,25 @@ def _training(training: Training, epochs: int, encoder: str) -> dict:
     if not milestones:
         del values["decay"]
     values["device"] = _device(training.device, encoder)
-    usual = {"device": "cpu", "precision": "float32", "parts": 1}
+    if training.devices > 1 and encoder != SHARED:
+        raise ConfigError(
+            f"params.yaml: 'training.devices' is {training.devices}, but the target's encoder is "
+            f"'{encoder}', and only '{SHARED}' is worth sharing: set it to 1."
+        )
+    usual = {"device": "cpu", "precision": "float32", "parts": 1, "devices": 1}
     values = {name: value for name, value in values.items() if usual.get(name) != value}
     return {**values, "epochs": epochs, "milestones": milestones}
+
+
+def _shareable(training: Training, encoder: str) -> Training:
+    """The numbers of a frozen extractor, which several processes share only where they can."""
+    return training if encoder == SHARED else training.model_copy(update={"devices": 1})
 
 
 def _device(wanted: str, encoder: str) -> str:
     """ "cpu" or "cuda". On its own choice a GPU trains only what is made for one: small networks
     stay on the processor, whose results are the committed ones."""
-    if wanted == "cpu" or (wanted == "auto" and encoder != "r2plus1d"):
+    if wanted == "cpu" or (wanted == "auto" and encoder != SHARED):
         return "cpu"
     import torch
 
