@@ -165,6 +165,9 @@ class World:
             )
 
 
+ALONE = World()
+
+
 def summed(values: Tensor) -> Tensor:
     """The sum over all processes, in place."""
     with _answering():
@@ -183,7 +186,7 @@ def everyones(values: Tensor, size: int) -> Tensor:
 def world_of(devices: int) -> World:
     """The processes that a run on so many `devices` needs; AmidError where they are not here."""
     if devices == 1:
-        return World()
+        return ALONE
     found = distributed.get_world_size() if started() else 1
     if found != devices:
         raise AmidError(

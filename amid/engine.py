@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from amid.batches import load_splits
 from amid.checkpoint import previous, read_checkpoint, read_newest, write_checkpoint
 from amid.clips import Clips, per_clip
-from amid.distributed import World, started, world_of
+from amid.distributed import ALONE, World, started, world_of
 from amid.errors import AmidError, Stopped
 from amid.methods import METHODS
 from amid.methods.base import Sizes
@@ -189,7 +189,9 @@ class Trainer:
             for name, value in self.step(batch).items():
                 state.sums[name] = state.sums[name] + value if name in state.sums else value
             state.position += 1
-            if (stopped := self.world.any(saving.stop())) or time.monotonic() - saved > 60 * saving.minutes:
+            if (
+                stopped := self.world.any(saving.stop())
+            ) or time.monotonic() - saved > 60 * saving.minutes:
                 self.save(saving.path)
                 saved = time.monotonic()
                 if stopped:
@@ -538,7 +540,7 @@ def _evaluated(
     batch: Batch,
     networks: CrossModal,
     device: torch.device,
-    world: World = World(),
+    world: World = ALONE,
 ) -> dict[str, Tensor]:
     """The fields `names` of a whole split's representations, on the CPU; of videos what all their
     windows say together."""

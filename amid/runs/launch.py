@@ -107,8 +107,8 @@ def train_here(
     checkpoint_minutes: float,
     stop: Callable[[], bool],
 ) -> int:
-    """Trains the runs that the store lacks, with warm-ups and fixed teachers, as one of the processes
-    that torchrun started on any number of machines; how many were trained.
+    """Trains the runs that the store lacks, with warm-ups and fixed teachers, as one of those
+    processes that torchrun started on any number of machines; how many were trained.
 
     The first process alone needs the store; `data` each. Raises AmidError where it was not torchrun
     that started this, or not as many as the runs' `training.devices`; Stopped when `stop` says so.
@@ -127,8 +127,8 @@ def train_here(
     for spec, *_ in ordered.values():
         if (devices := spec.training.get("devices", 1)) != size:
             raise AmidError(
-                f"torchrun started {size} processes, but a run of {spec.method} on {spec.dataset} has "
-                f"'training.devices' {devices}: they have to be as many."
+                f"torchrun started {size} processes, but a run of {spec.method} on {spec.dataset} "
+                f"has 'training.devices' {devices}: they have to be as many."
             )
     check_data(data, (spec for spec, *_ in ordered.values()))
     on_gpu = any(spec.training.get("device") == "cuda" for spec, *_ in ordered.values())

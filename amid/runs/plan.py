@@ -237,7 +237,7 @@ def auxiliary_runs(
                 target=modality,
                 auxiliary=(),
                 network=_network(params, block, modality, fusion=False),
-                training=_training(_shareable(training, block.encoders[modality]), training.epochs, block.encoders[modality]),
+                training=_training(training, training.epochs, block.encoders[modality]),
                 seed=training.auxiliary_seed,
                 fold=None,
                 corpus=corpus,
@@ -274,6 +274,12 @@ def configured_run(
     protocol = {**params.training_of(dataset).model_dump(), **(training or {})}
     where = f"configurations.{configuration}.training"
     numbers = check(Training, {**protocol, **override}, where)
+    if numbers.devices > 1 and block.encoders[block.target] != SHARED:
+        raise ConfigError(
+            f"params.yaml: 'training.devices' is {numbers.devices}, but the target of "
+            f"'{dataset}' has the encoder '{block.encoders[block.target]}', and only a '{SHARED}' "
+            "can be shared by several processes: set it to 1."
+        )
     mismatched = block.mismatched if mismatched is None else mismatched
     chosen = tuple(block.auxiliary if auxiliary is None else auxiliary)
 
@@ -349,19 +355,11 @@ def _training(training: Training, epochs: int, encoder: str) -> dict:
     if not milestones:
         del values["decay"]
     values["device"] = _device(training.device, encoder)
-    if training.devices > 1 and encoder != SHARED:
-        raise ConfigError(
-            f"params.yaml: 'training.devices' is {training.devices}, but the target's encoder is "
-            f"'{encoder}', and only '{SHARED}' is worth sharing: set it to 1."
-        )
+    if encoder != SHARED:  # of an extractor beside a shared student; of a student it is an error
+        values["devices"] = 1
     usual = {"device": "cpu", "precision": "float32", "parts": 1, "devices": 1}
     values = {name: value for name, value in values.items() if usual.get(name) != value}
     return {**values, "epochs": epochs, "milestones": milestones}
-
-
-def _shareable(training: Training, encoder: str) -> Training:
-    """The numbers of a frozen extractor, which several processes share only where they can."""
-    return training if encoder == SHARED else training.model_copy(update={"devices": 1})
 
 
 def _device(wanted: str, encoder: str) -> str:
