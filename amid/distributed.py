@@ -60,7 +60,7 @@ class Share:
     def split(self, size: int) -> list[Tensor]:
         """Of each `size` samples of the batch the own ones: as many tensors in every process,
         though some may be empty."""
-        ends = torch.arange(size, self.length, size)
+        ends = torch.arange(0, self.length, size)[1:]
         return list(self.own.tensor_split(torch.searchsorted(self.places, ends).tolist()))
 
     def gathered(self, encoded: Tensor) -> Tensor:
