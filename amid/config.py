@@ -103,6 +103,16 @@ class Training(Model):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]
     parts: Positive
+    devices: Positive
+
+    @model_validator(mode="after")
+    def _every_device_has_a_sample(self) -> Training:
+        if self.devices > self.batch_size:
+            raise ValueError(
+                f"{self.devices} 'devices' share each batch, so 'batch_size' {self.batch_size} "
+                "leaves some without a sample: raise it, or lower 'devices'"
+            )
+        return self
 
 
 class Selection(Model):

@@ -19,11 +19,13 @@ from torch.nn.functional import cross_entropy
 from amid.batches import load_splits
 from amid.checkpoint import previous, read_checkpoint, read_newest, write_checkpoint
 from amid.clips import Clips, per_clip
+from amid.distributed import ALONE, World, started, world_of
 from amid.errors import AmidError, Stopped
 from amid.methods import METHODS
 from amid.methods.base import Sizes
 from amid.metrics import mean_average_precision, retrieval_recall, within_class_similarity
 from amid.networks.crossmodal import CrossModal, deployed
+from amid.networks.normalise import share_statistics
 from amid.reproducible import derive_seed
 from amid.selection.rules import Selector
 from amid.types import Batch, Representations, RunRecord
@@ -76,7 +78,8 @@ class State:
 class Trainer:
     """Everything one run trains: networks, the method's own parameters, and their optimisers.
 
-    teacher: the networks of a fixed teacher, for methods that distil one.
+    teacher: the networks of a fixed teacher, for methods that distil one. Of several processes that
+    share the batches (amid.distributed) each has a trainer, in the same state.
     """
 
     def __init__(self, spec: RunSpec, data: Splits, teacher: CrossModal | None = None) -> None:
@@ -85,10 +88,11 @@ class Trainer:
         # The same as use_deterministic_algorithms(True), which imports the compiler: 3 s a worker.
         torch.set_deterministic_debug_mode("error")
         network, training = spec.network, spec.training
+        self.world = world_of(training.get("devices", 1))
         self.device = torch.device(training.get("device", "cpu"))
         self.precision = getattr(torch, training.get("precision", "float32"))
         if teacher is not None:
-            data = _taught(data, teacher.to(self.device), self.device)
+            data = _taught(data, teacher.to(self.device), self.device, self.world)
         self.spec, self.data = spec, data
         auxiliary_dims = {m: data.train.auxiliary[m].shape[1] for m in spec.auxiliary}
         whole, _ = data.train.parted()  # the method knows of no other samples
@@ -115,6 +119,8 @@ class Trainer:
         self.networks.student.prepare(data.train.target)
         self.networks.to(self.device)
         self.method.to(self.device)
+        share_statistics(self.networks.student, self.world.size)
+        self.world.spread(self._tensors().values())
         adversary = list(self.method.adversary_parameters())
         known = set(map(id, adversary))
         own = [p for p in self.method.parameters() if id(p) not in known]
@@ -138,6 +144,8 @@ class Trainer:
         epochs = self.spec.training["epochs"]
         while self.state.epoch < epochs:
             metrics = self.train_epoch(self.state.epoch, saving) | self.validate()
+            place = f"run {self.spec.key}, epoch {self.state.epoch + 1}"
+            self.world.check_alike(self._tensors(), [repr(metrics), self.state.steps], place)
             self._judge(metrics)
             on_epoch(self.state.epoch, metrics)
             self.state.epoch += 1
@@ -181,7 +189,9 @@ class Trainer:
             for name, value in self.step(batch).items():
                 state.sums[name] = state.sums[name] + value if name in state.sums else value
             state.position += 1
-            if (stopped := saving.stop()) or time.monotonic() - saved > 60 * saving.minutes:
+            if (
+                stopped := self.world.any(saving.stop())
+            ) or time.monotonic() - saved > 60 * saving.minutes:
                 self.save(saving.path)
                 saved = time.monotonic()
                 if stopped:
@@ -197,7 +207,8 @@ class Trainer:
 
     def _read(self, epoch: int, batches: Sequence[Tensor]) -> Iterator[Batch]:
         """The training samples of one batch after another, on the device. The frames of videos,
-        augmented by numbers drawn for (seed, epoch), are read while the batch before is trained on.
+        augmented by numbers drawn for (seed, epoch), are read while the batch before is trained on;
+        of several processes each reads its share.
         """
         train = self.data.train
         if not isinstance(train.target, Clips):
@@ -209,7 +220,8 @@ class Trainer:
 
         def frames(rows: Tensor) -> Batch:
             batch = train.take(rows)
-            return replace(batch, target=self.networks.student.read(batch.target))
+            read = self.networks.student.read
+            return replace(batch, target=self.world.share(batch.target, read))
 
         with ThreadPoolExecutor(1) as pool:
             ahead = None
@@ -249,6 +261,7 @@ class Trainer:
         loss = sum(terms.values())
         self.optimiser.zero_grad()
         loss.backward()
+        self.world.sum_gradients(self.networks.student.parameters())
         self.optimiser.step()
         if len(batch):
             self.method.end_step()
@@ -282,7 +295,7 @@ class Trainer:
         self.networks.eval()
         self.method.eval()
         names = [name for head in self.method.heads for name in (head, f"{head}_logits")]
-        return _evaluated(self.represent, names, batch, self.networks, self.device)
+        return _evaluated(self.represent, names, batch, self.networks, self.device, self.world)
 
     def validate(self) -> dict[str, float]:
         """Accuracies of the validation split, and how alike student and teacher are there."""
@@ -376,7 +389,10 @@ class Trainer:
             self.method.load_state_dict(method)
 
     def save(self, path: Path) -> None:
-        """Writes everything `load` needs to go on as if nothing had happened."""
+        """Writes everything `load` needs to go on as if nothing had happened; of several processes
+        the first does."""
+        if self.world.rank:
+            return
         tensors = self._tensors() | {f"best.{k}": v for k, v in self.state.best.items()}
         if self.selector is not None:
             tensors |= {f"selection.{k}": v for k, v in self.selector.state_dict().items()}
@@ -400,7 +416,7 @@ class Trainer:
 
     def load(self, path: Path) -> None:
         """Takes up a checkpoint of this run, or the last one of its warm-up."""
-        self.resume(*read_checkpoint(path))
+        self.resume(*self.world.agreed(lambda: read_checkpoint(path)))
 
     def resume(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Takes up what `save` wrote."""
@@ -464,20 +480,41 @@ def train(
     the epochs already done and their metrics. Leaves checkpoint.safetensors and model.safetensors
     (the best epoch's student; of a run without a student, its teacher) in `run_folder`.
     Raises Stopped when `stop` says so; the run then goes on from the batch it was at.
+    With `training.devices` above 1 it starts as many processes, or is one of them: then the first
+    alone reads and writes below `run_folder`, and the callbacks are called in each.
     """
-    fixed = None if teacher is None else load_model(*reversed(read_checkpoint(teacher)))
+    devices = spec.training.get("devices", 1)
+    if devices > 1 and not started():
+        launch = import_module("amid.runs.launch")  # by name, as it changes no result
+        return launch.train(
+            spec,
+            data_folder,
+            run_folder,
+            parent=parent,
+            teacher=teacher,
+            checkpoint_every=checkpoint_every,
+            checkpoint_minutes=checkpoint_minutes,
+            stop=stop,
+            on_epoch=on_epoch,
+            on_start=on_start,
+        )
+    world = world_of(devices)
+    fixed = None
+    if teacher is not None:
+        fixed = load_model(*reversed(world.agreed(lambda: read_checkpoint(teacher))))
     trainer = Trainer(spec, load_splits(data_folder, spec), fixed)
     checkpoint = run_folder / "checkpoint.safetensors"
-    if (found := read_newest(checkpoint)) is not None:
+    if (found := world.agreed(lambda: read_newest(checkpoint))) is not None:
         trainer.resume(*found)
     elif parent is not None:
         trainer.load(parent)
     on_start(trainer.state.epoch, trainer.state.history)
     saving = Saving(checkpoint, checkpoint_every, checkpoint_minutes, stop)
     record = trainer.fit(on_epoch=on_epoch, saving=saving)
-    card = trainer.card(trainer.deployed_heads())
-    write_checkpoint(run_folder / "model.safetensors", trainer.deployed_state(), card)
-    previous(checkpoint).unlink(missing_ok=True)
+    if world.rank == 0:
+        card = trainer.card(trainer.deployed_heads())
+        write_checkpoint(run_folder / "model.safetensors", trainer.deployed_state(), card)
+        previous(checkpoint).unlink(missing_ok=True)
     return record
 
 
@@ -503,6 +540,7 @@ def _evaluated(
     batch: Batch,
     networks: CrossModal,
     device: torch.device,
+    world: World = ALONE,
 ) -> dict[str, Tensor]:
     """The fields `names` of a whole split's representations, on the CPU; of videos what all their
     windows say together."""
@@ -511,11 +549,11 @@ def _evaluated(
         windows, owner = networks.student.windows(batch.target)
         batch = replace(batch.take(owner), target=windows)
     found: dict[str, list[Tensor]] = {name: [] for name in names}
-    size = EVALUATION_BATCH if owner is None else WINDOWS
+    size = EVALUATION_BATCH if owner is None else WINDOWS * world.size
     for rows in torch.arange(len(batch)).split(size):
         part = batch.take(rows)
         if owner is not None:
-            part = replace(part, target=networks.student.read(part.target))
+            part = replace(part, target=world.share(part.target, networks.student.read))
         reps = represent(part.to(device))
         for name, values in found.items():
             values.append(getattr(reps, name).cpu())
@@ -538,7 +576,7 @@ def embedded(networks: CrossModal, samples: Tensor | Clips) -> Tensor:
     return _evaluated(encoded, ["student"], batch, networks, torch.device("cpu"))["student"]
 
 
-def _taught(data: Splits, teacher: CrossModal, device: torch.device) -> Splits:
+def _taught(data: Splits, teacher: CrossModal, device: torch.device, world: World) -> Splits:
     """The splits with what a fixed teacher says of every sample, which never changes: of a video
     that is the mean over its windows, however the student's is augmented."""
 
@@ -546,7 +584,7 @@ def _taught(data: Splits, teacher: CrossModal, device: torch.device) -> Splits:
         if not len(batch):
             return batch
         names = ("teacher", "teacher_logits")
-        return replace(batch, **_evaluated(teacher, names, batch, teacher, device))
+        return replace(batch, **_evaluated(teacher, names, batch, teacher, device, world))
 
     splits = {name: taught(getattr(data, name)) for name in ("train", "validation", "test")}
     return replace(data, **splits)

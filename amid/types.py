@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from amid.clips import Clips
+    from amid.distributed import Share
 
 
 @dataclass(frozen=True)
 class Batch:
     """Samples of one split, or a part of them, as tensors.
 
-    target: (B, ...) features of the modality the student sees, or videos not read yet.
+    target: (B, ...) features of the modality the student sees, or videos not read yet; where
+        several processes train together, those that this one has.
     auxiliary: per auxiliary modality the (B, E) embeddings of its frozen extractor.
     labels: (B,) int64 class indices.
     samples: (B,) int64 positions in the whole split, by which memory banks know their samples.
@@ -27,7 +29,7 @@ class Batch:
         there); None when none does. Whole samples have the lower positions in `samples`.
     """
 
-    target: Tensor | Clips
+    target: Tensor | Clips | Share
     auxiliary: dict[str, Tensor]
     labels: Tensor
     samples: Tensor

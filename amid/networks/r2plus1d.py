@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from amid.networks.normalise import BatchNorm
+
 if TYPE_CHECKING:
     from amid.clips import Clips
 
@@ -27,7 +29,7 @@ def spatiotemporal(inputs: int, outputs: int, middle: int, stride: int = 1) -> n
     """A 3 x 3 x 3 convolution taken apart: 1 x 3 x 3 to `middle` channels, then 3 x 1 x 1."""
     return nn.Sequential(
         nn.Conv3d(inputs, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False),
-        nn.BatchNorm3d(middle),
+        BatchNorm(middle),
         nn.ReLU(),
         nn.Conv3d(middle, outputs, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False),
     )
@@ -41,13 +43,13 @@ class Block(nn.Module):
         # As many parameters as a whole 3 x 3 x 3 kernel; torchvision takes it for both.
         middle = inputs * outputs * 27 // (inputs * 9 + outputs * 3)
         first = spatiotemporal(inputs, outputs, middle, stride)
-        self.conv1 = nn.Sequential(first, nn.BatchNorm3d(outputs), nn.ReLU())
+        self.conv1 = nn.Sequential(first, BatchNorm(outputs), nn.ReLU())
         second = spatiotemporal(outputs, outputs, middle)
-        self.conv2 = nn.Sequential(second, nn.BatchNorm3d(outputs))
+        self.conv2 = nn.Sequential(second, BatchNorm(outputs))
         self.downsample: nn.Module | None = None
         if stride > 1 or inputs != outputs:
             around = nn.Conv3d(inputs, outputs, 1, stride, bias=False)
-            self.downsample = nn.Sequential(around, nn.BatchNorm3d(outputs))
+            self.downsample = nn.Sequential(around, BatchNorm(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         around = x if self.downsample is None else self.downsample(x)
@@ -73,10 +75,10 @@ class R2Plus1d(nn.Module):
         middle = max(round(width * 45 / 64), 1)
         self.stem = nn.Sequential(
             nn.Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
-            nn.BatchNorm3d(middle),
+            BatchNorm(middle),
             nn.ReLU(),
             nn.Conv3d(middle, width, (3, 1, 1), 1, (1, 0, 0), bias=False),
-            nn.BatchNorm3d(width),
+            BatchNorm(width),
             nn.ReLU(),
         )
         inputs = width

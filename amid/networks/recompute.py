@@ -14,11 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from amid.distributed import Share
 
-def in_parts(encoder: nn.Module, samples: Tensor, parts: int) -> Tensor:
-    """encoder(samples), (B, ...) -> (B, D), the samples cut into at most so many `parts`."""
+
+def in_parts(encoder: nn.Module, samples: Tensor | Share, parts: int) -> Tensor:
+    """encoder(samples), (B, ...) -> (B, D), the samples cut into at most so many `parts`.
+
+    Several processes encode the own samples of each part, and all of them get the whole.
+    """
+    if isinstance(samples, Share):
+        return samples.gathered(_encoded(encoder, samples, samples.own, parts))
+    return _encoded(encoder, samples, samples, parts)
+
+
+def _encoded(encoder: nn.Module, samples: Tensor | Share, own: Tensor, parts: int) -> Tensor:
     if parts == 1 or not (encoder.training and torch.is_grad_enabled()):
-        return encoder(samples)
+        return encoder(own)
     size = -(-len(samples) // parts)
     encoded = [
         checkpoint(
@@ -29,7 +40,7 @@ def in_parts(encoder: nn.Module, samples: Tensor, parts: int) -> Tensor:
         )
         for part in samples.split(size)
     ]
-    return torch.cat(encoded)  # (B, D)
+    return torch.cat(encoded)  # (b, D)
 
 
 @contextmanager

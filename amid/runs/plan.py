@@ -16,6 +16,7 @@ from amid.types import RunSpec
 
 # (target, auxiliary modalities) -> fingerprint of the arrays a run reads
 Fingerprint = Callable[[str, tuple[str, ...]], str]
+SHARED = "r2plus1d"  # the encoder that is dear enough for a GPU, or for several processes
 
 
 @dataclass(frozen=True)
@@ -273,6 +274,12 @@ def configured_run(
     protocol = {**params.training_of(dataset).model_dump(), **(training or {})}
     where = f"configurations.{configuration}.training"
     numbers = check(Training, {**protocol, **override}, where)
+    if numbers.devices > 1 and block.encoders[block.target] != SHARED:
+        raise ConfigError(
+            f"params.yaml: 'training.devices' is {numbers.devices}, but the target of "
+            f"'{dataset}' has the encoder '{block.encoders[block.target]}', and only a '{SHARED}' "
+            "can be shared by several processes: set it to 1."
+        )
     mismatched = block.mismatched if mismatched is None else mismatched
     chosen = tuple(block.auxiliary if auxiliary is None else auxiliary)
 
@@ -348,7 +355,9 @@ def _training(training: Training, epochs: int, encoder: str) -> dict:
     if not milestones:
         del values["decay"]
     values["device"] = _device(training.device, encoder)
-    usual = {"device": "cpu", "precision": "float32", "parts": 1}
+    if encoder != SHARED:  # of an extractor beside a shared student; of a student it is an error
+        values["devices"] = 1
+    usual = {"device": "cpu", "precision": "float32", "parts": 1, "devices": 1}
     values = {name: value for name, value in values.items() if usual.get(name) != value}
     return {**values, "epochs": epochs, "milestones": milestones}
 
@@ -356,7 +365,7 @@ def _training(training: Training, epochs: int, encoder: str) -> dict:
 def _device(wanted: str, encoder: str) -> str:
     """ "cpu" or "cuda". On its own choice a GPU trains only what is made for one: small networks
     stay on the processor, whose results are the committed ones."""
-    if wanted == "cpu" or (wanted == "auto" and encoder != "r2plus1d"):
+    if wanted == "cpu" or (wanted == "auto" and encoder != SHARED):
         return "cpu"
     import torch
 

@@ -1,0 +1,108 @@
+"""Batch normalisation over a batch that several processes share.
+
+torch's SyncBatchNorm is for GPUs alone. In one process this is torch's own BatchNorm3d.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from amid.distributed import everyones, summed
+from amid.errors import AmidError
+
+AXES = (0, 2, 3, 4)  # of (B, C, T, H, W), over which a channel is normalised
+
+
+class BatchNorm(nn.BatchNorm3d):
+    """(B, C, T, H, W) -> the same shape; names and numbers of the state are BatchNorm3d's.
+
+    processes: that share each batch, whose statistics then are those of all samples. A process may
+    have none.
+    """
+
+    processes: int = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.processes == 1 or not self.training:
+            return super().forward(x)
+        count, mean, variance = statistics(x, self.processes)
+        if count < 2:
+            raise AmidError(
+                "a batch of one clip leaves one value a channel, whose deviation is not defined: "
+                "choose a 'training.batch_size' that leaves no single clip, or a larger 'size'."
+            )
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            unbiased = variance * (count / (count - 1))
+            for kept, new in ((self.running_mean, mean), (self.running_var, unbiased)):
+                kept.mul_(1 - self.momentum).add_(self.momentum * new)
+        scale = (variance + self.eps).rsqrt()
+        return _Normalised.apply(x, self.weight, self.bias, mean, scale, count)
+
+
+def share_statistics(encoder: nn.Module, processes: int) -> None:
+    """From now on `processes` share the batches of this encoder."""
+    for module in encoder.modules():
+        if isinstance(module, BatchNorm):
+            module.processes = processes
+
+
+@torch.no_grad()
+def statistics(x: Tensor, processes: int) -> tuple[int, Tensor, Tensor]:
+    """Over all processes: values a channel, their mean (C,) and biased variance (C,) float64.
+
+    Each process's squared deviations are from its own mean, then brought to the common one (Chan et
+    al., 1979): as exact as two passes, with one exchange.
+    """
+    own = x.numel() // x.shape[1]
+    center = x.sum(AXES, dtype=torch.float64) / max(own, 1)  # (C,)
+    apart = (_wide(x) - _channels(center, x)).square().sum(AXES, dtype=torch.float64)  # (C,)
+    told = torch.cat([center.new_tensor([own]), center, apart])  # (1 + 2 C,)
+    everyone = everyones(told, processes)  # (W, 1 + 2 C)
+    counts = everyone[:, :1]  # (W, 1)
+    centers, aparts = everyone[:, 1:].chunk(2, dim=1)  # (W, C)
+    count = counts.sum().clamp(min=1)
+    mean = (counts * centers).sum(0) / count
+    variance = (aparts + counts * (centers - mean).square()).sum(0) / count
+    return int(count), mean, variance
+
+
+class _Normalised(torch.autograd.Function):
+    """x -> weight (x - mean) scale + bias. The gradient of x knows that mean and scale are made of
+    all processes' samples; those of weight and bias are of the own samples, to be summed."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor, count: int
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, scale)
+        ctx.count = count
+        unit = (_wide(x) - _channels(mean, x)) * _channels(scale, x)
+        return (unit * _channels(weight, x) + _channels(bias, x)).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, scale = ctx.saved_tensors
+        unit = (_wide(x) - _channels(mean, x)) * _channels(scale, x)
+        slope = _wide(slope)
+        of_bias = slope.sum(AXES, dtype=torch.float64)  # (C,)
+        of_weight = (slope * unit).sum(AXES, dtype=torch.float64)  # (C,)
+        by_bias, by_weight = summed(torch.stack([of_bias, of_weight])) / ctx.count  # (C,)
+        rest = slope - _channels(by_bias, x) - unit * _channels(by_weight, x)
+        of_x = (rest * _channels(scale * weight, x)).to(x.dtype)
+        return of_x, of_weight.to(weight.dtype), of_bias.to(weight.dtype), None, None, None
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In float32 at the least: what mixed precision computes with is too coarse for sums."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _channels(values: Tensor, x: Tensor) -> Tensor:
+    """(C,) -> (1, C, 1, 1, 1), in the type that `x` is computed with."""
+    return values.to(torch.promote_types(x.dtype, torch.float32)).view(1, -1, 1, 1, 1)

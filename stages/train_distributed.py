@@ -1,0 +1,53 @@
+"""A section's missing runs, trained by the processes that torchrun starts on one host or several:
+
+    torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29400 \\
+        -m stages.train_distributed SECTION DATASET
+"""
+
+import signal
+import threading
+from functools import partial
+
+from amid import config
+from amid.batches import features_fingerprint
+from amid.errors import AmidError, Stopped
+from amid.runs import plan
+from amid.runs.launch import train_here
+from amid.runs.store import RunStore
+from stages.common import PARAMS, RUN_STORE, data_folder, run_command
+
+PLANS = {
+    "adversarial": plan.adversarial_runs,
+    "folds": plan.fold_runs,
+    "selection": plan.selection_runs,
+    "sensitivity": plan.sensitivity_runs,
+    "tune": plan.tune_runs,
+    "warmup": plan.warmup_runs,
+}
+
+
+def main(section: str, dataset: str) -> None:
+    params = config.load(PARAMS)
+    folder, training = data_folder(dataset), params.training_of(dataset)
+    runs = PLANS.get(section, partial(plan.section_runs, section))
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        trained = train_here(
+            runs(params, dataset, partial(features_fingerprint, folder)),
+            store=RunStore(RUN_STORE),
+            data=folder,
+            checkpoint_every=training.checkpoint_every,
+            checkpoint_minutes=training.checkpoint_minutes,
+            stop=stop.is_set,
+        )
+    except Stopped:
+        raise AmidError(
+            f"{section}@{dataset}: told to stop, and the run is saved; run the same command again "
+            "to go on."
+        ) from None
+    print(f"{section}@{dataset}: {trained} runs trained", flush=True)
+
+
+if __name__ == "__main__":
+    run_command(main)
