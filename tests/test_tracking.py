@@ -17,6 +17,8 @@ from amid.tracking import (
     Tracker,
     close_dead_runs,
     close_left_running,
+    experiment,
+    experiments,
     flatten,
     open_client,
 )
@@ -44,8 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
 
 def runs_of(root: Path) -> list:
     client = open_client(root)
-    experiment = client.get_experiment_by_name("amid").experiment_id
-    return client.search_runs([experiment], max_results=100)
+    return client.search_runs(experiments(client), max_results=100)
 
 
 def test_a_stage_is_a_parent_with_a_child_a_training(trained, tmp_path, monkeypatch) -> None:
@@ -111,10 +112,9 @@ def test_runs_of_a_dead_process_are_closed_and_others_left(tmp_path) -> None:
     tracker = Tracker("amid@avlips", tmp_path, {}).__enter__()
     tracker._ready()
     client = open_client(tmp_path)
-    experiment = client.get_experiment_by_name("amid").experiment_id
-    assert close_dead_runs(client, experiment) == 0
+    assert close_dead_runs(client) == 0
     client.set_tag(tracker.parent, "amid.process", "999999999:1")
-    assert close_dead_runs(client, experiment) == 1
+    assert close_dead_runs(client) == 1
     assert client.get_run(tracker.parent).info.status == "KILLED"
 
 
@@ -158,12 +158,13 @@ def test_a_journal_is_read_only_by_the_stage_it_was_begun_for(tmp_path) -> None:
 def test_runs_of_killed_processes_are_closed_and_mlflow_waits_for_one(tmp_path: Path) -> None:
     assert close_left_running(tmp_path) == 0  # no store
     client = open_client(tmp_path)
-    experiment = client.get_experiment_by_name("amid").experiment_id
+    place = client.create_experiment("amid")  # where runs were before there were sections
     tags = {"amid.host": platform.node(), "amid.process": f"{2**22 + 1}:7"}
-    dead = client.create_run(experiment, tags=tags).info.run_id
-    abroad = client.create_run(experiment, tags={**tags, "amid.host": "elsewhere"}).info.run_id
+    dead = client.create_run(place, tags=tags).info.run_id
+    place = experiment(client, "amid", None)
+    abroad = client.create_run(place, tags={**tags, "amid.host": "elsewhere"}).info.run_id
     mine = {**tags, "amid.process": tracking._process(os.getpid())}
-    alive = client.create_run(experiment, tags=mine).info.run_id
+    alive = client.create_run(place, tags=mine).info.run_id
     assert close_left_running(tmp_path) == 1
     status = {run: client.get_run(run).info.status for run in (dead, abroad, alive)}
     assert status == {dead: "KILLED", abroad: "RUNNING", alive: "RUNNING"}
@@ -183,12 +184,12 @@ def test_a_store_is_whole_as_soon_as_it_has_its_name(tmp_path: Path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(tracking, "_experiment", killed)
+        context.setattr(tracking, "_make_tables", killed)
         with pytest.raises(KeyboardInterrupt):
             open_client(tmp_path / "one")
     (left,) = tmp_path.glob("one/mlruns/*.db*")
     assert left.suffix == ".part"
     (tmp_path / "two" / "mlruns").mkdir(parents=True)
     (tmp_path / "two" / "mlruns" / "mlflow.db.1.part").write_bytes(b"half")
-    assert open_client(tmp_path / "two").get_experiment_by_name("amid") is not None
+    assert experiments(open_client(tmp_path / "two")) == []
     assert [path.name for path in tmp_path.glob("two/mlruns/*.db*")] == ["mlflow.db"]
