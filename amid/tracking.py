@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from amid.runs.plan import PlannedRun
     from amid.types import RunRecord
+    from amid.views import View
 
 STORE = "mlflow.db"
 PREFIX = "amid: "  # of the experiments' names: a server may hold other people's as well
@@ -384,6 +385,22 @@ def experiments(client: MlflowClient, *, earlier: bool = False) -> list[str]:
         for one in found
         if one.name.startswith(PREFIX) or (earlier and one.name == EARLIER)
     ]
+
+
+def prepare_views(client: MlflowClient, views: Sequence[View]) -> dict[str, str]:
+    """Stores each comparison with the experiments it compares; title -> path of its page. Left out
+    are those of which an experiment is not there yet."""
+    from amid.views import TAG
+
+    paths = {}
+    for view in views:
+        named = map(client.get_experiment_by_name, map(experiment_name, view.sections))
+        found = [one.experiment_id for one in named if one and one.lifecycle_stage == "active"]
+        if len(found) == len(view.sections):
+            for one in found:
+                client.set_experiment_tag(one, TAG + view.key, view.state())
+            paths[view.title] = view.path(found)
+    return paths
 
 
 def open_client(root: Path) -> MlflowClient:
