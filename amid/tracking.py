@@ -144,9 +144,7 @@ class Tracker:
         """What kept MLflow from being written to; None for a mistake of ours."""
         if self._server is None:
             return storage_error(error, self.root / "mlruns")
-        return _server_error(
-            error, self._server, os.environ.get("DVC_STAGE", self.stage)
-        )
+        return _server_error(error, self._server, os.environ.get("DVC_STAGE", self.stage))
 
     @_spared
     def _close(self, status: str) -> None:
@@ -248,10 +246,8 @@ class Tracker:
 
     def _open(self) -> None:
         try:
-            if self._server is None:
-                self._client, artifacts = open_client(self.root), _artifacts(self.root)
-            else:
-                self._client, artifacts = _server_client(self._server), None
+            self._client = open_any(self.root)
+            artifacts = None if self._server else _artifacts(self.root)
             self._experiment = experiment(self._client, section_of(self.stage), artifacts)
             self._experiments = experiments(self._client)
             close_dead_runs(self._client)
@@ -401,6 +397,12 @@ def prepare_views(client: MlflowClient, views: Sequence[View]) -> dict[str, str]
                 client.set_experiment_tag(one, TAG + view.key, view.state())
             paths[view.title] = view.path(found)
     return paths
+
+
+def open_any(root: Path) -> MlflowClient:
+    """A client on the server of MLFLOW_TRACKING_URI if it names one, else `open_client`."""
+    uri = server(os.environ)
+    return open_client(root) if uri is None else _server_client(uri)
 
 
 def open_client(root: Path) -> MlflowClient:

@@ -17,18 +17,19 @@ from amid.config import Params
 
 TAG = "mlflow.sharedViewState."
 COLUMNS = (
-    *("attributes.`Duration`", "params.`seed`", "metrics.`best_validation_student`"),
+    *("params.`seed`", "metrics.`best_validation_student`"),
     *("metrics.`best_test_student`", "metrics.`best_test_teacher`", "metrics.`best_test_r_at_1`"),
 )
-WEIGHTS = ("params.`alpha`", "params.`beta`", "params.`gamma`")
-EPOCHS = {"validation_student": "Student", "validation_teacher": "Teacher"}
-CHOSEN = {"best_test_student": "Student", "best_test_teacher": "Teacher"}
+WEIGHTS = ("alpha", "beta", "gamma")
+EPOCHS = ("validation_student", "validation_teacher")  # a line each
+CHOSEN = ("best_test_student", "best_test_teacher")  # a bar each
 SHOWN, MORE = "table", "more"  # the sections of the page
 
 
 @dataclass(frozen=True)
 class View:
-    """One prepared comparison; sections: whose experiments are compared."""
+    """One prepared comparison. sections: whose experiments are compared; groups: configurations
+    whose runs are shown as their mean, none: each run by itself."""
 
     key: str
     title: str
@@ -36,24 +37,24 @@ class View:
     filter: str
     columns: tuple[str, ...]
     charts: tuple[dict[str, Any], ...]
-    grouped: bool
+    groups: tuple[str, ...]
 
     def state(self) -> str:
         """As the UI stores it."""
-        open_, closed = {"display": True}, {"display": False}
         page = {
             "searchFilter": self.filter,
             "orderByKey": "tags.`configuration`",
             "orderByAsc": True,
             "selectedColumns": ["tags.`configuration`", *self.columns],
             "runsHiddenMode": "SHOW_ALL",
-            "groupBy": _by_configuration() if self.grouped else None,
-            "useGroupedValuesInCharts": self.grouped,
+            "groupBy": _by_configuration() if self.groups else None,
+            "groupsExpanded": {f"tag.configuration.{name}": False for name in self.groups},
+            "useGroupedValuesInCharts": bool(self.groups),
             "compareRunCharts": list(self.charts),
             # The UI adds a chart of each other metric to the section of this very name.
             "compareRunSections": [
-                {"uuid": SHOWN, "name": self.title, "isReordered": True, **open_},
-                {"uuid": MORE, "name": "Model metrics", "isReordered": True, **closed},
+                _section(SHOWN, self.title, display=True),
+                _section(MORE, "Model metrics", display=False),
             ],
             "isAccordionReordered": True,
         }
@@ -67,7 +68,8 @@ class View:
         if len(ids) == 1:
             page = f"experiments/{ids[0]}/runs?"
         else:
-            page = f"compare-experiments/s?experiments={quote(json.dumps(ids, separators=(",", ":")))}&"
+            several = quote(json.dumps(ids, separators=(",", ":")))
+            page = f"compare-experiments/s?experiments={several}&"
         return f"/#/{page}compareRunsMode=CHART&viewStateShareKey={self.key}"
 
 
@@ -96,7 +98,7 @@ def _of_rows(params: Params, number: int, dataset: str, rows: Sequence[str]) -> 
         ),
         columns=COLUMNS,
         charts=(*_curves(), *_bars()),
-        grouped=True,
+        groups=tuple(rows),
     )
 
 
@@ -107,21 +109,22 @@ def _of_weights(params: Params, dataset: str) -> View:
     scatters = tuple(
         _chart(
             "SCATTER",
-            f"Student, test, over {weight}",
+            weight,
             runsCountToCompare=100,
             xaxis={"key": weight, "type": "PARAM"},
-            yaxis={"key": "best_test_student", "type": "METRIC"},
+            yaxis={"key": CHOSEN[0], "type": "METRIC"},
         )
-        for weight in ("alpha", "beta", "gamma")
+        for weight in WEIGHTS
     )
+    lines = _chart("PARALLEL", "all", selectedParams=WEIGHTS, selectedMetrics=CHOSEN)
     return View(
         key=f"table6-{dataset}",
         title=f"Table 6 on {dataset}",
         sections=(*home, "sensitivity"),
         filter=f"{_trainings(dataset)} and tags.configuration = '{swept}'",
-        columns=(*WEIGHTS, *COLUMNS),
-        charts=scatters,
-        grouped=False,
+        columns=(*(f"params.`{weight}`" for weight in WEIGHTS), *COLUMNS),
+        charts=(*scatters, lines),
+        groups=(),
     )
 
 
@@ -133,29 +136,35 @@ def _curves() -> list[dict[str, Any]]:
     return [
         _chart(
             "LINE",
-            f"{head}, validation, over epochs",
+            metric,
             runsCountToCompare=20,
             metricKey=metric,
             selectedMetricKeys=[metric],
             xAxisKey="step",
             useGlobalXaxisKey=False,
         )
-        for metric, head in EPOCHS.items()
+        for metric in EPOCHS
     ]
 
 
 def _bars() -> list[dict[str, Any]]:
-    return [
-        _chart("BAR", f"{head}, test, best epoch", runsCountToCompare=20, metricKey=metric)
-        for metric, head in CHOSEN.items()
-    ]
+    return [_chart("BAR", metric, runsCountToCompare=20, metricKey=metric) for metric in CHOSEN]
 
 
-def _chart(kind: str, title: str, **settings: Any) -> dict[str, Any]:
+def _section(identity: str, name: str, *, display: bool) -> dict[str, Any]:
     return {
-        "uuid": title,
+        "uuid": identity,
+        "name": name,
+        "display": display,
+        "isReordered": True,
+        "columns": 2,
+    }
+
+
+def _chart(kind: str, name: str, **settings: Any) -> dict[str, Any]:
+    return {
+        "uuid": name,
         "type": kind,
-        "displayName": title,
         "metricSectionId": SHOWN,
         "deleted": False,
         "isGenerated": False,
