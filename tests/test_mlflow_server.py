@@ -153,7 +153,7 @@ def test_a_stage_logs_to_the_documents_server(blocks, tmp_path: Path, monkeypatc
 
 
 def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
-    until = time.monotonic() + 90
+    until = time.monotonic() + 150
     while True:
         try:
             urllib.request.urlopen(address, timeout=5).close()
