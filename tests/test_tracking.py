@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from amid.tracking import (
     flatten,
     open_client,
 )
+from amid.views import TAG, View
 from tests.small import ROOT, small_run, write_data
 
 
@@ -100,6 +102,69 @@ def test_a_run_from_the_store_is_logged_once(trained, tmp_path) -> None:
             tracker.log_known(run, record, lines, student)
     logged = [r for r in runs_of(tmp_path) if r.data.tags.get("amid.run") == record.key]
     assert len(logged) == 1
+
+
+def test_runs_of_the_one_earlier_experiment_stay_and_are_logged_in_their_section(
+    trained, tmp_path
+) -> None:
+    run, record, lines, student = trained
+    client = open_client(tmp_path)
+    earlier = client.create_experiment("amid")
+    done = client.create_run(earlier, tags={"amid.run": record.key}).info.run_id
+    client.set_terminated(done, "FINISHED")
+    for _ in range(2):
+        with Tracker("amid@avlips", tmp_path, {}) as tracker:
+            tracker.log_known(run, record, lines, student)
+    assert [r.info.run_id for r in client.search_runs([earlier])] == [done]
+    logged = [r for r in runs_of(tmp_path) if r.data.tags.get("amid.run") == record.key]
+    assert len(logged) == 1
+    assert experiments(client, earlier=True) == [*experiments(client), earlier]
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [
+        ("download@avlips", "amid: data"),
+        ("extract@avlips", "amid: data"),
+        ("amid@avlips", "amid: joint training"),
+        ("warmup@grid", "amid: warm-ups"),
+        ("table_seeds", "amid: tables and figures"),
+        ("figure3", "amid: tables and figures"),
+        ("tune@avlips", "amid: search"),
+        ("tune_report", "amid: tables and figures"),
+        ("mine@avlips", "amid: mine"),  # a section of one's own
+    ],
+)
+def test_a_stage_is_in_the_experiment_of_its_section(stage: str, name: str) -> None:
+    assert tracking.experiment_name(tracking.section_of(stage)) == name
+
+
+def test_names_of_runs_read(trained) -> None:
+    run, *_ = trained
+    fold = replace(run, folder="V + A/amid/fold3/seed1")
+    assert tracking.run_name("amid@avlips", run) == "avlips: amid, seed 0"
+    assert tracking.run_name("warmup@avlips", run) == "avlips: warm-up of amid, seed 0"
+    assert tracking.run_name("folds@avlips", fold) == "avlips: V + A, amid, fold 3, seed 1"
+
+
+def test_an_experiment_says_what_it_holds_and_one_deleted_in_the_ui_comes_back(tmp_path) -> None:
+    client = open_client(tmp_path)
+    made = experiment(client, "sensitivity", None)
+    assert "alpha, beta and gamma" in client.get_experiment(made).tags["mlflow.note.content"]
+    client.delete_experiment(made)
+    assert experiment(client, "sensitivity", None) == made
+    assert client.get_experiment(made).lifecycle_stage == "active"
+
+
+def test_comparisons_are_prepared_where_their_experiments_are(tmp_path) -> None:
+    client = open_client(tmp_path)
+    view = View("one", "One", ("amid", "compared"), "", (), (), ())
+    ids = [experiment(client, "amid", None)]
+    assert tracking.prepare_views(client, [view]) == {}
+    ids.append(experiment(client, "compared", None))
+    assert tracking.prepare_views(client, [view]) == {"One": view.path(ids)}
+    stored = [client.get_experiment(one).tags[f"{TAG}one"] for one in ids]
+    assert stored == [view.state()] * 2
 
 
 def test_a_stage_that_fails_is_marked_failed(tmp_path) -> None:
