@@ -32,8 +32,9 @@ check-repro: install  ## the reproducibility gate: two clean clones of HEAD give
 test: install  ## the test suite but for its slow part, which CI runs too: `pytest -m slow`
 	pytest -m "not slow"
 
-ui: install  ## MLflow on 127.0.0.1:5000
-	mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri sqlite:///mlruns/mlflow.db
+ui: install  ## MLflow on 127.0.0.1:5000, with the tables' comparisons prepared
+	@python -m stages.ui $(or $(PORT),5000)
+	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri sqlite:///mlruns/mlflow.db
 
 lint: install
 	ruff check . && ruff format --check .

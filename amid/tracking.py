@@ -1,5 +1,7 @@
-"""MLflow: a view of the runs for people. Parent run = stage, one level of children = trainings.
+"""MLflow: a view of the runs for people. Parent run = stage, one level of children = trainings; an
+experiment holds the runs of one section of the DAG.
 
+Runs go to mlruns/, or to the server that MLFLOW_TRACKING_URI names (http:// or https://).
 The only module that imports mlflow (but for amid.serving, which MLflow itself runs), and late:
 workers never need it. Tables never read it.
 """
@@ -9,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import wraps
 from pathlib import Path
@@ -22,18 +25,38 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from amid.errors import StorageError, storage_error
+from amid.errors import AmidError, StorageError, storage_error
 from amid.extractors import EXTRACTORS
 from amid.reproducible import code_fingerprint, sha256_file
-from amid.shown import masked_values
+from amid.shown import masked, masked_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from amid.runs.plan import PlannedRun
     from amid.types import RunRecord
+    from amid.views import View
 
-EXPERIMENT, STORE = "amid", "mlflow.db"
+STORE = "mlflow.db"
+PREFIX = "amid: "  # of the experiments' names: a server may hold other people's as well
+EARLIER = "amid"  # the one experiment that held all runs before there was one a section
+# Of a section: what its experiment is called after PREFIX, and what it holds.
+SECTIONS = {
+    "data": ("data", "Clips made or fetched, extracted and put into quarantine, by data set."),
+    "auxiliary": ("auxiliary extractors", "Extractors of sound and text, trained, then frozen."),
+    "baselines": ("baselines", "The student alone and the teacher alone."),
+    "compared": ("compared methods", "CRD, GMC, CCL and CRCD under AMID's protocol."),
+    "warmup": ("warm-ups", "Preliminary alignment, from which AMID's joint training goes on."),
+    "amid": ("joint training", "AMID as Eq. 17, with the published weights and the tuned ones."),
+    "ablation": ("ablation", "AMID without one of its parts, or with another in its place."),
+    "sensitivity": ("sensitivity", "AMID at other values of alpha, beta and gamma."),
+    "folds": ("folds", "Cross-validation by group, in each setup of auxiliary modalities."),
+    "tune": ("search", "Trials of each method's temperature and weights, on validation."),
+    "selection": ("sample selection", "AMID trained on a part of each batch."),
+    "adversarial": ("adversarial readings", "Readings of Eqs. 11 to 13, on validation."),
+    "student": ("released students", "The best students on validation, as models to serve."),
+    "tables": ("tables and figures", "One run a table or figure, with its files."),
+}
 ENTRIES_A_CALL, PARAMS_A_CALL = 1000, 100  # limits of the tracking store
 LONGEST_PARAM = 500
 # What a served student imports; the versions that are installed become the model's requirements.
@@ -51,12 +74,15 @@ LEFT = """
 
 Values = tuple[str, float, int, int]  # of a metric: name, value, milliseconds, epoch
 
+# Of one request to a server; a stage whose server is away waits for one request and its retries.
+SERVER_SECONDS, SERVER_RETRIES = 10, 2
 KILLED_SECONDS = 1.0  # that a stage which is told to end waits for a store still being opened
 
 
 def _spared(log: Callable[..., None]) -> Callable[..., None]:
-    """MLflow is a view: where its disk is full or cannot be written to, the stage goes on without
-    it and ends, with all it has made, in that error. The next start logs what is missing."""
+    """MLflow is a view: where it cannot be written to, the stage goes on without it, and a later
+    start logs what is missing. A disk that is full or refuses is the error that the stage, with all
+    it has made, ends in; a server that is away is a warning."""
 
     @wraps(log)
     def logged(self: Tracker, *values: Any) -> None:
@@ -65,30 +91,33 @@ def _spared(log: Callable[..., None]) -> Callable[..., None]:
         try:
             log(self, *values)
         except Exception as error:
-            self._refused = storage_error(error, self.root / "mlruns")
+            self._refused = self._refusal(error)
             if self._refused is None:
                 raise
-            line = f"{self.stage}: goes on without MLflow, and fails at its end: {self._refused}"
+            fails = ", and fails at its end" if isinstance(self._refused, StorageError) else ""
+            line = f"{self.stage}: goes on without MLflow{fails}: {self._refused}"
             print(line, file=sys.stderr, flush=True)
 
     return logged
 
 
 class Tracker:
-    """Logs one stage below `root`/mlruns.
+    """Logs one stage below `root`/mlruns, or on the server of MLFLOW_TRACKING_URI.
 
     Use as a context manager: the parent run ends FINISHED, or FAILED when the stage raises. The
     store is opened when it is first needed, or in the background from `open` on: it takes seconds.
-    A store that cannot be written to does not stop the stage; StorageError at its end.
+    A store that cannot be written to does not stop the stage; StorageError at its end. Nor does a
+    server that is away: a sentence on stderr.
     """
 
     def __init__(self, stage: str, root: Path, params: dict[str, Any]) -> None:
         self.stage, self.root = stage, root
+        self._server = server(os.environ)
         self._params = params
         self._children: dict[str, str] = {}
         self._client: MlflowClient | None = None
         self._error: BaseException | None = None
-        self._refused: StorageError | None = None
+        self._refused: AmidError | None = None
         self._start = int(time.time() * 1000)
         self._commit = _git_commit()
         self._opening = threading.Thread(target=self._open, daemon=True)
@@ -108,8 +137,14 @@ class Tracker:
         if kind is not None and (self._error is not None or self._opening.is_alive()):
             return  # the stage's own error is the one to show
         self._close("FINISHED" if kind is None else "KILLED" if killed else "FAILED")
-        if kind is None and self._refused is not None:
+        if kind is None and isinstance(self._refused, StorageError):
             raise self._refused
+
+    def _refusal(self, error: Exception) -> AmidError | None:
+        """What kept MLflow from being written to; None for a mistake of ours."""
+        if self._server is None:
+            return storage_error(error, self.root / "mlruns")
+        return _server_error(error, self._server, os.environ.get("DVC_STAGE", self.stage))
 
     @_spared
     def _close(self, status: str) -> None:
@@ -179,7 +214,7 @@ class Tracker:
         if newest is not None and newest.tags.get("amid.student") == made_of:
             return int(newest.version)
         before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(_store(self.root))
+        mlflow.set_tracking_uri(self._server or _store(self.root))
         try:
             with mlflow.start_run(run_id=self.parent):
                 logged = mlflow.pyfunc.log_model(
@@ -211,9 +246,11 @@ class Tracker:
 
     def _open(self) -> None:
         try:
-            self._client = open_client(self.root)
-            self._experiment = _experiment(self._client, self.root)
-            close_dead_runs(self._client, self._experiment)
+            self._client = open_any(self.root)
+            artifacts = None if self._server else _artifacts(self.root)
+            self._experiment = experiment(self._client, section_of(self.stage), artifacts)
+            self._experiments = experiments(self._client)
+            close_dead_runs(self._client)
             run = self._client.create_run(
                 self._experiment,
                 start_time=self._start,
@@ -264,10 +301,9 @@ class Tracker:
             "seed": str(spec.seed),
             "fold": "" if spec.fold is None else str(spec.fold),
         }
-        name = "-".join([spec.dataset, *run.folder.split("/")])
-        if self.stage.startswith("warmup"):
-            name = f"warmup-{name}"
-        made = self._client.create_run(self._experiment, run_name=name, tags=masked_values(tags))
+        made = self._client.create_run(
+            self._experiment, run_name=run_name(self.stage, run), tags=masked_values(tags)
+        )
         return made.info.run_id
 
     def _write(self, run_id: str, params: dict[str, Any], metrics: Sequence[Values] = ()) -> None:
@@ -284,7 +320,89 @@ class Tracker:
 
     def _logged(self, key: str) -> bool:
         text = f"tags.`amid.run` = '{key}' and attributes.status = 'FINISHED'"
-        return bool(self._client.search_runs([self._experiment], text, max_results=1))
+        return bool(self._client.search_runs(self._experiments, text, max_results=1))
+
+
+def server(environment: Mapping[str, str]) -> str | None:
+    """The MLflow server that runs are sent to; None where they go to mlruns/, as with any other
+    value of MLFLOW_TRACKING_URI: a store of one's own is opened under its lock only."""
+    uri = environment.get("MLFLOW_TRACKING_URI", "")
+    return uri if uri.startswith(("http://", "https://")) else None
+
+
+def section_of(stage: str) -> str:
+    """The section of the DAG whose experiment holds a stage's runs."""
+    name = stage.partition("@")[0]
+    if name in ("download", "extract"):
+        return "data"
+    return "tables" if re.match(r"table|figure|tune_report", name) else name
+
+
+def experiment_name(section: str) -> str:
+    """Of a section that SECTIONS does not have (one's own in params.yaml) its own name."""
+    return PREFIX + SECTIONS.get(section, (section, ""))[0]
+
+
+def run_name(stage: str, run: PlannedRun) -> str:
+    """As people read it: `avlips: amid, seed 0`, of the folder `amid/seed0`."""
+    words = [re.sub(r"^(seed|fold|trial)(?=\d)", r"\1 ", word) for word in run.folder.split("/")]
+    of = "warm-up of " if section_of(stage) == "warmup" else ""
+    return f"{run.spec.dataset}: {of}{', '.join(words)}"
+
+
+def experiment(client: MlflowClient, section: str, artifacts: str | None) -> str:
+    """The id of a section's experiment, made if need be; artifacts: where, None: as the server
+    says."""
+    from mlflow.exceptions import MlflowException
+
+    name = experiment_name(section)
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        note = SECTIONS.get(section, ("", f"Trainings of the section {section} of params.yaml."))[1]
+        # The kind spares the UI its guess, and people its question.
+        tags = {"mlflow.note.content": note, "mlflow.experimentKind": "custom_model_development"}
+        try:
+            return client.create_experiment(name, artifact_location=artifacts, tags=tags)
+        except MlflowException:  # another process was faster
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+def experiments(client: MlflowClient, *, earlier: bool = False) -> list[str]:
+    """Ids of this project's experiments; earlier: the one of before too. Runs stay in that one, and
+    are logged in their sections' when their stages run again."""
+    found = client.search_experiments(filter_string=f"name LIKE '{EARLIER}%'", max_results=1000)
+    return [
+        one.experiment_id
+        for one in found
+        if one.name.startswith(PREFIX) or (earlier and one.name == EARLIER)
+    ]
+
+
+def prepare_views(client: MlflowClient, views: Sequence[View]) -> dict[str, str]:
+    """Stores each comparison with the experiments it compares; title -> path of its page. Left out
+    are those of which an experiment is not there yet."""
+    from amid.views import TAG
+
+    paths = {}
+    for view in views:
+        named = map(client.get_experiment_by_name, map(experiment_name, view.sections))
+        found = [one.experiment_id for one in named if one and one.lifecycle_stage == "active"]
+        if len(found) == len(view.sections):
+            for one in found:
+                client.set_experiment_tag(one, TAG + view.key, view.state())
+            paths[view.title] = view.path(found)
+    return paths
+
+
+def open_any(root: Path) -> MlflowClient:
+    """A client on the server of MLFLOW_TRACKING_URI if it names one, else `open_client`."""
+    uri = server(os.environ)
+    return open_client(root) if uri is None else _server_client(uri)
 
 
 def open_client(root: Path) -> MlflowClient:
@@ -293,10 +411,7 @@ def open_client(root: Path) -> MlflowClient:
     Two processes that create the sqlite store at once destroy it, hence the lock; one that is
     killed while it creates the tables leaves a store that no later one can open, hence the rename.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    _quiet()
     folder = root / "mlruns"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -312,23 +427,69 @@ def open_client(root: Path) -> MlflowClient:
                 left.unlink()
             # A name of its own: MLflow keeps its connection to a store that it failed to make.
             part = folder / f"{STORE}.{time.monotonic_ns()}.part"
-            _experiment(MlflowClient(tracking_uri=f"sqlite:///{part}"), root)
+            _make_tables(MlflowClient(tracking_uri=f"sqlite:///{part}"))
             part.replace(folder / STORE)
         client = MlflowClient(tracking_uri=_store(root))
-        _experiment(client, root)
+        _make_tables(client)  # those of a newer MLflow
     return client
 
 
-def close_dead_runs(client: MlflowClient, experiment: str) -> int:
+def _make_tables(client: MlflowClient) -> None:
+    client.search_experiments(max_results=1)
+
+
+def _server_client(uri: str) -> MlflowClient:
+    """A client on a server. How long one that is away is waited for is bounded here: the defaults
+    are 120 s a request and seven attempts more."""
+    _quiet()
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(SERVER_SECONDS))
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(SERVER_RETRIES))
+    import logging
+
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line an attempt, with the address
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def _server_error(error: Exception, uri: str, stage: str) -> AmidError | None:
+    """The sentence for a server that is away or refuses; None for an error of another kind."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    if not isinstance(error, MlflowException | RequestException | OSError):
+        return None
+    text = str(error)
+    if re.search(r"error code 401|Unauthorized|not authenticated", text):
+        why = "refuses this user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    elif re.search(r"Max retries exceeded|timed out|Connection", text):
+        why = "does not answer"
+    else:
+        why = f"refuses: {masked(' '.join(text.split()))[:200]}"
+    return AmidError(
+        f"the server {masked(uri)} {why}; `dvc repro --force --single-item {stage}` logs what is "
+        "missing later, without a training."
+    )
+
+
+def _quiet() -> None:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+def close_dead_runs(client: MlflowClient) -> int:
     """Marks runs KILLED that are RUNNING although their process on this host is gone; how many."""
-    running = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
-    closed = 0
-    for run in running:
-        tags = run.data.tags
-        if tags.get("amid.host") == platform.node() and not _alive(tags.get("amid.process", "")):
-            client.set_terminated(run.info.run_id, "KILLED")
-            closed += 1
-    return closed
+    running = client.search_runs(
+        experiments(client, earlier=True),
+        f"attributes.status = 'RUNNING' and tags.`amid.host` = '{platform.node()}'",
+        max_results=1000,
+    )
+    dead = [run for run in running if not _alive(run.data.tags.get("amid.process", ""))]
+    for run in dead:
+        client.set_terminated(run.info.run_id, "KILLED")
+    return len(dead)
 
 
 def close_left_running(root: Path) -> int:
@@ -341,8 +502,7 @@ def close_left_running(root: Path) -> int:
         return 0
     if all(map(_alive, processes)):
         return 0
-    client = open_client(root)
-    return close_dead_runs(client, _experiment(client, root))
+    return close_dead_runs(open_client(root))
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -363,13 +523,9 @@ def _params(run: PlannedRun) -> dict[str, Any]:
     return {**values.pop("options"), "configuration": run.configuration, **values}
 
 
-def _experiment(client: MlflowClient, root: Path) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return found.experiment_id
-    # The artifact path is fixed here for good, so it is given, not left to the working directory.
-    artifacts = (root / "mlruns" / "artifacts").resolve()
-    return client.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
+def _artifacts(root: Path) -> str:
+    # An experiment's artifact path is fixed for good: given, not left to the working directory.
+    return (root / "mlruns" / "artifacts").resolve().as_uri()
 
 
 def _store(root: Path) -> str:

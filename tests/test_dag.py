@@ -234,13 +234,12 @@ def test_a_queued_experiment_shares_the_run_store_and_mlflow(tiny: Path) -> None
     # warm-ups of AMID and both rows with CCL's loss; AMID and its six ablations with L_FA; AMID's
     # folds; the six values of alpha and of gamma (the default ones changed before)
     assert after - before == 3 + 7 + 3 * 2 + 6 + 6
-    from amid.tracking import open_client
+    from amid.tracking import experiments, open_client
 
     client = open_client(tiny)
-    experiment = client.get_experiment_by_name("amid").experiment_id
     text = "tags.DVC_EXP_NAME = 'queued-beta' and tags.configuration = 'amid'"
     # its warm-up, itself, its folds, and its values in Table 6
-    assert len(client.search_runs([experiment], text)) == 2 + 3 * 2 + 6 + 6
+    assert len(client.search_runs(experiments(client), text)) == 2 + 3 * 2 + 6 + 6
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,12 @@ from amid.tracking import (
     Tracker,
     close_dead_runs,
     close_left_running,
+    experiment,
+    experiments,
     flatten,
     open_client,
 )
+from amid.views import TAG, View
 from tests.small import ROOT, small_run, write_data
 
 
@@ -44,8 +48,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
 
 def runs_of(root: Path) -> list:
     client = open_client(root)
-    experiment = client.get_experiment_by_name("amid").experiment_id
-    return client.search_runs([experiment], max_results=100)
+    return client.search_runs(experiments(client), max_results=100)
 
 
 def test_a_stage_is_a_parent_with_a_child_a_training(trained, tmp_path, monkeypatch) -> None:
@@ -101,6 +104,69 @@ def test_a_run_from_the_store_is_logged_once(trained, tmp_path) -> None:
     assert len(logged) == 1
 
 
+def test_runs_of_the_one_earlier_experiment_stay_and_are_logged_in_their_section(
+    trained, tmp_path
+) -> None:
+    run, record, lines, student = trained
+    client = open_client(tmp_path)
+    earlier = client.create_experiment("amid")
+    done = client.create_run(earlier, tags={"amid.run": record.key}).info.run_id
+    client.set_terminated(done, "FINISHED")
+    for _ in range(2):
+        with Tracker("amid@avlips", tmp_path, {}) as tracker:
+            tracker.log_known(run, record, lines, student)
+    assert [r.info.run_id for r in client.search_runs([earlier])] == [done]
+    logged = [r for r in runs_of(tmp_path) if r.data.tags.get("amid.run") == record.key]
+    assert len(logged) == 1
+    assert experiments(client, earlier=True) == [*experiments(client), earlier]
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [
+        ("download@avlips", "amid: data"),
+        ("extract@avlips", "amid: data"),
+        ("amid@avlips", "amid: joint training"),
+        ("warmup@grid", "amid: warm-ups"),
+        ("table_seeds", "amid: tables and figures"),
+        ("figure3", "amid: tables and figures"),
+        ("tune@avlips", "amid: search"),
+        ("tune_report", "amid: tables and figures"),
+        ("mine@avlips", "amid: mine"),  # a section of one's own
+    ],
+)
+def test_a_stage_is_in_the_experiment_of_its_section(stage: str, name: str) -> None:
+    assert tracking.experiment_name(tracking.section_of(stage)) == name
+
+
+def test_names_of_runs_read(trained) -> None:
+    run, *_ = trained
+    fold = replace(run, folder="V + A/amid/fold3/seed1")
+    assert tracking.run_name("amid@avlips", run) == "avlips: amid, seed 0"
+    assert tracking.run_name("warmup@avlips", run) == "avlips: warm-up of amid, seed 0"
+    assert tracking.run_name("folds@avlips", fold) == "avlips: V + A, amid, fold 3, seed 1"
+
+
+def test_an_experiment_says_what_it_holds_and_one_deleted_in_the_ui_comes_back(tmp_path) -> None:
+    client = open_client(tmp_path)
+    made = experiment(client, "sensitivity", None)
+    assert "alpha, beta and gamma" in client.get_experiment(made).tags["mlflow.note.content"]
+    client.delete_experiment(made)
+    assert experiment(client, "sensitivity", None) == made
+    assert client.get_experiment(made).lifecycle_stage == "active"
+
+
+def test_comparisons_are_prepared_where_their_experiments_are(tmp_path) -> None:
+    client = open_client(tmp_path)
+    view = View("one", "One", ("amid", "compared"), "", (), (), ())
+    ids = [experiment(client, "amid", None)]
+    assert tracking.prepare_views(client, [view]) == {}
+    ids.append(experiment(client, "compared", None))
+    assert tracking.prepare_views(client, [view]) == {"One": view.path(ids)}
+    stored = [client.get_experiment(one).tags[f"{TAG}one"] for one in ids]
+    assert stored == [view.state()] * 2
+
+
 def test_a_stage_that_fails_is_marked_failed(tmp_path) -> None:
     with pytest.raises(ZeroDivisionError), Tracker("amid@avlips", tmp_path, {}):
         _ = 1 / 0
@@ -111,10 +177,9 @@ def test_runs_of_a_dead_process_are_closed_and_others_left(tmp_path) -> None:
     tracker = Tracker("amid@avlips", tmp_path, {}).__enter__()
     tracker._ready()
     client = open_client(tmp_path)
-    experiment = client.get_experiment_by_name("amid").experiment_id
-    assert close_dead_runs(client, experiment) == 0
+    assert close_dead_runs(client) == 0
     client.set_tag(tracker.parent, "amid.process", "999999999:1")
-    assert close_dead_runs(client, experiment) == 1
+    assert close_dead_runs(client) == 1
     assert client.get_run(tracker.parent).info.status == "KILLED"
 
 
@@ -158,12 +223,13 @@ def test_a_journal_is_read_only_by_the_stage_it_was_begun_for(tmp_path) -> None:
 def test_runs_of_killed_processes_are_closed_and_mlflow_waits_for_one(tmp_path: Path) -> None:
     assert close_left_running(tmp_path) == 0  # no store
     client = open_client(tmp_path)
-    experiment = client.get_experiment_by_name("amid").experiment_id
+    place = client.create_experiment("amid")  # where runs were before there were sections
     tags = {"amid.host": platform.node(), "amid.process": f"{2**22 + 1}:7"}
-    dead = client.create_run(experiment, tags=tags).info.run_id
-    abroad = client.create_run(experiment, tags={**tags, "amid.host": "elsewhere"}).info.run_id
+    dead = client.create_run(place, tags=tags).info.run_id
+    place = experiment(client, "amid", None)
+    abroad = client.create_run(place, tags={**tags, "amid.host": "elsewhere"}).info.run_id
     mine = {**tags, "amid.process": tracking._process(os.getpid())}
-    alive = client.create_run(experiment, tags=mine).info.run_id
+    alive = client.create_run(place, tags=mine).info.run_id
     assert close_left_running(tmp_path) == 1
     status = {run: client.get_run(run).info.status for run in (dead, abroad, alive)}
     assert status == {dead: "KILLED", abroad: "RUNNING", alive: "RUNNING"}
@@ -183,12 +249,12 @@ def test_a_store_is_whole_as_soon_as_it_has_its_name(tmp_path: Path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(tracking, "_experiment", killed)
+        context.setattr(tracking, "_make_tables", killed)
         with pytest.raises(KeyboardInterrupt):
             open_client(tmp_path / "one")
     (left,) = tmp_path.glob("one/mlruns/*.db*")
     assert left.suffix == ".part"
     (tmp_path / "two" / "mlruns").mkdir(parents=True)
     (tmp_path / "two" / "mlruns" / "mlflow.db.1.part").write_bytes(b"half")
-    assert open_client(tmp_path / "two").get_experiment_by_name("amid") is not None
+    assert experiments(open_client(tmp_path / "two")) == []
     assert [path.name for path in tmp_path.glob("two/mlruns/*.db*")] == ["mlflow.db"]

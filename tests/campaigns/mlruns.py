@@ -27,7 +27,7 @@ from amid.checkpoint import write_atomic
 from amid.runs import training
 from amid.runs.plan import PlannedRun
 from amid.runs.store import JOURNAL, MODEL, RunStore
-from amid.tracking import Tracker, open_client
+from amid.tracking import Tracker, experiments, open_client
 from amid.types import RunRecord, RunSpec
 from tests.recorded import record
 from tests.small import ROOT, write_data
@@ -178,8 +178,7 @@ def logged(root: Path, workers: int, metrics: int) -> tuple[int, int, int]:
 
 def _runs(root: Path) -> list:
     client = open_client(root)
-    experiment = client.get_experiment_by_name("amid").experiment_id
-    return client.search_runs([experiment], max_results=1000)
+    return client.search_runs(experiments(client), max_results=1000)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from amid.errors import StorageError, storage_error
 from amid.features import FeatureStore
 from amid.runs.store import RunStore
 from amid.runs.training import run_all
-from amid.tracking import Tracker, open_client
+from amid.tracking import Tracker, experiments, open_client
 from stages.common import run_stage
 from tests.small import ROOT, small_run, write_data
 from tests.stages.test_mistakes import refused, stage, write_params
@@ -109,8 +109,7 @@ def test_mlflow_on_a_full_disk_costs_no_training(tmp_path: Path, mount: Mount, c
     train()
     assert "1 runs, 0 trained, 1 from the store" in capfd.readouterr().out
     client = open_client(tmp_path)
-    experiment = client.get_experiment_by_name("amid").experiment_id
-    runs = client.search_runs([experiment])
+    runs = client.search_runs(experiments(client))
     assert [r.info.status for r in runs if "amid.run" in r.data.tags] == ["FINISHED"]
 
 
