@@ -1,4 +1,4 @@
-"""exhibits@<dataset>: T and F in the plane, clips with predictions, the quarantine: for the report."""
+"""exhibits@<dataset>: what the report shows of a data set beside its run records."""
 
 import json
 

@@ -208,9 +208,7 @@ def _small(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (width, HEIGHT), interpolation=cv2.INTER_AREA)
 
 
-def _tasks(
-    manifest: pd.DataFrame, block: DataSet, names: Sequence[str], data: Path
-) -> list[Task]:
+def _tasks(manifest: pd.DataFrame, block: DataSet, names: Sequence[str], data: Path) -> list[Task]:
     """What to decode of the clips `names`."""
     target = block.target
     rows = manifest.set_index("id", drop=False).loc[list(names)].reset_index(drop=True)
