@@ -6,8 +6,9 @@ from amid import config, rendering
 from amid.records import load_folds, load_records, load_sensitivity
 from amid.report import dag
 from amid.report.environment import facts
+from amid.report.material import Material, configurations, read_exhibits
 from amid.report.page import page
-from amid.report.sections import Material, all_sections, configurations, read_exhibits
+from amid.report.sections import all_sections
 from amid.tracking import Tracker
 from stages.common import HOME, PARAMS, REPORTS, RUNS, run_stage
 

@@ -14,11 +14,11 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. strong: set large, for the one sentence of a section."""
+    """A paragraph. look: "strong", set large, for the one sentence of a section; "note", small."""
 
     kind: ClassVar[str] = "text"
     words: str
-    strong: bool = False
+    look: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Side by side where there is room. title: of the whole; legend: what all of them share."""
+    """Side by side where there is room. legend: what all of them share."""
 
     kind: ClassVar[str] = "pictures"
     items: Sequence[Picture]
@@ -64,12 +64,16 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Cell:
-    """text: as shown. order: what the column is sorted by. marks: of significance, with meaning."""
+    """text: as shown. order: what the column is sorted by. marks: of significance, with meaning.
+
+    code: whether it is to be typed.
+    """
 
     text: str
     order: str | float = ""
     marks: str = ""
     meaning: str = ""
+    code: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """columns: (header, whether numbers). runs: what the numbers came from."""
+    """name: said where it is not seen beside its caption. columns: (header, whether numbers)."""
 
     kind: ClassVar[str] = "table"
+    name: str
     caption: str
     columns: Sequence[tuple[str, bool]]
     rows: Sequence[Row]

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from amid.report import svg
 
-BOX, GAP, TALL, ROW = 112.0, 34.0, 30.0, 46.0  # pixels
+BOX, GAP, TALL, ROW = 106.0, 32.0, 30.0, 44.0  # pixels
 Edges = Mapping[str, set[str]]  # stage -> the stages it needs
 
 
@@ -85,7 +85,7 @@ def upstream(edges: Edges, names: Sequence[str]) -> set[str]:
 
 
 def columns(edges: Edges) -> list[list[str]]:
-    """The stages from left to right, each right of all it needs; in a column near what they need."""
+    """The stages from left to right, each right of all it needs and near that."""
     depth: dict[str, int] = {}
 
     def of(name: str) -> int:

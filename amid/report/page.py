@@ -12,7 +12,7 @@ from markupsafe import Markup
 from amid.report.content import Section
 
 HERE = Path(__file__).parent
-TITLE = "AMID: what distillation gives a student"
+TITLE = "What distillation gives a student"
 
 
 def page(sections: Sequence[Section]) -> str:

@@ -66,7 +66,7 @@ def curves(
     if line_at is not None and x0 < line_at < x1:
         place = across(line_at)
         parts.append(_line(place, TOP, place, height - BOTTOM, "mark"))
-        parts.append(_text(place + 4, TOP + 9, "warm-up ends", "note"))
+        parts.append(_text(place + 4, TOP + 9, "warm-up ends", "remark"))
     for curve in given:
         if any(curve.std):
             lower = [(across(x), up(y - s)) for x, y, s in zip(*curve[1:], strict=True)]
@@ -101,12 +101,10 @@ def bars(given: Sequence[Bar], x_label: str) -> Markup:
     return drawing(WIDTH, height, parts)
 
 
-def pairs(given: Sequence[Pair], x_label: str) -> Markup:
-    """A row a class: its two accuracies and the way between them."""
-    row, top = 15.0, 6.0
+def pairs(given: Sequence[Pair], x_label: str, ticks: Sequence[float]) -> Markup:
+    """A row a name: its two accuracies and the way between them. ticks: of the accuracies."""
+    row, top = 16.0, 6.0
     height = top + row * len(given) + BOTTOM
-    values = [value for pair in given for value in pair[1:]]
-    ticks = nice(min(values), max(values))
     left = 12 + LETTER * min(LONGEST, max(len(pair.name) for pair in given))
     across = _scale(ticks[0], ticks[-1], left, WIDTH - RIGHT)
     parts = _below(ticks, across, height, x_label, top)
@@ -166,7 +164,7 @@ def scatter(
         )
         parts.append(
             Markup('<g class="cloud {}" {}="{}"><title>{}</title>{}</g>').format(
-                "hollow" if hollow else "full", look, hue(label, len(classes)), classes[label],
+                "rings" if hollow else "full", look, hue(label, len(classes)), classes[label],
                 rings,
             )
         )  # fmt: skip
@@ -282,9 +280,11 @@ def _whisker(x0: float, y0: float, x1: float, y1: float) -> list[Markup]:
 
 def drawing(width: float, height: float, parts: Sequence[Markup]) -> Markup:
     """The parts in a picture that the page scales to its own width."""
-    return Markup('<svg viewBox="0 0 {} {}" aria-hidden="true">{}</svg>').format(
-        _number(width), _number(height), Markup("").join(parts)
+    size = (_number(width), _number(height))
+    shape = Markup(
+        '<svg viewBox="0 0 {0} {1}" width="{0}" height="{1}" aria-hidden="true">{2}</svg>'
     )
+    return shape.format(*size, Markup("").join(parts))
 
 
 def _text(x: float, y: float, words: str, style: str) -> Markup:

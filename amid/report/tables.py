@@ -15,6 +15,10 @@ LEVELS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 MARKS = "* p < .05, ** p < .01, *** p < .001."
 
 
+class Code(str):
+    """A command, for a cell."""
+
+
 def tables(
     frame: pd.DataFrame,
     layout: Layout,
@@ -29,7 +33,8 @@ def tables(
     """
     return [
         Table(
-            f"{layout.title}: {layout.heading.format(**rows.iloc[0])}",
+            f"{layout.title}, {dataset}",
+            layout.heading.format(**rows.iloc[0]).replace("1 seeds", "1 seed"),
             [(column.header, not column.left) for column in layout.columns],
             [row(values, layout, titles, marked) for values in rows.to_dict("records")],
             sources.get(dataset),
@@ -80,6 +85,7 @@ def plain_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[ob
     ]
     return Table(
         caption,
+        caption,
         list(zip(columns, numeric, strict=True)),
         [Row([_cell(value) for value in row]) for row in rows],
     )
@@ -91,7 +97,7 @@ def _cell(value: object) -> Cell:
     if isinstance(value, int):
         return Cell(f"{value:,}".replace(",", "\u202f"), value)
     words = UNDEFINED if value is None else printable(str(value))
-    return Cell(words, words)
+    return Cell(words, words, code=isinstance(value, Code))
 
 
 def _is_p(name: str) -> bool:
