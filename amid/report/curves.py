@@ -105,8 +105,8 @@ def training(material: Material) -> Section:
         runs = of.get(REFERENCE, [])
         terms = [
             _panel(
-                f"{dataset}: {name.removeprefix('train_')}",
-                [(name.removeprefix("train_"), styles[REFERENCE], runs, name, 1.0)],
+                f"{dataset}: {_term(name)}",
+                [(_term(name), styles[REFERENCE], runs, name, 1.0)],
                 "mean of an epoch",
                 warmup,
             )
@@ -164,6 +164,12 @@ def weights(material: Material) -> Section:
         ]
         blocks.append(Pictures([panel for panel in panels if panel is not None]))
     return Section("weights", "Dynamic weights", blocks)
+
+
+def _term(metric: str) -> str:
+    """train_l_ft -> L_FT, as the paper writes it."""
+    name = metric.removeprefix("train_")
+    return name.upper() if name.startswith("l_") else name.replace("_", " ")
 
 
 def _figure3(dataset: str, panel: pd.DataFrame, first: str, second: str) -> list[Picture]:
@@ -270,9 +276,7 @@ def _picture(
 ) -> Picture:
     told = "; ".join(f"{name} from {c.y[0]:.2f} to {c.y[-1]:.2f}" for name, c in curves.items())
     line = None if warmup is None else warmup + 0.5
-    first, last = (
-        f"{curve.x[end]:g}" for curve in [next(iter(curves.values()))] for end in (0, -1)
-    )
+    epochs = next(iter(curves.values())).x
     return Picture(
         svg.curves(list(curves.values()), "epoch", y_label, line_at=line),
         f"{y_label} over the epochs {epochs[0]:g} to {epochs[-1]:g}: {told}.",

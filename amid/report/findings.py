@@ -25,6 +25,9 @@ def headline(material: Material) -> Section:
         if ALONE not in of or REFERENCE not in of:
             blocks.append(Text(f"{dataset}: no section trains both the student alone and AMID."))
             continue
+        if not of[ALONE][0].labels:
+            blocks.append(Text(f"{dataset}: there are no test clips to compare on."))
+            continue
         here = (frame["dataset"] == dataset) & (frame["configuration"] == ALONE)
         tests = frame[here].to_dict("records")
         p = {name: tests[0][f"p_{name}_holm"] if tests else None for name in ("seeds", "clips")}
@@ -133,7 +136,7 @@ def _compared(
             f"{dataset}: means; whiskers are one standard deviation over seeds",
         ),
         Picture(
-            svg.pairs(seeds, "test Top-1 (%)", ticks),
+            svg.pairs(seeds, "test Top-1 (%)", ticks, "s2"),
             f"From alone to taught: {told}.",
             f"{dataset}: every seed, alone (ring) and taught by AMID (dot)",
         ),
@@ -164,7 +167,9 @@ def _sentence(
     if all(over.values()):
         return f"{told}, more than chance explains, over seeds and over clips."
     if over["clips"]:
-        return f"{told}: clear over the test clips, while {len(taught)} seeds would not show it."
+        return (
+            f"{told}: clear over the test clips, while {len(taught)} seeds alone would not show it."
+        )
     if over["seeds"]:
         return f"{told}: clear over the seeds, while the test clips would not show it."
     return f"{told}, no more than chance may explain."

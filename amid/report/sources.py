@@ -15,9 +15,9 @@ def of_configurations(
 ) -> Sources:
     """Of rows that are configurations, trained by the sections of params.yaml."""
     sections = material.params.sections
-    section_of = {name: section for section, names in sections.items() for name in names}
+    stage_of = {name: material.stages[part] for part, names in sections.items() for name in names}
     origins = [
-        Origin(short(name), _seeds(runs), material.stages[section_of[name]].command(dataset))
+        Origin(short(name), _seeds(runs), stage_of[name].command(dataset))
         for name, runs in rows.items()
     ]
     return Sources(dataset, origins)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from markupsafe import Markup, escape
 
 WIDTH = 340.0  # of a panel: what a phone shows without making letters small
-LEFT, RIGHT, TOP, BOTTOM = 40.0, 10.0, 10.0, 34.0
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 10.0, 34.0
 LETTER = 6.2  # pixels that a letter of the labels takes, on the average
 LONGEST = 22  # letters of a class that are shown
 
@@ -101,8 +101,9 @@ def bars(given: Sequence[Bar], x_label: str) -> Markup:
     return drawing(WIDTH, height, parts)
 
 
-def pairs(given: Sequence[Pair], x_label: str, ticks: Sequence[float]) -> Markup:
-    """A row a name: its two accuracies and the way between them. ticks: of the accuracies."""
+def pairs(given: Sequence[Pair], x_label: str, ticks: Sequence[float], other: str = "s1") -> Markup:
+    """A row a name: its two accuracies and the way between them. ticks: of the accuracies; other:
+    style of the second."""
     row, top = 16.0, 6.0
     height = top + row * len(given) + BOTTOM
     left = 12 + LETTER * min(LONGEST, max(len(pair.name) for pair in given))
@@ -111,10 +112,10 @@ def pairs(given: Sequence[Pair], x_label: str, ticks: Sequence[float]) -> Markup
     for number, pair in enumerate(given):
         y = top + row * (number + 0.5)
         first, second = across(pair.first), across(pair.second)
-        style = "way s0" if pair.first >= pair.second else "way s1"
+        style = "way s0" if pair.first >= pair.second else f"way {other}"
         parts.append(_text(left - 8, y + 3.5, shortened(pair.name), "tick end"))
         parts.append(_line(second, y, first, y, style))
-        parts.append(_ring(second, y, 3.6, "hollow s1"))
+        parts.append(_ring(second, y, 3.6, f"hollow {other}"))
         parts.append(_ring(first, y, 3.6, "dot s0"))
     return drawing(WIDTH, height, parts)
 
