@@ -1,7 +1,7 @@
 """Charts as SVG in the page's own colours: numbers in, markup out.
 
 Colours are classes of the style sheet, so that they follow light and dark; curves differ in their
-dashes too. Coordinates have one decimal: the bytes do not hang on a number's last bits.
+dashes too. Coordinates have one decimal: a number's last bits seldom show in the bytes.
 """
 
 from __future__ import annotations
