@@ -19,8 +19,8 @@ def main(dataset: str) -> None:
     params = params.model_copy(update={"datasets": [dataset]})
     data, block, chosen = data_folder(dataset), params.dataset(dataset), params.report
     section_of = {name: section for section, names in params.sections.items() for name in names}
-    rows = list(dict.fromkeys([*params.student.configurations, REFERENCE]))
-    records = load_records(params, RUNS, [name for name in rows if name in section_of])[dataset]
+    rows = [*params.student.configurations, *({REFERENCE} & section_of.keys())]
+    records = load_records(params, RUNS, list(dict.fromkeys(rows)))[dataset]
     folders = {
         run.key: RUNS / section_of[name] / dataset / name / f"seed{run.spec.seed}"
         for name, runs in records.items()

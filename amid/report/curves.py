@@ -169,7 +169,8 @@ def weights(material: Material) -> Section:
 def _term(metric: str) -> str:
     """train_l_ft -> L_FT, as the paper writes it."""
     name = metric.removeprefix("train_")
-    return name.upper() if name.startswith("l_") else name.replace("_", " ")
+    paper = {"l_ft": "L_FT", "l_fa": "L_FA", "l_adv": "L_adv"}
+    return paper.get(name, name.replace("_", " "))
 
 
 def _figure3(dataset: str, panel: pd.DataFrame, first: str, second: str) -> list[Picture]:

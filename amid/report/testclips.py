@@ -105,8 +105,8 @@ def confusion(material: Material) -> Section:
             f"diagonal. Most often {worst or 'nothing is confused'}."
         )
         caption = (
-            f"{dataset}: rows are the true classes, columns what the student said; the darker, the "
-            "larger the share of the row"
+            f"{dataset}: rows are the true classes, columns what the student said; the "
+            "stronger the colour, the larger the share of the row"
         )
         blocks.append(
             Text(
