@@ -47,6 +47,7 @@ def samples_of(data: Path, trained, **changes):
     return exhibits.samples(records, models, block, store, manifest, data, CHOSEN)
 
 
+@pytest.mark.slow  # networks are trained
 def test_t_and_f_of_the_chosen_epoch_are_laid_out(data: Path, trained) -> None:
     records, models = trained
     run = records["amid"][0]
@@ -63,6 +64,7 @@ def test_t_and_f_of_the_chosen_epoch_are_laid_out(data: Path, trained) -> None:
     assert found == exhibits.plane(run, checkpoint, data, CHOSEN)
 
 
+@pytest.mark.slow  # networks are trained
 def test_without_a_teacher_there_is_nothing_to_lay_out(data: Path, trained) -> None:
     records, _ = trained
     found = exhibits.plane(records["student_alone"][0], Path("nowhere"), data, CHOSEN)
@@ -71,6 +73,7 @@ def test_without_a_teacher_there_is_nothing_to_lay_out(data: Path, trained) -> N
     assert "too few" in exhibits.plane(few, Path("nowhere"), data, CHOSEN)["missing"]
 
 
+@pytest.mark.slow  # networks are trained
 def test_clips_come_with_the_students_word_and_frames_as_far_as_there_are(
     data: Path, trained
 ) -> None:
@@ -94,6 +97,7 @@ def test_clips_come_with_the_students_word_and_frames_as_far_as_there_are(
     assert samples_of(data, trained) == (found, pictures)
 
 
+@pytest.mark.slow  # networks are trained
 def test_features_made_elsewhere_have_no_frames(data: Path, trained) -> None:
     given = Features(dims=6, sequence=True)
     found, pictures = samples_of(data, trained, video=("features", given))
