@@ -202,6 +202,18 @@ class StudentChoice(Model):
     configurations: Annotated[list[Name], Field(min_length=1)]
 
 
+class Report(Model):
+    """What of the test clips reports/index.html shows, drawn by a seed of its own.
+
+    points: clips whose T and F t-SNE lays out in the plane. samples: clips shown with a prediction.
+    """
+
+    seed: Annotated[int, Field(ge=0)]
+    points: Annotated[int, Field(ge=8, le=1000)]
+    perplexity: Annotated[float, Field(ge=2)]
+    samples: Annotated[int, Field(ge=2, le=60)]
+
+
 class Tune(Model):
     """The search of each method's numbers: the same count of trials for all, on validation."""
 
@@ -246,6 +258,7 @@ class Params(Model):
     table_adversarial: TableAdversarial
     table_selection: TableSelection
     student: StudentChoice
+    report: Report
     tune: Tune
 
     def dataset(self, name: str) -> DataSet:

@@ -19,12 +19,12 @@ from tests.small import ROOT
 
 SECTIONS = (
     "data", "train", "ablation", "compared", "sensitivity", "selection", "tune", "adversarial",
-    "student",
+    "student", "report",
 )  # fmt: skip
 FILES = ("dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in SECTIONS))
 A_DATA_SET = {"download", "extract", "auxiliary", "baselines", "warmup", "amid", "ablation"}
-A_DATA_SET |= {"compared", "folds", "sensitivity"}
-TABLES = {f"table{n}" for n in range(1, 7)} | {"figure3", "table_seeds"}
+A_DATA_SET |= {"compared", "folds", "sensitivity", "exhibits"}
+TABLES = {f"table{n}" for n in range(1, 7)} | {"figure3", "table_seeds", "report"}
 ON_REQUEST = {"selection", "table_selection", "tune", "tune_report"}
 ON_REQUEST |= {"adversarial", "table_adversarial", "student"}
 
@@ -139,7 +139,7 @@ def test_weights_are_listed_only_where_they_are_read() -> None:
         name: set(stage["params"]) & {"alpha", "beta", "gamma"} for name, stage in stages().items()
     }
     readers = {"warmup", "amid", "ablation", "folds", "selection", "tune"}
-    readers |= {"sensitivity", "table6", "adversarial"}
+    readers |= {"sensitivity", "table6", "adversarial", "report"}
     assert {name for name, weights in read.items() if weights} == readers
     assert read["warmup"] == {"alpha", "beta"}
 

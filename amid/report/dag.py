@@ -1,0 +1,163 @@
+"""The DAG as dvc.yaml files say it, a node a group of runs, laid out and drawn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from amid.report import svg
+
+BOX, GAP, TALL, ROW = 106.0, 32.0, 30.0, 44.0  # pixels
+Edges = Mapping[str, set[str]]  # stage -> the stages it needs
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One entry of a dvc.yaml. each: whether there is one for every data set.
+
+    file: as the project's root sees it. `@` stands for the data set in deps and outs.
+    """
+
+    name: str
+    file: str
+    desc: str
+    each: bool
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+
+    def command(self, dataset: str) -> str:
+        """What makes its outs again, typed at the project's root."""
+        place = self.name if self.file == "dvc.yaml" else f"{self.file}:{self.name}"
+        return f"dvc repro {place}@{dataset}" if self.each else f"dvc repro {place}"
+
+
+def read(root: Path, files: Sequence[str]) -> dict[str, Stage]:
+    """Name -> stage, of the dvc.yaml files below `root`."""
+    from ruamel.yaml import YAML
+
+    found = {}
+    for file in files:
+        stages = YAML(typ="safe", pure=True).load((root / file).read_text(encoding="utf-8"))
+        for name, entry in stages["stages"].items():
+            stage = entry.get("do", entry)
+            outs = [
+                next(iter(out)) if isinstance(out, dict) else out
+                for out in (*stage.get("outs", []), *stage.get("metrics", []))
+            ]
+            found[name] = Stage(
+                name, file, str(stage.get("desc", "")), "do" in entry or "matrix" in entry,
+                tuple(map(_plain, stage["deps"])), tuple(map(_plain, outs)),
+            )  # fmt: skip
+    return found
+
+
+def needs(stages: Mapping[str, Stage]) -> dict[str, set[str]]:
+    """Stage -> the stages whose outs it reads, those left out that another of them needs too."""
+    direct = {
+        name: {
+            other.name
+            for other in stages.values()
+            if other.name != name and any(_made(dep, other) for dep in stage.deps)
+        }
+        for name, stage in stages.items()
+    }
+    all_of = {name: upstream(direct, [name]) - {name} for name in direct}
+    return {
+        name: {other for other in of if not any(other in all_of[third] for third in of)}
+        for name, of in direct.items()
+    }
+
+
+def upstream(edges: Edges, names: Sequence[str]) -> set[str]:
+    """The stages `names`, and all they need."""
+    seen: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += edges[name]
+    return seen
+
+
+def columns(edges: Edges) -> list[list[str]]:
+    """The stages from left to right, each right of all it needs and near that."""
+    depth: dict[str, int] = {}
+
+    def of(name: str) -> int:
+        if name not in depth:
+            depth[name] = 1 + max(map(of, edges[name]), default=-1)
+        return depth[name]
+
+    found: list[list[str]] = [[] for _ in range(1 + max(map(of, edges)))]
+    for name in edges:
+        found[depth[name]].append(name)
+    place: dict[str, float] = {}
+    for column in found:
+
+        def key(name: str) -> tuple[float, str]:
+            places = [place[other] for other in edges[name]]
+            return (sum(places) / len(places) if places else 0.0, name)
+
+        column.sort(key=key)
+        for number, name in enumerate(column):
+            place[name] = number - (len(column) - 1) / 2
+    return found
+
+
+def drawn(stages: Mapping[str, Stage], ends: Sequence[str]) -> tuple[Markup, str]:
+    """The stages that `ends` need, and these; the picture, and what it shows in words."""
+    edges = needs(stages)
+    kept = upstream(edges, ends)
+    edges = {name: of for name, of in edges.items() if name in kept}
+    layers = columns(edges)
+    height = 20 + ROW * max(map(len, layers))
+    corner = {
+        name: (10 + (BOX + GAP) * x, height / 2 + ROW * (y - (len(layer) - 1) / 2) - TALL / 2)
+        for x, layer in enumerate(layers)
+        for y, name in enumerate(layer)
+    }
+    parts = []
+    for name, of in edges.items():
+        for other in sorted(of):
+            (x0, y0), (x1, y1) = corner[other], corner[name]
+            parts.append(_edge(x0 + BOX, y0 + TALL / 2, x1, y1 + TALL / 2))
+    box = Markup('<rect class="{}" x="{:.0f}" y="{:.0f}" width="{:.0f}" height="{:.0f}" rx="6"/>')
+    for name, (x, y) in corner.items():
+        stage = stages[name]
+        rects = [box.format("node", x, y, BOX, TALL)]
+        if stage.each:  # a sheet for every data set
+            rects.insert(0, box.format("node behind", x + 3, y - 3, BOX, TALL))
+        label = Markup('<text class="node middle" x="{:.0f}" y="{:.0f}">{}</text>')
+        parts.append(
+            Markup("<g><title>{}: {}</title>{}{}</g>").format(
+                name, stage.desc, Markup("").join(rects),
+                label.format(x + BOX / 2, y + TALL / 2 + 4, name),
+            )
+        )  # fmt: skip
+    width = 20 + (BOX + GAP) * len(layers) - GAP
+    words = "; ".join(f"{n} needs {', '.join(sorted(of))}" for n, of in edges.items() if of)
+    return svg.drawing(width, height, parts), f"{len(edges)} stages from left to right. {words}."
+
+
+def _edge(x0: float, y0: float, x1: float, y1: float) -> Markup:
+    reach = max(GAP, (x1 - x0) / 2.5)
+    path = (
+        f"M{x0:.0f} {y0:.1f}C{x0 + reach:.0f} {y0:.1f} {x1 - reach:.0f} {y1:.1f} {x1:.0f} {y1:.1f}"
+    )
+    return Markup('<path class="edge" d="{}"/>').format(path)
+
+
+def _made(dep: str, stage: Stage) -> bool:
+    """Whether a stage makes `dep`, what holds it, or something in it."""
+    return any(
+        out == dep or out.startswith(f"{dep}/") or dep.startswith(f"{out}/") for out in stage.outs
+    )
+
+
+def _plain(path: str) -> str:
+    return re.sub(r"\$\{(item\.dataset|key)\}", "@", path)

@@ -1,0 +1,312 @@
+"""Charts as SVG in the page's own colours: numbers in, markup out.
+
+Colours are classes of the style sheet, so that they follow light and dark; curves differ in their
+dashes too. Coordinates have one decimal: a number's last bits seldom show in the bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup, escape
+
+WIDTH = 340.0  # of a panel: what a phone shows without making letters small
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 10.0, 34.0
+LETTER = 6.2  # pixels that a letter of the labels takes, on the average
+LONGEST = 22  # letters of a class that are shown
+
+
+class Curve(NamedTuple):
+    """style: class of the style sheet. std: half the band's height."""
+
+    style: str
+    x: Sequence[float]
+    y: Sequence[float]
+    std: Sequence[float] = ()
+
+
+class Bar(NamedTuple):
+    name: str
+    style: str
+    mean: float
+    std: float | None
+
+
+class Pair(NamedTuple):
+    """A class with the accuracy of two configurations."""
+
+    name: str
+    first: float
+    second: float
+
+
+class Dot(NamedTuple):
+    style: str
+    x: float
+    y: float
+    std: float
+    ringed: bool = False
+
+
+def curves(
+    given: Sequence[Curve], x_label: str, y_label: str, *, line_at: float | None = None
+) -> Markup:
+    """Lines with bands. line_at: x of an upright line, where the warm-up ends."""
+    height = 230.0
+    spread = [v for c in given for v in _edges(c.y, c.std)]
+    ticks = nice(min(spread), max(spread))
+    x0, x1 = given[0].x[0], max(curve.x[-1] for curve in given)
+    sides = (LEFT, WIDTH - RIGHT)
+    across = _scale(x0, x1, *sides)
+    up = _scale(ticks[0], ticks[-1], height - BOTTOM, TOP)
+    parts = _frame(ticks, up, sides, y_label)
+    parts += _below([x for x in nice(x0, x1) if x0 <= x <= x1], across, height, x_label)
+    if line_at is not None and x0 < line_at < x1:
+        place = across(line_at)
+        parts.append(_line(place, TOP, place, height - BOTTOM, "mark"))
+        parts.append(_text(place + 4, TOP + 9, "warm-up ends", "remark"))
+    for curve in given:
+        if any(curve.std):
+            lower = [(across(x), up(y - s)) for x, y, s in zip(*curve[1:], strict=True)]
+            upper = [(across(x), up(y + s)) for x, y, s in zip(*curve[1:], strict=True)]
+            path = " ".join(_point(*p) for p in (*lower, *reversed(upper)))
+            parts.append(Markup('<polygon class="band {}" points="{}"/>').format(curve.style, path))
+        path = " ".join(_point(across(x), up(y)) for x, y in zip(curve.x, curve.y, strict=True))
+        parts.append(Markup('<polyline class="curve {}" points="{}"/>').format(curve.style, path))
+    return drawing(WIDTH, height, parts)
+
+
+def bars(given: Sequence[Bar], x_label: str) -> Markup:
+    """Horizontal bars from 0 with whiskers of one deviation, each with its name above it."""
+    row, top = 42.0, 4.0
+    height = top + row * len(given) + BOTTOM
+    ticks = nice(0.0, max(bar.mean + (bar.std or 0.0) for bar in given))
+    across = _scale(ticks[0], ticks[-1], 8.0, WIDTH - 52)
+    parts = _below(ticks, across, height, x_label)
+    for number, bar in enumerate(given):
+        y, end = top + row * number, across(bar.mean)
+        parts.append(_text(8, y + 11, bar.name, "name"))
+        parts.append(
+            Markup('<rect class="bar {}" x="8" y="{}" width="{}" height="16" rx="2"/>').format(
+                bar.style, _number(y + 17), _number(end - 8)
+            )
+        )
+        if bar.std:
+            low, high = across(bar.mean - bar.std), across(bar.mean + bar.std)
+            parts += _whisker(low, y + 25, high, y + 25)
+            end = high
+        parts.append(_text(end + 8, y + 29, f"{bar.mean:.1f}", "value"))
+    return drawing(WIDTH, height, parts)
+
+
+def pairs(given: Sequence[Pair], x_label: str, ticks: Sequence[float], other: str = "s1") -> Markup:
+    """A row a name: its two accuracies and the way between them. ticks: of the accuracies; other:
+    style of the second."""
+    row, top = 16.0, 6.0
+    height = top + row * len(given) + BOTTOM
+    left = 12 + LETTER * min(LONGEST, max(len(pair.name) for pair in given))
+    across = _scale(ticks[0], ticks[-1], left, WIDTH - RIGHT)
+    parts = _below(ticks, across, height, x_label, top)
+    for number, pair in enumerate(given):
+        y = top + row * (number + 0.5)
+        first, second = across(pair.first), across(pair.second)
+        style = "way s0" if pair.first >= pair.second else f"way {other}"
+        parts.append(_text(left - 8, y + 3.5, shortened(pair.name), "tick end"))
+        parts.append(_line(second, y, first, y, style))
+        parts.append(_ring(second, y, 3.6, f"hollow {other}"))
+        parts.append(_ring(first, y, 3.6, "dot s0"))
+    return drawing(WIDTH, height, parts)
+
+
+def dots(given: Sequence[Dot], x_label: str, y_label: str, ticks: Sequence[float]) -> Markup:
+    """Means with whiskers against a number; dots of one style are joined. ticks: of y."""
+    height = 220.0
+    places = sorted({dot.x for dot in given})
+    even = len(places) > 2 and places[-1] > 4 * max(places[len(places) // 2], 0.25)  # doublings
+    at = {x: float(number) for number, x in enumerate(places)} if even else {x: x for x in places}
+    pad = 0.06 * ((at[places[-1]] - at[places[0]]) or 1.0)
+    sides = (LEFT, WIDTH - RIGHT)
+    spread = _scale(at[places[0]] - pad, at[places[-1]] + pad, *sides)
+    up = _scale(ticks[0], ticks[-1], height - BOTTOM, TOP)
+    parts = _frame(ticks, up, sides, y_label)
+    parts += _below(places, lambda x: spread(at[x]), height, x_label)
+    for style in dict.fromkeys(dot.style for dot in given):
+        own = sorted((dot for dot in given if dot.style == style), key=lambda dot: dot.x)
+        path = " ".join(_point(spread(at[dot.x]), up(dot.y)) for dot in own)
+        parts.append(Markup('<polyline class="curve {}" points="{}"/>').format(style, path))
+        for dot in own:
+            x = spread(at[dot.x])
+            if dot.std:
+                parts += _whisker(x, up(dot.y - dot.std), x, up(dot.y + dot.std))
+            parts.append(_ring(x, up(dot.y), 3.4, f"dot {style}"))
+            if dot.ringed:
+                parts.append(_ring(x, up(dot.y), 8, "default"))
+    return drawing(WIDTH, height, parts)
+
+
+def scatter(
+    points: Sequence[tuple[int, float, float]], classes: Sequence[str], *, hollow: bool
+) -> Markup:
+    """Points (class, x, y in 0..1) in the colour of their class, its name at their middle."""
+    size, rim = WIDTH, 14.0
+    of: dict[int, list[tuple[float, float]]] = {}
+    for label, x, y in points:
+        of.setdefault(label, []).append((rim + x * (size - 2 * rim), rim + y * (size - 2 * rim)))
+    parts = [Markup('<rect class="plane" x="0.5" y="0.5" width="{0}" height="{0}"/>')
+             .format(_number(size - 1))]  # fmt: skip
+    names = []
+    for label, places in sorted(of.items()):
+        look = "fill" if not hollow else "stroke"
+        rings = Markup("").join(
+            Markup('<circle cx="{}" cy="{}" r="3.2"/>').format(_number(x), _number(y))
+            for x, y in places
+        )
+        parts.append(
+            Markup('<g class="cloud {}" {}="{}"><title>{}</title>{}</g>').format(
+                "rings" if hollow else "full", look, hue(label, len(classes)), classes[label],
+                rings,
+            )
+        )  # fmt: skip
+        x = sorted(place[0] for place in places)[len(places) // 2]
+        y = sorted(place[1] for place in places)[len(places) // 2]
+        names.append(_text(x, y - 5, shortened(classes[label]), "cloudname"))
+    return drawing(size, size, [*parts, *(names if len(of) <= 60 else [])])
+
+
+def matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
+    """Shares of each true class (a row) by predicted class (a column), the darker the more."""
+    n = len(classes)
+    longest = min(LONGEST, max(len(name) for name in classes))
+    cell = 22.0 if n <= 12 else max(6.0, min(18.0, 620.0 / n))
+    named = cell >= 9
+    edge = 12 + LETTER * longest if named else 8.0
+    size = edge + n * cell + 8
+    parts = []
+    for row, numbers in enumerate(counts):
+        whole = sum(numbers) or 1
+        y = edge + row * cell
+        if named:
+            parts.append(_text(edge - 5, y + cell / 2 + 3.5, shortened(classes[row]), "tick end"))
+            x = edge + (row + 0.5) * cell
+            turned = Markup('<text class="tick" transform="translate({} {}) rotate(-90)">{}</text>')
+            parts.append(
+                turned.format(_number(x + 3.5), _number(edge - 5), shortened(classes[row]))
+            )
+        for column, count in enumerate(numbers):
+            place = (_number(edge + column * cell), _number(y), _number(cell - 1))
+            box = '<rect class="cell" x="{0}" y="{1}" width="{2}" height="{2}"{3}>{4}</rect>'
+            told, shade = Markup(""), Markup("")
+            if count:
+                kind = "right" if row == column else "wrong"
+                shade = Markup(' data-kind="{}" fill-opacity="{:.2f}"').format(
+                    kind, 0.15 + 0.85 * math.sqrt(count / whole)
+                )
+                told = Markup("<title>{} taken for {}: {} of {}</title>").format(
+                    classes[row], classes[column], count, whole
+                )
+                parts.append(Markup(box).format(*place, shade, told))
+    grid = Markup('<rect class="plane" x="{0}" y="{0}" width="{1}" height="{1}"/>')
+    return drawing(size, size, [grid.format(_number(edge - 1), _number(n * cell + 1)), *parts])
+
+
+def hue(number: int, count: int) -> str:
+    """Colours as far apart as `count` classes let them be, neighbours apart as well; readable on
+    light and dark."""
+    step = 0.382 if count > 6 else 1 / max(count, 1)
+    angle = round(360 * ((number * step) % 1))
+    return f"hsl({angle} {62 if number % 2 else 78}% {52 if number % 3 else 46}%)"
+
+
+def nice(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers, evenly apart, from at most `low` to at least `high`."""
+    span = (high - low) or abs(high) or 1.0
+    raw = span / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
+    return [round(number * step, 10) for number in range(first, last + 1)]
+
+
+def shortened(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+
+
+def _edges(y: Sequence[float], std: Sequence[float]) -> list[float]:
+    spread = std or [0.0] * len(y)
+    return [edge for v, s in zip(y, spread, strict=True) for edge in (v - s, v + s)]
+
+
+def _scale(low: float, high: float, first: float, last: float):
+    width = (high - low) or 1.0
+    return lambda value: first + (value - low) / width * (last - first)
+
+
+def _frame(ticks: Sequence[float], up, sides: tuple[float, float], label: str) -> list[Markup]:
+    """Grid lines with their numbers, and the name of the upright axis along it."""
+    parts = []
+    for tick in ticks:
+        parts.append(_line(sides[0], up(tick), sides[1], up(tick), "grid"))
+        parts.append(_text(sides[0] - 5, up(tick) + 3.5, f"{tick:g}", "tick end"))
+    middle = (up(ticks[0]) + up(ticks[-1])) / 2
+    turned = '<text class="axis middle" transform="translate(9 {}) rotate(-90)">{}</text>'
+    return [*parts, Markup(turned).format(_number(middle), label)]
+
+
+def _below(
+    ticks: Sequence[float], across, height: float, label: str, grid_from: float | None = None
+) -> list[Markup]:
+    """Numbers below, the axis' name below these; with grid_from, upright grid lines too."""
+    parts, last = [], -99.0
+    for tick in ticks:
+        x, shown = across(tick), f"{tick:g}"
+        if grid_from is not None:
+            parts.append(_line(x, grid_from, x, height - BOTTOM, "grid"))
+        if x - last > LETTER * len(shown) + 4:  # else they would touch
+            parts.append(_text(x, height - BOTTOM + 14, shown, "tick middle"))
+            last = x
+    middle = (across(ticks[0]) + across(ticks[-1])) / 2
+    return [*parts, _text(middle, height - 5, label, "axis middle")]
+
+
+def _whisker(x0: float, y0: float, x1: float, y1: float) -> list[Markup]:
+    lines = [_line(x0, y0, x1, y1, "whisker")]
+    for x, y in ((x0, y0), (x1, y1)):
+        ends = (x - 3, y, x + 3, y) if x0 == x1 else (x, y - 3, x, y + 3)
+        lines.append(_line(*ends, "whisker"))
+    return lines
+
+
+def drawing(width: float, height: float, parts: Sequence[Markup]) -> Markup:
+    """The parts in a picture that the page scales to its own width."""
+    size = (_number(width), _number(height))
+    shape = Markup(
+        '<svg viewBox="0 0 {0} {1}" width="{0}" height="{1}" aria-hidden="true">{2}</svg>'
+    )
+    return shape.format(*size, Markup("").join(parts))
+
+
+def _text(x: float, y: float, words: str, style: str) -> Markup:
+    place = Markup('<text class="{}" x="{}" y="{}">{}</text>')
+    return place.format(style, _number(x), _number(y), escape(words))
+
+
+def _line(x0: float, y0: float, x1: float, y1: float, style: str) -> Markup:
+    numbers = map(_number, (x0, y0, x1, y1))
+    return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(style, *numbers)
+
+
+def _ring(x: float, y: float, radius: float, style: str) -> Markup:
+    place = Markup('<circle class="{}" cx="{}" cy="{}" r="{}"/>')
+    return place.format(style, _number(x), _number(y), _number(radius))
+
+
+def _point(x: float, y: float) -> str:
+    return f"{_number(x)},{_number(y)}"
+
+
+def _number(value: float) -> str:
+    """One decimal, and no -0."""
+    return f"{round(value, 1) + 0.0:.1f}".removesuffix(".0")

@@ -1,0 +1,104 @@
+"""The frames of the paper's tables by their layouts, as tables of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from amid.rendering import UNDEFINED, Column, Layout
+from amid.report.content import Cell, Row, Sources, Table
+from amid.results import REFERENCE
+from amid.shown import printable
+
+LEVELS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+MARKS = "* p < .05, ** p < .01, *** p < .001."
+
+
+class Code(str):
+    """A command, for a cell."""
+
+
+def tables(
+    frame: pd.DataFrame,
+    layout: Layout,
+    titles: Mapping[str, str],
+    sources: Mapping[str, Sources],
+    *,
+    marked: str | None = None,
+) -> list[Table]:
+    """A table a data set. titles: of names in the columns set left. sources: by data set.
+
+    marked: the column that bears the marks of the first p of its row; every p bears its own.
+    """
+    return [
+        Table(
+            f"{layout.title}, {dataset}",
+            layout.heading.format(**rows.iloc[0]).replace("1 seeds", "1 seed"),
+            [(column.header, not column.left) for column in layout.columns],
+            [row(values, layout, titles, marked) for values in rows.to_dict("records")],
+            sources.get(dataset),
+        )
+        for dataset, rows in frame.groupby("dataset", sort=False)
+    ]
+
+
+def row(values: dict, layout: Layout, titles: Mapping[str, str], marked: str | None) -> Row:
+    ps = [column.name for column in layout.columns if _is_p(column.name)]
+    first = values[ps[0]] if ps else None
+    cells = []
+    for column in layout.columns:
+        bears = values[column.name] if _is_p(column.name) else None
+        if column.name == marked:
+            bears = first
+        cells.append(cell(values, column, titles, bears))
+    return Row(cells, strong=values.get("configuration") == REFERENCE)
+
+
+def cell(values: dict, column: Column, titles: Mapping[str, str], p: float | None) -> Cell:
+    """As the layout's form has it; names by their titles, without the escapes of Markdown."""
+    value = values[column.name]
+    if column.left:
+        return Cell(printable(titles.get(value, str(value))), printable(str(value)))
+    order = -1e9 if pd.isna(value) else float(value)
+    stars = marks(p)
+    return Cell(column.form(values, column.name, False), order, stars, meaning(stars))
+
+
+def marks(p: float | None) -> str:
+    """Of significance; none where p is undefined."""
+    if p is None or pd.isna(p):
+        return ""
+    return next((stars for level, stars in LEVELS if p < level), "")
+
+
+def meaning(stars: str) -> str:
+    level = next((f"{level:g}".removeprefix("0") for level, own in LEVELS if own == stars), "")
+    return f"p < {level}" if level else ""
+
+
+def plain_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table whose first column is words; numbers in the others are set right."""
+    numeric = [
+        bool(rows) and all(isinstance(row[n], int | float) for row in rows)
+        for n in range(len(columns))
+    ]
+    return Table(
+        caption,
+        caption,
+        list(zip(columns, numeric, strict=True)),
+        [Row([_cell(value) for value in row]) for row in rows],
+    )
+
+
+def _cell(value: object) -> Cell:
+    if isinstance(value, float):
+        return Cell(f"{value:.1f}", value)
+    if isinstance(value, int):
+        return Cell(f"{value:,}".replace(",", "\u202f"), value)
+    words = UNDEFINED if value is None else printable(str(value))
+    return Cell(words, words, code=isinstance(value, Code))
+
+
+def _is_p(name: str) -> bool:
+    return name.startswith("p_")

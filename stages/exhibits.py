@@ -1,0 +1,51 @@
+"""exhibits@<dataset>: what the report shows of a data set beside its run records."""
+
+import json
+
+import pandas as pd
+
+from amid import config
+from amid.datasets.on_disk import renewed
+from amid.features import FeatureStore
+from amid.records import load_records
+from amid.report import exhibits
+from amid.results import REFERENCE
+from amid.runs.store import CHECKPOINT, MODEL
+from stages.common import PARAMS, RUNS, data_folder, run_stage
+
+
+def main(dataset: str) -> None:
+    params = config.load(PARAMS)
+    params = params.model_copy(update={"datasets": [dataset]})
+    data, block, chosen = data_folder(dataset), params.dataset(dataset), params.report
+    section_of = {name: section for section, names in params.sections.items() for name in names}
+    rows = [*params.student.configurations, *({REFERENCE} & section_of.keys())]
+    records = load_records(params, RUNS, list(dict.fromkeys(rows)))[dataset]
+    folders = {
+        run.key: RUNS / section_of[name] / dataset / name / f"seed{run.spec.seed}"
+        for name, runs in records.items()
+        for run in runs
+    }
+    plane = {"missing": f"No section of params.yaml trains the configuration {REFERENCE}."}
+    if REFERENCE in records:
+        run = records[REFERENCE][0]
+        plane = exhibits.plane(run, folders[run.key] / CHECKPOINT, data, chosen)
+    samples, pictures = exhibits.samples(
+        {name: records[name] for name in params.student.configurations},
+        {key: folder / MODEL for key, folder in folders.items()},
+        block,
+        FeatureStore.open(data / "features"),
+        pd.read_parquet(data / "manifest.parquet"),
+        data,
+        chosen,
+    )
+    counts = json.loads((data / "extract.json").read_text())
+    quarantine = pd.read_parquet(data / "quarantine.parquet")
+    found = {"plane": plane, "samples": samples}
+    found |= {"quarantine": exhibits.set_aside(quarantine, counts)}
+    with renewed(RUNS / "exhibits" / dataset) as outs:
+        exhibits.write(outs, found, pictures)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,35 @@
+"""report: reports/index.html, the page that people open first."""
+
+from pathlib import Path
+
+from amid import config, rendering
+from amid.records import load_folds, load_records, load_sensitivity
+from amid.report import dag
+from amid.report.environment import facts
+from amid.report.material import Material, configurations, read_exhibits
+from amid.report.page import page
+from amid.report.sections import all_sections
+from amid.tracking import Tracker
+from stages.common import HOME, PARAMS, REPORTS, RUNS, run_stage
+
+FILES = ("data", "train", "ablation", "compared", "sensitivity", "report")
+
+
+def main() -> None:
+    params = config.load(PARAMS)
+    with Tracker("report", HOME, {"datasets": params.datasets, "seeds": params.seeds}) as tracker:
+        material = Material(
+            params,
+            load_records(params, RUNS, configurations(params)),
+            load_folds(params, RUNS),
+            load_sensitivity(params, RUNS),
+            {name: read_exhibits(RUNS / "exhibits" / name) for name in params.datasets},
+            dag.read(Path.cwd(), ["dvc.yaml", *(f"pipelines/{n}/dvc.yaml" for n in FILES)]),
+            facts(),
+        )
+        html = page(all_sections(material))
+        tracker.log_files(rendering.write_text(REPORTS / "index.html", html))
+
+
+if __name__ == "__main__":
+    run_stage(main)

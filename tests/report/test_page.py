@@ -1,0 +1,197 @@
+"""The page holds all it shows, escapes what others wrote, and is marked up for everyone."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from amid.report import page as page_module
+from amid.report.material import configurations
+from amid.results import table1
+from tests.report.made import made_page, material
+from tests.small import ROOT, small_params
+
+HOSTILE = "<script>alert('x')</script>\"&\n"
+
+
+class Page(HTMLParser):
+    """The elements of a page: (tag, attributes), and the text of those of interest."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: dict[str, list[str]] = {}
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes) -> None:
+        self.elements.append((tag, dict(attributes)))
+        self.text.setdefault(tag, []).append("")
+        self.open.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        for tag in set(self.open):
+            self.text[tag][-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return made_page()
+
+
+@pytest.fixture(scope="module")
+def parsed(html: str) -> Page:
+    return Page(html)
+
+
+def test_the_sections_stand_in_their_order(parsed: Page) -> None:
+    assert [section["id"] for section in parsed.all("section")] == [
+        *("result", "tables", "figures", "training", "weights", "quarantine", "representations"),
+        *("confusion", "clips", "pipeline", "environment"),
+    ]
+
+
+def test_it_needs_no_other_file(html: str, parsed: Page) -> None:
+    assert "http:" not in html
+    assert "https:" not in html
+    assert not parsed.all("link")
+    assert not parsed.all("iframe")
+    for tag in ("img", "script"):
+        for attributes in parsed.all(tag):
+            assert (attributes.get("src") or "data:").startswith("data:")
+    assert all(a["href"].startswith("#") for a in parsed.all("a"))
+    assert "url(" not in html
+    policy = next(m["content"] for m in parsed.all("meta") if "http-equiv" in m)
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert len(html.encode()) < 2 << 20
+
+
+def test_names_of_classes_and_clips_are_text(html: str) -> None:
+    hostile = made_page(classes=(HOSTILE, "</style>", "{{ 7 * 7 }}"), clip=HOSTILE)
+    for tag in ("<script", "</script", "<style", "</style"):
+        assert hostile.count(tag) == html.count(tag)
+    assert "&lt;script&gt;alert" in hostile
+    assert "{{ 7 * 7 }}" in hostile
+    assert "\n&#34;" not in hostile  # a line feed of a label is shown as its code
+
+
+def test_headings_go_down_one_by_one_and_tables_have_captions_and_headers(parsed: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+    assert len(parsed.all("caption")) == len(parsed.all("table")) > 8
+    assert all(th["scope"] in ("col", "row") for th in parsed.all("th"))
+    for attributes in parsed.all("img"):
+        assert attributes["alt"]
+    pictures = [a for tag, a in parsed.elements if a.get("role") == "img"]
+    assert len(pictures) == len(parsed.all("svg"))
+    assert all(len(attributes["aria-label"]) > 20 for attributes in pictures)
+
+
+def test_the_headline_says_what_table_1_says(html: str) -> None:
+    made = material()
+    rows = table1(made.rows(made.params.table1)).set_index("configuration")
+    alone, taught = rows.loc["student_alone"], rows.loc["amid"]
+    assert f"{taught['student']:.1f} ± {taught['student_std']:.1f}" in html
+    assert f"{alone['student']:.1f} ± {alone['student_std']:.1f}" in html
+    gain = taught["student"] - alone["student"]
+    assert gain > 0
+    assert f"It gains {gain:.1f} points" in html
+
+
+def test_every_run_behind_a_number_is_named_with_its_command(html: str) -> None:
+    made = material()
+    for runs in made.records["avlips"].values():
+        assert all(run.key in html for run in runs)
+    assert "dvc repro pipelines/train/dvc.yaml:amid@avlips" in html
+    assert "dvc repro pipelines/compared/dvc.yaml:folds@avlips" in html
+    assert "dvc repro pipelines/sensitivity/dvc.yaml:sensitivity@avlips" in html
+
+
+def test_one_seed_has_no_deviation_and_no_p() -> None:
+    html = made_page(seeds=(0,), folds=False)
+    assert "one seed cannot say" in html
+    assert " ± -" in html
+    assert "there is nothing to cross-validate" in html
+    assert not re.search(r"\bnan\b", html.lower())
+
+
+def test_several_data_sets_each_have_their_part() -> None:
+    html = made_page(datasets=("avlips", "grid"))
+    assert "On avlips, a student" in html
+    assert "On grid, a student" in html
+    assert "amid@grid" in html
+
+
+@pytest.mark.slow
+def test_the_same_material_gives_the_same_bytes(html: str) -> None:
+    """In another process, with other hashes, locale and time zone."""
+    code = "import sys; from tests.report.made import made_page; sys.stdout.write(made_page())"
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
+    environment |= {"PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True
+    )
+    assert done.stdout.decode() == html
+
+
+def test_a_list_that_names_an_untrained_configuration_is_kept_for_the_error() -> None:
+    params = small_params(sections={"amid": ["amid"]})
+    assert "crd" in configurations(params)  # of table1: load_records then says what is wrong
+    assert configurations(params).count("amid") == 1
+
+
+def test_the_committed_page_shows_every_stage(root: Path) -> None:
+    """DVC lets no stage depend on a dvc.yaml: who adds a stage makes the page anew."""
+    path = root / "reports" / "index.html"
+    if not path.exists():
+        pytest.skip("reports/index.html has not been made")
+    html = path.read_text(encoding="utf-8")
+    for name in material().stages:
+        assert f">{name}</text>" in html, f"python -m stages.report: {name} is not drawn"
+
+
+def test_style_and_script_hold_no_end_of_their_own() -> None:
+    for name, end in (("page.css", "</style"), ("page.js", "</script")):
+        assert end not in (page_module.HERE / name).read_text(encoding="utf-8").lower()
+
+
+def test_colours_of_text_are_told_from_their_ground() -> None:
+    """4.5 to 1, WCAG AA, in light and in dark; dark is the same by system and by button."""
+    css = (page_module.HERE / "page.css").read_text(encoding="utf-8")
+    light, button, system = (
+        dict(re.findall(r"--(\w+): (#\w{6});", block))
+        for block in re.findall(r":root[^{]*\{\s*color-scheme[^}]*\}", css)
+    )
+    assert button == system
+    for palette in (light, button):
+        for ground in ("paper", "raised"):
+            for name in ("ink", "muted", "link", "s0", "s1", "s2", "s3"):
+                contrast = _contrast(palette[name], palette[ground])
+                assert contrast >= (4.5 if name != "s2" else 3), (name, ground, contrast)
+
+
+def _contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        shares = (int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5))
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, bright = sorted((luminance(one), luminance(other)))
+    return (bright + 0.05) / (dark + 0.05)
