@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
@@ -75,6 +76,7 @@ class RayPool(Pool):
             given = {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": LOOPBACK}
         else:  # times that ray tries to connect, each of which takes 41 s where nobody answers
             os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(
                 address or "local",
@@ -87,6 +89,8 @@ class RayPool(Pool):
                 f"{VARIABLE} asks for the ray cluster {address or 'of this machine'}, which does "
                 f"not answer ({str(error).splitlines()[0]}): start it (docs/scale.md)."
             ) from None
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # ray's own would end a stage unsaved
         needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
         self._task = ray.remote(_perform).options(
             **needs, max_retries=TRIES, retry_exceptions=False, scheduling_strategy="SPREAD"

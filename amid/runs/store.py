@@ -93,12 +93,14 @@ class RunStore:
         return found
 
     def publish(self, key: str) -> None:
-        """Pushes a complete run, if the store is elsewhere as well; its state there has served."""
-        if self.remote is not None:
+        """Pushes a complete run to where the store is as well, unless it is there; its state there
+        has served."""
+        name = f"runs/{self.platform}/{key}"
+        if self.remote is not None and not self.remote.exists(name):
             names = (RECORD, SUMS, MODEL, CHECKPOINT, JOURNAL)
             there = [name for name in names if (self.folder(key) / name).exists()]
             self.remote.drop(f"states/{self.platform}/{key}")
-            self.remote.push(self.folder(key), f"runs/{self.platform}/{key}", there)
+            self.remote.push(self.folder(key), name, there)
 
     def fetch_state(self, key: str) -> None:
         """Brings here how far another machine came with a run, if it came further."""

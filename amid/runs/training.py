@@ -115,12 +115,16 @@ def run_all(
 def _place(
     runs: Sequence[PlannedRun], store: RunStore, data: Path, executor: Executor
 ) -> dict[str, Any]:
-    """Where a job of these runs finds what it needs and leaves what it makes; data that the
-    executor's workers have from the store are pushed there."""
+    """Where a job of these runs finds what it needs and leaves what it makes. Data, warm-ups and
+    teachers that the executor's workers have from the store are pushed there."""
     elsewhere = not isinstance(executor, Local)
     content = None
     if store.remote is not None and not executor.here:
-        files = files_read([s for r in runs for s in (r.spec, r.parent, r.teacher) if s])
+        before = [spec for run in runs for spec in (run.parent, run.teacher) if spec is not None]
+        for key in {spec.key for spec in before}:
+            if store.record(key) is not None:
+                store.publish(key)
+        files = files_read([*before, *(run.spec for run in runs)])
         content = f"data/{content_name(contents(data, files))}"
         if not store.remote.exists(content):
             store.remote.push(data, content, files)
@@ -221,7 +225,7 @@ def train(job: Job) -> None:
             except Stopped:
                 store.publish_state(job.spec.key)
                 raise
-            store.publish(job.spec.key)
+        store.publish(job.spec.key)
 
 
 def _check_code(spec: RunSpec) -> None:

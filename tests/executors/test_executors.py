@@ -201,6 +201,20 @@ def test_runs_of_a_store_at_a_url_are_trained_once_for_all_machines(tmp_path, ca
     key = plan[0].spec.key
     assert first.record(key) == second.record(key)
     assert first.model(key).read_bytes() == second.model(key).read_bytes()
+    # What a machine has, but the store has not, is there again after somebody asks for it.
+    shutil.rmtree(tmp_path / "remote")
+    train(
+        Job(
+            spec=plan[0].spec,
+            parent=None,
+            teacher=None,
+            checkpoint_every=1,
+            checkpoint_minutes=1.0,
+            token="",
+            **_place(plan, first, data, Local()),
+        )
+    )
+    assert open_store(environment, tmp_path / "three").fetch(key) == first.record(key)
 
 
 def test_a_run_that_is_told_to_stop_goes_on_on_another_node(tmp_path: Path, monkeypatch) -> None:

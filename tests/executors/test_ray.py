@@ -68,10 +68,11 @@ def test_errors_and_lost_workers_come_back_as_themselves(address: str, monkeypat
 
 @pytest.mark.slow
 def test_a_stage_that_ends_lets_its_jobs_save(address: str, tmp_path: Path) -> None:
-    begun = tmp_path / "job.begun"
+    begun, on_sigterm = tmp_path / "job.begun", signal.getsignal(signal.SIGTERM)
 
     def leave() -> None:
         with chosen({"AMID_EXECUTOR": address}).pool(0, jobs=1) as pool:
+            assert signal.getsignal(signal.SIGTERM) is on_sigterm  # the stage's own
             pool.submit(waiting, begun)
             while not begun.exists():
                 time.sleep(0.02)
