@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -27,6 +28,7 @@ from amid.media.guard import LIMITS, Limits
 from amid.remote import Remote
 from amid.shards import FILES, Settings, cut, decoder, make, named, sharded, share
 from amid.sums import sha256_bytes
+from benchmarks import assembly
 from stages import extract_shard
 from tests.media.clips import NAN, die_of_ab, tone, write_sound, write_video
 from tests.media.clips import cut as cut_file
@@ -386,3 +388,26 @@ def test_shares_of_the_stage_fill_a_store_that_the_other_stage_assembles(
         made[name] = contents(tmp_path / name)
     assert made["sharded"] == made["plain"]
     assert not (tmp_path / "spare").exists()
+
+
+def test_memory_of_plan_and_assembly_grows_no_faster_than_the_clips(tmp_path: Path) -> None:
+    """Of one process, however many others decode; benchmarks.assembly goes up to a million."""
+
+    def most(clips: int) -> int:
+        table = assembly.manifest(clips)
+        tracemalloc.start()
+        extract_features(
+            table,
+            tmp_path,
+            tmp_path / str(clips),
+            assembly.EXTRACTORS,
+            workers=1,
+            required=["video"],
+            decoder=assembly.made_up,
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    most(100)  # what is imported late
+    assert most(1600) <= 4 * 1.15 * most(400)
