@@ -29,7 +29,7 @@ from amid.types import Batch, RunSpec
 from tests.small import small_run, sum_all, write_data
 
 NETWORK = {"blocks": 1, "width": 4, "window": 3, "size": 17}  # the last maps 2 x 2
-# At greater rates, or after a batch of one clip, a ReLU that rounding turns on or off moves the next
+# At greater rates, or after a batch of one clip, a ReLU that rounding turns on or off moves later
 # losses of float32 by 1e-3, as any rounding would; so do cosines divided by the usual 0.1.
 LEARNING_RATE = {torch.float64: 1e-5, torch.float32: 1e-6}
 UNEVEN = 11  # for float32: 11, 11, 11, 7
