@@ -69,7 +69,7 @@ def main() -> None:
         rows.append(
             {"blocks": blocks, "parts": parts, "precision": precision, **json.loads(told.stdout)}
         )
-    show(rows)
+    show(rows, options.json)
 
 
 if __name__ == "__main__":

@@ -53,10 +53,10 @@ def test_two_processes_train_as_one_with_the_joint_batch(case: str, folder: Path
     one = stepped(folder / "data", case, devices=1)
     two = load_file(folder / f"{case}.safetensors")
     assert one.keys() == two.keys()
-    tolerance = 1e-6 if CASES[case][2] == torch.float32 else 1e-12
+    tolerance = CASES[case][-1]
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=tolerance, atol=tolerance, msg=name)
-    assert float((one["moved"]).max()) > 1000 * tolerance  # the weights did learn
+    assert float(one["moved"].max()) > 100 * tolerance  # the weights did learn
 
 
 @pytest.mark.slow
