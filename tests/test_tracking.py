@@ -46,6 +46,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
     return run, record, journal.read(folder / "journal.jsonl"), folder / "model.safetensors"
 
 
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory):
+    """Of a store for tests that have sections of their own in it: to make one takes a second."""
+    return open_client(tmp_path_factory.mktemp("store"))
+
+
 def runs_of(root: Path) -> list:
     client = open_client(root)
     return client.search_runs(experiments(client), max_results=100)
@@ -147,8 +153,7 @@ def test_names_of_runs_read(trained) -> None:
     assert tracking.run_name("folds@avlips", fold) == "avlips: V + A, amid, fold 3, seed 1"
 
 
-def test_an_experiment_says_what_it_holds_and_one_deleted_in_the_ui_comes_back(tmp_path) -> None:
-    client = open_client(tmp_path)
+def test_an_experiment_says_what_it_holds_and_one_deleted_in_the_ui_comes_back(client) -> None:
     made = experiment(client, "sensitivity", None)
     assert "alpha, beta and gamma" in client.get_experiment(made).tags["mlflow.note.content"]
     client.delete_experiment(made)
@@ -156,8 +161,7 @@ def test_an_experiment_says_what_it_holds_and_one_deleted_in_the_ui_comes_back(t
     assert client.get_experiment(made).lifecycle_stage == "active"
 
 
-def test_comparisons_are_prepared_where_their_experiments_are(tmp_path) -> None:
-    client = open_client(tmp_path)
+def test_comparisons_are_prepared_where_their_experiments_are(client) -> None:
     view = View("one", "One", ("amid", "compared"), "", (), (), ())
     ids = [experiment(client, "amid", None)]
     assert tracking.prepare_views(client, [view]) == {}
