@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from amid import series
+from amid.records import Records
 from amid.report import svg
 from amid.report.content import Heading, Picture, Pictures, Section, Text
 from amid.report.findings import sensitivity
@@ -38,26 +39,15 @@ def paper_figures(material: Material) -> Section:
         ),
         Heading("Figures 4 and 5: teacher and student over the epochs"),
     ]
-    panels = []
-    for names, curves, what, y_label in (
-        (
-            params.figure4,
-            series.gaps(rows(params.figure4)),
-            "Figure 4: gap",
-            "teacher − student (points)",
-        ),
-        (
-            params.figure5,
-            series.similarities(rows(params.figure5)),
-            "Figure 5: likeness",
-            "mean cosine within a class",
-        ),
-    ):
-        warmup = series.warmup_epochs(rows(names))
-        panels += [
-            _over_epochs(f"{what}, {dataset}", panel, y_label, warmup.get(dataset))
-            for dataset, panel in curves.groupby("dataset", sort=False)
-        ]
+    panels = [
+        _over_epochs(f"{what}, {dataset}", curve_of(records), y_label, records)
+        for dataset in params.datasets
+        for names, curve_of, what, y_label in (
+            (params.figure4, series.gaps, "Figure 4: gap", "teacher − student (points)"),
+            (params.figure5, series.similarities, "Figure 5: likeness", "cosine within a class"),
+        )
+        for records in [{dataset: rows(names)[dataset]}]
+    ]
     blocks.append(
         Pictures(panels, note="Validation split; bands are one standard deviation over seeds.")
     )
@@ -203,9 +193,11 @@ def _figure3(dataset: str, panel: pd.DataFrame, first: str, second: str) -> list
     return pictures
 
 
-def _over_epochs(title: str, panel: pd.DataFrame, y_label: str, warmup: int | None) -> Picture:
+def _over_epochs(title: str, table: pd.DataFrame, y_label: str, records: Records) -> Picture:
+    """table: of one data set, as from series.over_epochs."""
+    warmup = next(iter(series.warmup_epochs(records).values()), None)
     curves = {}
-    for number, (name, of) in enumerate(panel.groupby("configuration", sort=False)):
+    for number, (name, of) in enumerate(table.groupby("configuration", sort=False)):
         columns = (list(map(float, of[column])) for column in ("epoch", "value", "std"))
         curves[short(name)] = svg.Curve(f"s{number}", *columns)
     return _picture(title, curves, y_label, warmup, legend=True)

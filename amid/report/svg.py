@@ -179,7 +179,7 @@ def matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
     """Shares of each true class (a row) by predicted class (a column), the darker the more."""
     n = len(classes)
     longest = min(LONGEST, max(len(name) for name in classes))
-    cell = 22.0 if n <= 12 else max(6.0, min(18.0, 620.0 / n))
+    cell = max(6.0, min(40.0, (220.0 if n <= 12 else 468.0) / n))
     named = cell >= 9
     edge = 12 + LETTER * longest if named else 8.0
     size = edge + n * cell + 8
@@ -221,7 +221,9 @@ def hue(number: int, count: int) -> str:
 
 def nice(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers, evenly apart, from at most `low` to at least `high`."""
-    span = (high - low) or abs(high) or 1.0
+    span = high - low
+    if span < 1e-9 * max(1.0, abs(low), abs(high)):  # one value, whatever its last bits
+        span = max(1.0, abs(high))
     raw = span / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= raw * 0.999)

@@ -110,9 +110,9 @@ def confusion(material: Material) -> Section:
         )
         blocks.append(
             Text(
-                f"{dataset}: the student that is best on validation of all is {short(name)}, seed "
-                f" {run.spec.seed}, run {run.key}, epoch {run.best_epoch + 1}; "
-                f"{right} of {len(run.labels)} test clips are right "
+                f"{dataset}: of all students {short(name)}, seed {run.spec.seed}, is best on "
+                f"validation (run {run.key}, epoch {run.best_epoch + 1}). It takes {right} of "
+                f"{len(run.labels)} test clips for what they are "
                 f"({100 * right / len(run.labels):.1f} %)."
             )
         )
