@@ -1,4 +1,4 @@
-"""The campaign of extraction on a ray cluster, short: 18 clips, a node killed at work."""
+"""The campaign of extraction on a ray cluster, short: 15 clips, a node killed at work."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ from tests.campaigns.ray_extraction import campaign, failures
 
 @pytest.mark.slow
 def test_a_killed_node_costs_no_clip_and_makes_none_twice(tmp_path: Path) -> None:
-    found = campaign(tmp_path, 20, kill_after=1, files=2, seconds=4.0, size=(240, 320))
-    assert failures(found, 18) == []
-    assert found.planned == 20
+    found = campaign(tmp_path, 16, kill_after=1, files=2, seconds=3.0, size=(240, 320))
+    assert failures(found, 15) == []
+    assert found.planned == 16
