@@ -132,7 +132,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["network"]["r2plus1d"] |= {"blocks": 1, "width": 4, "window": 3, "size": 17}
     values["network"]["dim"] = 16
     values["datasets"], values["seeds"] = ["ucf51"], [0]
-    values["sections"]["compared"] = ["l_ft"]
+    values["sections"]["amid"] = ["l_ft"]
     values["training"] |= {"epochs": 2, "warmup_epochs": 1, "batch_size": 13, "devices": 2}
     with (project / "params.yaml").open("w") as file:
         yaml.dump(values, file)
@@ -141,9 +141,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_torchrun_trains_a_section_into_the_store(project: Path) -> None:
-    told = torchrun(project, 2, "compared", "ucf51")
+    told = torchrun(project, 2, "amid", "ucf51")
     assert told.returncode == 0, told.stderr
-    assert "compared@ucf51: 2 runs trained" in told.stdout  # the warm-up is one
+    assert "amid@ucf51: 2 runs trained" in told.stdout  # the warm-up is one
     records = list((project / ".runs").glob("*/*/record.json"))
     assert len(records) == 2
     for record in records:
@@ -155,7 +155,7 @@ def test_torchrun_trains_a_section_into_the_store(project: Path) -> None:
 
 @pytest.mark.slow
 def test_torchrun_with_another_count_is_refused(project: Path) -> None:
-    told = torchrun(project, 1, "compared", "ucf51")
+    told = torchrun(project, 1, "amid", "ucf51")
     assert told.returncode != 0
     assert "error: torchrun started 1 processes, but a run of" in told.stderr
     assert "Traceback" not in told.stderr.split("error: ")[0]
