@@ -1,4 +1,4 @@
-"""docs/scale-mlflow.md's server, by its own commands: PostgreSQL, basic auth, a stage that logs to
+"""docs/scale.md's server, by its own commands: PostgreSQL, basic auth, a stage that logs to
 it, and who is not known refused. And a server that is away: no training is lost."""
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def test_only_a_server_is_taken_from_the_environment(uri: str, meant: str | None
 def blocks() -> Iterator[dict[str, str]]:
     """The document's blocks by what they start, with ports and a home of the test's own."""
     for needed in ("psycopg2", "flask_wtf"):
-        pytest.importorskip(needed, reason=f"docs/scale-mlflow.md's server needs {needed}")
+        pytest.importorskip(needed, reason=f"docs/scale.md's server needs {needed}")
     if not (BINARIES / "initdb").exists():
         pytest.skip(f"PostgreSQL is not in {BINARIES}")
     if os.geteuid() == 0 and shutil.which("runuser") is None:
@@ -89,7 +89,8 @@ def blocks() -> Iterator[dict[str, str]]:
     home.mkdir(mode=0o700)
     if os.geteuid() == 0:
         shutil.chown(home, WITHOUT_ROOT, WITHOUT_ROOT)
-    text = (ROOT / "docs" / "scale-mlflow.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    text = text.partition("\n## An MLflow server with PostgreSQL\n")[2]
     for port in ("5433", "5001"):
         text = text.replace(port, free_port())
     found = re.findall(r"```sh\n(.*?)```", text, re.S)
