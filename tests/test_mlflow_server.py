@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from amid import tracking
-from amid.runs.training import run_all
 from amid.runs.store import RunStore
+from amid.runs.training import run_all
 from amid.tracking import Tracker
 from tests.small import ROOT, small_run, write_data
 
