@@ -4,6 +4,7 @@
         -m stages.train_distributed SECTION DATASET
 """
 
+import os
 import signal
 import threading
 from functools import partial
@@ -13,8 +14,8 @@ from amid.batches import features_fingerprint
 from amid.errors import AmidError, Stopped
 from amid.runs import plan
 from amid.runs.launch import train_here
-from amid.runs.store import RunStore
-from stages.common import PARAMS, RUN_STORE, data_folder, run_command
+from amid.runs.store import open_store
+from stages.common import HOME, PARAMS, data_folder, run_command
 
 PLANS = {
     "adversarial": plan.adversarial_runs,
@@ -35,7 +36,7 @@ def main(section: str, dataset: str) -> None:
     try:
         trained = train_here(
             runs(params, dataset, partial(features_fingerprint, folder)),
-            store=RunStore(RUN_STORE),
+            store=open_store(os.environ, HOME),
             data=folder,
             checkpoint_every=training.checkpoint_every,
             checkpoint_minutes=training.checkpoint_minutes,

@@ -86,9 +86,9 @@ class Executor(Protocol):
 
     here: bool
 
-    def pool(self, workers: int, *, jobs: int, gpu: bool = False) -> Pool:
+    def pool(self, workers: int, *, jobs: int, gpu: bool = False, processes: int = 1) -> Pool:
         """Workers for so many jobs. workers: at most so many at once, 0 for the executor's own
-        choice. gpu: each job needs a GPU."""
+        choice. processes: that each job starts itself. gpu: each of these needs one."""
 
 
 def chosen(environment: Mapping[str, str]) -> Executor:

@@ -35,8 +35,9 @@ class Local:
 
     here = True
 
-    def pool(self, workers: int, *, jobs: int, gpu: bool = False) -> LocalPool:
-        return LocalPool(min(workers or (1 if gpu else available_cores()), jobs))
+    def pool(self, workers: int, *, jobs: int, gpu: bool = False, processes: int = 1) -> LocalPool:
+        usual = 1 if gpu else max(available_cores() // processes, 1)
+        return LocalPool(min(workers or usual, jobs))
 
 
 class LocalPool(Pool):

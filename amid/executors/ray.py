@@ -56,16 +56,17 @@ class Ray:
         self.address = address
         self.here = address is None
 
-    def pool(self, workers: int, *, jobs: int, gpu: bool = False) -> RayPool:
+    def pool(self, workers: int, *, jobs: int, gpu: bool = False, processes: int = 1) -> RayPool:
         """Of a cluster that runs already its CPUs are the limit, not `workers`."""
-        return RayPool(self.address, min(workers or available_cores(), jobs), gpu)
+        cpus = min(workers or available_cores(), jobs * processes)
+        return RayPool(self.address, max(cpus, processes), gpu, processes)
 
 
 class RayPool(Pool):
     """One CPU a job, or one GPU. The nodes get this copy of amid, the pins of its kernels and
     nothing else: no data, no runs, no credentials."""
 
-    def __init__(self, address: str | None, workers: int, gpu: bool) -> None:
+    def __init__(self, address: str | None, cpus: int, gpu: bool, processes: int) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Else ray takes away the GPUs of tasks that ask for none, and warns of it.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -73,7 +74,7 @@ class RayPool(Pool):
 
         given: dict[str, Any] = {}
         if address is None:
-            given = {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": LOOPBACK}
+            given = {"num_cpus": cpus, "include_dashboard": False, "_node_ip_address": LOOPBACK}
         else:  # times that ray tries to connect, each of which takes 41 s where nobody answers
             os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
         on_sigterm = signal.getsignal(signal.SIGTERM)
@@ -91,7 +92,7 @@ class RayPool(Pool):
             ) from None
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # ray's own would end a stage unsaved
-        needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
+        needs = {"num_cpus": 0, "num_gpus": processes} if gpu else {"num_cpus": processes}
         self._task = ray.remote(_perform).options(
             **needs, max_retries=TRIES, retry_exceptions=False, scheduling_strategy="SPREAD"
         )

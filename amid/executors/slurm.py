@@ -77,16 +77,17 @@ class Slurm:
         self.cluster, self.options, self.folder = cluster, options, folder
         self.here = cluster == "local"
 
-    def pool(self, workers: int, *, jobs: int, gpu: bool = False) -> SlurmPool:
-        executor = self._submitit(workers, gpu)
-        at_once = workers or available_cores() if self.here else MOST_AT_ONCE
+    def pool(self, workers: int, *, jobs: int, gpu: bool = False, processes: int = 1) -> SlurmPool:
+        executor = self._submitit(workers, gpu, processes)
+        usual = max(available_cores() // processes, 1)
+        at_once = workers or usual if self.here else MOST_AT_ONCE
         return SlurmPool(executor, min(at_once, jobs))
 
-    def _submitit(self, workers: int, gpu: bool) -> AutoExecutor:
+    def _submitit(self, workers: int, gpu: bool, processes: int) -> AutoExecutor:
         from submitit import AutoExecutor
 
-        usual = {"name": "amid", "timeout_min": 24 * 60, "cpus_per_task": 1}
-        usual |= {"gpus_per_node": 1} if gpu else {}
+        usual = {"name": "amid", "timeout_min": 24 * 60, "cpus_per_task": processes}
+        usual |= {"gpus_per_node": processes} if gpu else {}
         usual |= {"slurm_setup": [f"export {n}={shlex.quote(v)}" for n, v in _settings().items()]}
         usual |= {"slurm_array_parallelism": workers} if workers else {}
         shared = AutoExecutor._typed_parameters()

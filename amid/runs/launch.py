@@ -137,7 +137,7 @@ def train_here(
         world = world_of(size)
         for key, (spec, parent, teacher) in ordered.items():
             with store.lock(key) if rank == 0 else nullcontext():
-                if not world.any(rank == 0 and store.record(key) is None):
+                if not world.any(rank == 0 and store.fetch(key) is None):
                     continue
                 writer = JournalWriter(store.folder(key) / JOURNAL, uuid.uuid4().hex)
                 record = engine.train(
@@ -155,6 +155,7 @@ def train_here(
                 trained += 1
                 if rank == 0:
                     store.finish(record)
+                    store.publish(key)
                     print(f"{spec.method}, seed {spec.seed}: trained as {key}", flush=True)
     return trained
 

@@ -94,7 +94,9 @@ def run_all(
             )
             for run in missing
         }
-        with executor.pool(workers, jobs=len(missing), gpu=_on_gpu(missing)) as pool:
+        with executor.pool(
+            workers, jobs=len(missing), gpu=_on_gpu(missing), processes=_processes(missing)
+        ) as pool:
             # Before the tracker and the progress bar start threads: local workers are forked.
             futures = {pool.submit(train, job): unique[key] for key, job in jobs.items()}
             tracker.open()
@@ -197,6 +199,11 @@ def _follow(
 
 def _on_gpu(runs: Sequence[PlannedRun]) -> bool:
     return any(run.spec.training.get("device") == "cuda" for run in runs)
+
+
+def _processes(runs: Sequence[PlannedRun]) -> int:
+    """That the job of a run has, at the most (amid.distributed)."""
+    return max(run.spec.training.get("devices", 1) for run in runs)
 
 
 def _summary(run: PlannedRun, record: RunRecord) -> str:

@@ -265,7 +265,7 @@ class Forgetful:
 
     here = False
 
-    def pool(self, workers: int, *, jobs: int, gpu: bool = False):
+    def pool(self, workers: int, *, jobs: int, gpu: bool = False, processes: int = 1):
         return Local().pool(1, jobs=jobs)
 
 
