@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -22,7 +21,8 @@ from amid.deployed import Deployed
 from amid.errors import Stopped
 from tests.datasets.test_paper_data import LABELS, run, ucf51
 from tests.media.clips import activity, write_avi
-from tests.small import ROOT, small_run, sum_all, write_data
+from tests.sharing import write_films
+from tests.small import ROOT, small_run
 from tests.test_engine import left_by, stopping_after, train
 
 SMALL = {"blocks": 1, "width": 4, "window": 4, "size": 16}
@@ -30,20 +30,7 @@ SMALL = {"blocks": 1, "width": 4, "window": 4, "size": 16}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `write_data` leaves it, with films of 3 to 9 frames, of one hue a class, as the target."""
-    folder = write_data(tmp_path_factory.mktemp("data") / "avlips")
-    path = folder / "features" / "index.parquet"
-    index = pd.read_parquet(path)
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(3, 10, len(index))
-    index["video_start"], index["video_length"] = np.cumsum(lengths) - lengths, lengths
-    hues = np.array([[200, 90, 90], [90, 200, 90], [90, 90, 200], [190, 190, 60]])
-    of_frames = np.repeat(hues[index["label_index"]], lengths, axis=0)[:, None, None]
-    films = of_frames + rng.integers(-60, 55, (lengths.sum(), 20, 24, 3))
-    np.save(folder / "features" / "video.npy", films.astype(np.uint8))
-    index.to_parquet(path, index=False)
-    sum_all(folder / "features")
-    return folder
+    return write_films(tmp_path_factory.mktemp("data") / "avlips")
 
 
 def spec(data: Path, configuration: str = "amid", **training: object):
