@@ -142,7 +142,8 @@ class World:
         self.spread([buffer])
         data = buffer.numpy().tobytes()
         end = 8 + int.from_bytes(data[:8], "big")
-        return load(data[end:]), json.loads(data[8:end])
+        tensors = load(data[end:])  # in an order of each process's own
+        return {name: tensors[name] for name in sorted(tensors)}, json.loads(data[8:end])
 
     def check_alike(self, tensors: dict[str, Tensor], facts: Any, place: str) -> None:
         """Raises AmidError when the processes hold other bits than one another.

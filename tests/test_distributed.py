@@ -56,7 +56,7 @@ def test_two_processes_train_as_one_with_the_joint_batch(case: str, folder: Path
     tolerance = CASES[case][-1]
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=tolerance, atol=tolerance, msg=name)
-    assert float(one["moved"].max()) > 100 * tolerance  # the weights did learn
+    assert float(one["moved"].max()) > tolerance  # the weights did learn
 
 
 @pytest.mark.slow
