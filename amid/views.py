@@ -142,6 +142,8 @@ def _curves() -> list[dict[str, Any]]:
             selectedMetricKeys=[metric],
             xAxisKey="step",
             useGlobalXaxisKey=False,
+            lineSmoothness=0,  # left out, the UI takes 70 and draws moving averages
+            useGlobalLineSmoothing=False,
         )
         for metric in EPOCHS
     ]

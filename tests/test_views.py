@@ -34,6 +34,7 @@ def test_a_table_compares_the_experiments_of_its_rows_and_leaves_others_out() ->
         *("validation_student", "validation_teacher"),
         *("best_test_student", "best_test_teacher"),
     ]
+    assert [chart.get("lineSmoothness") for chart in shown["compareRunCharts"]][:2] == [0, 0]
     sections = {section["uuid"]: section for section in shown["compareRunSections"]}
     assert {chart["metricSectionId"] for chart in shown["compareRunCharts"]} <= set(sections)
     assert sections["more"]["name"] == "Model metrics"  # MLflow's name for the others' section
