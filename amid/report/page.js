@@ -35,8 +35,9 @@
       header.append(sorter);
       header.setAttribute("aria-sort", "none");
       sorter.addEventListener("click", () => {
-        const up = header.getAttribute("aria-sort") === "descending";
         const numeric = header.classList.contains("number");
+        const sorted = header.getAttribute("aria-sort"); // first the largest number, or A
+        const up = numeric ? sorted === "descending" : sorted !== "ascending";
         for (const other of headers) other.setAttribute("aria-sort", "none");
         header.setAttribute("aria-sort", up ? "ascending" : "descending");
         const rows = [...body.rows].sort((a, b) => {
