@@ -164,6 +164,8 @@ def _sentence(
     over = {name: bool(marks(p[name])) for name in ("seeds", "clips")}
     if len(taught) == 1:
         return f"{told}; one seed cannot say how much of that is chance."
+    if all(pd.isna(value) for value in p.values()):  # Table 1 does not list the student alone
+        return f"{told}; no test says how much of that is chance."
     if all(over.values()):
         return f"{told}, more than chance explains, over seeds and over clips."
     if over["clips"]:
