@@ -17,11 +17,12 @@ $(VENV)/.installed: requirements.txt constraints.txt
 	$(BIN)/python -m pip install --quiet -r requirements.txt -c constraints.txt
 	touch $@
 
-repro: install  ## raw clips -> Tables 1 to 6
+repro: install  ## raw clips -> Tables 1 to 6 and the report
 	@python -m stages.check
 	@python -m stages.repair
 	dvc repro
 	@cat reports/table1.md reports/table2.md reports/table3.md reports/table4.md reports/table5.md reports/table6.md
+	@echo "The report: $(CURDIR)/reports/index.html"
 
 repair: install  ## what killed processes left is mended; `repro` does it first
 	python -m stages.repair

@@ -109,12 +109,28 @@ def columns(edges: Edges) -> list[list[str]]:
     return found
 
 
+def routed(edges: Edges) -> Edges:
+    """The same needs by way of one more node in each column that a line would pass, so that it runs
+    between the stages there and not behind one."""
+    column = {name: n for n, names in enumerate(columns(edges)) for name in names}
+    found: dict[str, set[str]] = {name: set() for name in edges}
+    for name, of in edges.items():
+        for other in of:
+            last = other
+            for number in range(column[other] + 1, column[name]):
+                way = f"{other} > {name} {number}"
+                found[way], last = {last}, way
+            found[name].add(last)
+    return found
+
+
 def drawn(stages: Mapping[str, Stage], ends: Sequence[str]) -> tuple[Markup, str]:
     """The stages that `ends` need, and these; the picture, and what it shows in words."""
     edges = needs(stages)
     kept = upstream(edges, ends)
     edges = {name: of for name, of in edges.items() if name in kept}
-    layers = columns(edges)
+    ways = routed(edges)
+    layers = columns(ways)
     height = 20 + ROW * max(map(len, layers))
     corner = {
         name: (10 + (BOX + GAP) * x, height / 2 + ROW * (y - (len(layer) - 1) / 2) - TALL / 2)
@@ -122,13 +138,16 @@ def drawn(stages: Mapping[str, Stage], ends: Sequence[str]) -> tuple[Markup, str
         for y, name in enumerate(layer)
     }
     parts = []
-    for name, of in edges.items():
+    for name, of in ways.items():
         for other in sorted(of):
             (x0, y0), (x1, y1) = corner[other], corner[name]
             parts.append(_edge(x0 + BOX, y0 + TALL / 2, x1, y1 + TALL / 2))
+        if name not in edges:
+            x, y = corner[name]
+            parts.append(_edge(x, y + TALL / 2, x + BOX, y + TALL / 2))
     box = Markup('<rect class="{}" x="{:.0f}" y="{:.0f}" width="{:.0f}" height="{:.0f}" rx="6"/>')
-    for name, (x, y) in corner.items():
-        stage = stages[name]
+    for name in edges:
+        (x, y), stage = corner[name], stages[name]
         rects = [box.format("node", x, y, BOX, TALL)]
         if stage.each:  # a sheet for every data set
             rects.insert(0, box.format("node behind", x + 3, y - 3, BOX, TALL))

@@ -1,4 +1,4 @@
-"""What the numbers were made with: nothing that names a machine, a person, a place or a time."""
+"""What the page is made with: nothing that names a machine, a person, a place or a time."""
 
 from __future__ import annotations
 

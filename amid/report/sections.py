@@ -48,8 +48,9 @@ def pipeline(material: Material) -> Section:
 
 
 def environment(material: Material) -> Section:
-    """What the numbers were made with; nothing that names a machine or a person."""
+    """What the page was made with; nothing that names a machine or a person."""
     note = (
+        "What this page was made with, and the runs that were trained beside it. "
         "Another processor or another torch may change the last bits of a sum, and a training "
         "takes another path from there: then the numbers differ within their deviations."
     )

@@ -65,5 +65,9 @@ def test_every_stage_of_the_project_is_drawn_once_and_right_of_its_needs() -> No
     assert set(place) == set(read)
     assert all(place[name] > place[other] for name, of in edges.items() for other in of)
     assert edges["extract"] == {"download"}
+    ways = dag.routed(edges)
+    column = {name: n for n, names in enumerate(dag.columns(ways)) for name in names}
+    assert place == {name: column[name] for name in place}
+    assert all(column[name] == column[other] + 1 for name, of in ways.items() for other in of)
     assert edges["table3"] == {"folds"}
     assert {"exhibits", "folds", "sensitivity"} <= edges["report"]
