@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from amid.report import svg
 
-BOX, GAP, TALL, ROW = 106.0, 32.0, 30.0, 44.0  # pixels
+BOX, GAP, TALL, ROW = 98.0, 27.0, 30.0, 44.0  # pixels: eight columns fit a desktop
 Edges = Mapping[str, set[str]]  # stage -> the stages it needs
 
 
