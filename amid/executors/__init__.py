@@ -20,7 +20,7 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -178,7 +178,7 @@ def passed_on(
     def done(source: Future[Result]) -> None:
         try:
             target.set_result(source.result())
-        except (Exception, CancelledError) as error:
+        except BaseException as error:  # SystemExit too: nobody may wait for ever
             target.set_exception(translated(error))
 
     source.add_done_callback(done)

@@ -124,12 +124,15 @@ class SlurmPool(Pool):
         self._queued: list[tuple[Preemptible, Future]] = []
         self._running: dict[Any, Future] = {}  # by submitit's job
         self._futures: list[Future] = []
+        self._failed: Exception | None = None  # the watcher, which then is gone
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
     def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
         future: Future[Result] = Future()
         with self._lock:
+            if self._failed is not None:
+                raise self._failed
             self._queued.append((Preemptible(Call.of(function, job)), future))
             self._futures.append(future)
         return future
@@ -165,6 +168,8 @@ class SlurmPool(Pool):
                 self._collect()
                 self._send()
             except Exception as error:  # of sbatch, say: nobody would hear of it in this thread
+                with self._lock:
+                    self._failed = error
                 for future in self._futures:
                     if not future.done():
                         future.set_exception(error)
