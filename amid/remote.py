@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import uuid
@@ -178,7 +179,8 @@ def cache_folder() -> Path:
         return Path(given)
     folder = Path(tempfile.gettempdir()) / f"amid-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
+    about = folder.lstat()  # another's link may lead to a folder of this user's
+    if about.st_uid != os.getuid() or not stat.S_ISDIR(about.st_mode):
         raise AmidError(f"{folder} is another user's: set {CACHE_VARIABLE} to a folder of yours.")
     return folder
 
