@@ -26,6 +26,8 @@ def main(dataset: str, index: str = "", of: str = "") -> None:
     words = {name: word or os.environ.get(name, "not set") for name, word in given.items()}
     at = number(words, "JOB_COMPLETION_INDEX", 0, least=0)
     count = number(words, "AMID_SHARDS", 1)
+    if at >= count:  # of the environment, hence no AmidError of `share`: pods are not tried again
+        raise ConfigError(f"The share {at} of {count} does not exist: count from 0 to {count - 1}.")
     folder = data_folder(dataset)
     manifest = pd.read_parquet(folder / "manifest.parquet")
     check_manifest(manifest)
