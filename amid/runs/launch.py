@@ -71,10 +71,12 @@ def train(
             "pid": os.getpid(),
         }
         write_atomic(folder / "job.json", canonical_json(job).encode())
-        processes = [_process(folder, rank) for rank in range(size)]
+        processes: list[subprocess.Popen] = []
         progress = Progress(folder / "progress.jsonl", on_start, on_epoch)
         told = False
         try:
+            for rank in range(size):
+                processes.append(_process(folder, rank))
             while any(process.poll() is None for process in processes):
                 progress.pass_on()
                 if any(process.returncode not in (None, 0, STOPPED) for process in processes):
@@ -93,7 +95,8 @@ def train(
         progress.pass_on()
         if all(code == 0 for code in codes):
             return RunRecord.from_json((folder / "record.json").read_text(encoding="utf-8"))
-        if told:
+        # A signal to the whole group reaches them without this process.
+        if told or all(code == STOPPED for code in codes):
             raise Stopped
         raise _failure(folder, codes)
 
@@ -139,19 +142,26 @@ def train_here(
             with store.lock(key) if rank == 0 else nullcontext():
                 if not world.any(rank == 0 and store.fetch(key) is None):
                     continue
+                if rank == 0:
+                    store.fetch_state(key)
                 writer = JournalWriter(store.folder(key) / JOURNAL, uuid.uuid4().hex)
-                record = engine.train(
-                    spec,
-                    data,
-                    store.folder(key),
-                    parent=None if parent is None else store.folder(parent.key) / CHECKPOINT,
-                    teacher=None if teacher is None else store.model(teacher.key),
-                    checkpoint_every=checkpoint_every,
-                    checkpoint_minutes=checkpoint_minutes,
-                    stop=stop,
-                    on_start=writer.start if rank == 0 else lambda *_: None,
-                    on_epoch=writer.epoch if rank == 0 else lambda *_: None,
-                )
+                try:
+                    record = engine.train(
+                        spec,
+                        data,
+                        store.folder(key),
+                        parent=None if parent is None else store.folder(parent.key) / CHECKPOINT,
+                        teacher=None if teacher is None else store.model(teacher.key),
+                        checkpoint_every=checkpoint_every,
+                        checkpoint_minutes=checkpoint_minutes,
+                        stop=stop,
+                        on_start=writer.start if rank == 0 else lambda *_: None,
+                        on_epoch=writer.epoch if rank == 0 else lambda *_: None,
+                    )
+                except Stopped:
+                    if rank == 0:
+                        store.publish_state(key)
+                    raise
                 trained += 1
                 if rank == 0:
                     store.finish(record)
@@ -225,6 +235,7 @@ def _one_of_several(folder: Path, rank: int) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm's warning, which the parent passes on
     import amid.reproducible  # noqa: F401  pins the kernels before torch is imported
     from amid import engine
     from amid.distributed import Unanswered, joined

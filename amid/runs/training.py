@@ -292,6 +292,15 @@ def _file_of(job: Job, store: RunStore, path: Path) -> Path:
     except AmidError as error:
         print(f"warning: {error} The run is trained again.", file=sys.stderr)
         with store.lock(job.spec.key):
-            store.forget(job.spec.key)
+            if not _whole(path):  # else another worker has trained it again meanwhile
+                store.forget(job.spec.key)
         train(job)
     return path
+
+
+def _whole(path: Path) -> bool:
+    try:
+        read_checkpoint(path)
+    except AmidError:
+        return False
+    return True
