@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -92,6 +93,14 @@ class RayPool(Pool):
             ) from None
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # ray's own would end a stage unsaved
+        kind = "GPU" if gpu else "CPU"
+        most = max((node["Resources"].get(kind, 0) for node in ray.nodes()), default=0)
+        if most < processes:  # another may join: no error
+            print(
+                f"warning: a job needs {processes} {kind}s of one node, and no node of the cluster "
+                f"has more than {most:g}: jobs wait until one joins.",
+                file=sys.stderr,
+            )
         needs = {"num_cpus": 0, "num_gpus": processes} if gpu else {"num_cpus": processes}
         self._task = ray.remote(_perform).options(
             **needs, max_retries=TRIES, retry_exceptions=False, scheduling_strategy="SPREAD"
