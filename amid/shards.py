@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from amid.decoding import Outcome, Task, decoded
-from amid.errors import AmidError, ConfigError
-from amid.executors import WorkerLost
+from amid.errors import AmidError, ConfigError, Stopped
+from amid.executors import WorkerLost, told_to_stop
 from amid.executors.local import Local, available_cores
 from amid.extractors import EXTRACTORS, load
 from amid.extractors.weights import home
@@ -108,7 +108,7 @@ class Job:
     """What a worker somewhere needs; `home` is the project's folder, for weights beside it."""
 
     shard: Shard
-    store: str
+    store: str = field(repr=False)  # it may hold a password
     home: Path
     limits: Limits
 
@@ -142,10 +142,15 @@ def named(groups: Iterable[tuple[Task, ...]], limits: Limits, workers: int) -> l
 
 
 def make(shards: Sequence[Shard], store: Remote, *, workers: int, limits: Limits) -> Iterator[str]:
-    """Decodes the shards into the store; the names, in order, as each is there whole."""
+    """Decodes the shards into the store; the names, in order, as each is there whole. Stopped,
+    between two files, when the worker that does it is told to stop: a shard has no state."""
     found = decoded([t for shard in shards for t in shard.tasks], workers=workers, limits=limits)
     for shard in shards:
-        outcomes = [outcome for _, outcome in islice(found, len(shard.tasks))]
+        outcomes = []
+        for _, outcome in islice(found, len(shard.tasks)):
+            if told_to_stop():
+                raise Stopped
+            outcomes.append(outcome)
         with tempfile.TemporaryDirectory() as folder:
             _write(Path(folder), shard, outcomes)
             store.push(Path(folder), shard.place)
@@ -153,9 +158,12 @@ def make(shards: Sequence[Shard], store: Remote, *, workers: int, limits: Limits
 
 
 def work(job: Job) -> None:
-    """Decodes one shard, in a worker of an executor. AmidError where this node cannot."""
+    """Decodes one shard, in a worker of an executor. AmidError where this node cannot; Stopped when
+    it is told to."""
     from amid.remote import Remote
 
+    if told_to_stop():
+        raise Stopped
     os.environ.setdefault("DVC_ROOT", str(job.home))
     if _named(job.shard.tasks, job.limits, _content).name != job.shard.name:
         first = job.shard.tasks[0].path
@@ -238,6 +246,11 @@ def _elsewhere(
                 raise AmidError(
                     "A worker that decodes files was lost more often than it is tried again; what "
                     "was decoded is kept, run the same command again to go on."
+                ) from None
+            except Stopped:
+                raise AmidError(
+                    "A worker that decodes files was told to stop; what was decoded is kept, run "
+                    "the same command again to go on."
                 ) from None
             if not store.exists(job.shard.place):
                 raise AmidError(

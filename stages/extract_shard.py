@@ -23,7 +23,7 @@ def main(dataset: str, index: str = "", of: str = "") -> None:
     if settings.store is None:
         raise ConfigError("AMID_STORE is not set: name the folder or URL that all shares write to.")
     given = {"JOB_COMPLETION_INDEX": index, "AMID_SHARDS": of}
-    words = {name: word or os.environ.get(name, "not set") for name, word in given.items()}
+    words = {name: word or os.environ.get(name) or "not set" for name, word in given.items()}
     at = number(words, "JOB_COMPLETION_INDEX", 0, least=0)
     count = number(words, "AMID_SHARDS", 1)
     if at >= count:  # of the environment, hence no AmidError of `share`: pods are not tried again

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import Timeout
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
@@ -18,6 +20,7 @@ from amid import config
 from amid.distributed import ALONE, Share, World, world_of
 from amid.errors import AmidError, ConfigError, Stopped
 from amid.runs import launch, plan
+from amid.runs.store import RunStore
 from tests.sharing import CASES, film_spec, pieces, stepped, write_films
 from tests.small import ROOT
 from tests.test_engine import left_by, train
@@ -151,6 +154,10 @@ def test_torchrun_trains_a_section_into_the_store(project: Path) -> None:
         assert values["spec"]["training"]["devices"] == 2
         lines = (record.parent / "journal.jsonl").read_text().splitlines()
         assert len(lines) == 1 + len(values["history"])
+    (warmup,) = (r for r in records if json.loads(r.read_text())["spec"]["parent"] is None)
+    shutil.rmtree(warmup.parent)  # nobody asks for it: what begins with it is there
+    told = torchrun(project, 2, "amid", "ucf51")
+    assert "amid@ucf51: 0 runs trained" in told.stdout
 
 
 @pytest.mark.slow
@@ -191,6 +198,32 @@ def test_one_process_shares_nothing() -> None:
 def test_a_run_of_several_needs_as_many_processes() -> None:
     with pytest.raises(AmidError, match=r"'training\.devices' 3 was given 1 processes"):
         world_of(3)
+
+
+class Heard:
+    """The first process, which counts how often the others would hear of it."""
+
+    rank, heard = 0, 0
+
+    def any(self, flag: bool) -> bool:
+        self.heard += 1
+        return flag
+
+
+def test_the_others_hear_of_the_first_while_it_waits_for_a_lock(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(launch, "LOCK_SECONDS", 0.01)
+    store, world = RunStore(tmp_path), Heard()
+    held = store.lock("k")
+    held.acquire()
+    with pytest.raises(Stopped), launch._locked(store, "k", world, lambda: world.heard > 6):
+        pass
+    assert world.heard == 8  # twice a round: is it taken, is one told to stop
+    held.release()
+    with launch._locked(store, "k", world, lambda: False), pytest.raises(Timeout):
+        held.acquire(timeout=0.01)
+    held.acquire(timeout=0.01)
 
 
 def test_the_cause_is_told_and_not_who_missed_whom(tmp_path: Path) -> None:

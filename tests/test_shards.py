@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import ruamel.yaml
 
 from amid import decoding, shards
 from amid.decoding import Task
-from amid.errors import AmidError, ConfigError
+from amid.errors import AmidError, ConfigError, Stopped
 from amid.executors import Pool, WorkerLost, chosen
 from amid.executors.local import Local
 from amid.extractors import Span, features, frame_dct, log_mel, ngrams
@@ -268,6 +269,21 @@ def test_a_worker_with_other_files_says_so_and_decodes_nothing(clips, tmp_path, 
     assert not (tmp_path / "s").exists()
 
 
+def test_a_worker_that_is_told_to_stop_makes_no_shard(clips, tmp_path, in_process, monkeypatch):
+    (shard,) = named(cut(tasks_of(clips), 3)[:1], LIMITS, 1)
+    job = shards.Job(shard, f"file://user:secret@{tmp_path}/s", tmp_path, LIMITS)
+    assert "secret" not in repr(job)
+    job = replace(job, store=str(tmp_path / "s"))
+    for files in range(4):
+        calls = iter(range(10**6))
+        monkeypatch.setattr(
+            shards, "told_to_stop", lambda calls=calls, last=files: next(calls) == last
+        )
+        with pytest.raises(Stopped):
+            shards.work(job)
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_lost_worker_is_one_sentence_and_what_was_made_stays(clips, whole, tmp_path, in_process):
     store = Remote(str(tmp_path / "store"))
     with pytest.raises(AmidError, match="run the same command again"):
@@ -360,6 +376,9 @@ def test_shares_of_the_stage_fill_a_store_that_the_other_stage_assembles(
         extract_shard.main("avlips")
     with pytest.raises(AmidError, match="share 3 of 3 does not exist"):
         extract_shard.main("avlips", "3", "3")
+    monkeypatch.setenv("AMID_SHARDS", "")  # which is not "one share that has all"
+    with pytest.raises(ConfigError, match="AMID_SHARDS is 'not set'"):
+        extract_shard.main("avlips", "0")
     monkeypatch.setenv("AMID_SHARDS", "3")
     for index in "012":
         monkeypatch.setenv("JOB_COMPLETION_INDEX", index)

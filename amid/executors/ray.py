@@ -123,10 +123,12 @@ class RayPool(Pool):
 
         until = time.monotonic() + grace
         unfinished = [ref for ref, future in self._futures.items() if not future.done()]
-        for reference in unfinished:
-            ray.cancel(reference)
-        wait([self._futures[ref] for ref in unfinished], max(0.0, until - time.monotonic()))
-        ray.shutdown()  # takes the workers of this driver along
+        try:
+            for reference in unfinished:
+                ray.cancel(reference)
+            wait([self._futures[ref] for ref in unfinished], max(0.0, until - time.monotonic()))
+        finally:  # also of a cluster that no longer answers
+            ray.shutdown()  # takes the workers of this driver along
 
 
 def _perform(call: Call) -> Any:

@@ -41,6 +41,8 @@ POLL_SECONDS = 0.5
 # Submitit's own limit on how often a job may run out of time, 3, is for jobs that begin anew.
 MOST_TIMEOUTS = 1000
 MOST_AT_ONCE = 1000  # Slurm's usual MaxArraySize is 1001
+PAUSES = (5.0, 20.0, 60.0)  # in seconds, after a submission that a busy controller did not take
+BUSY = ("Socket timed out", "Unable to contact slurm controller", "temporarily unavailable")
 END_SECONDS = 2.0  # for processes of slurm:local that are told to end
 
 
@@ -95,7 +97,8 @@ class Slurm:
             name if name in shared or name.startswith("slurm_") else f"slurm_{name}": value
             for name, value in self.options.items()
         }
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # it holds pickles, which nobody else may write
         try:
             made = AutoExecutor(
                 self.folder / "%j",
@@ -180,9 +183,22 @@ class SlurmPool(Pool):
             room = self._at_once - len(self._running)
             sent, self._queued = self._queued[:room], self._queued[room:]
         if sent:
-            with _environment(_settings()), self._executor.batch():
-                jobs = [self._executor.submit(call) for call, _ in sent]
+            jobs = self._submitted([call for call, _ in sent])
             self._running |= dict(zip(jobs, (future for _, future in sent), strict=True))
+
+    def _submitted(self, calls: list[Preemptible]) -> list[Any]:
+        """Submitit's jobs of the calls, as one array. (One that sbatch queued before it said that
+        it could not is done twice, to the same bytes.)"""
+        from submitit.core.utils import FailedJobError
+
+        for seconds in (*PAUSES, None):
+            try:
+                with _environment(_settings()), self._executor.batch():
+                    return [self._executor.submit(call) for call in calls]
+            except FailedJobError as error:
+                busy = any(words in str(error) for words in BUSY)
+                if seconds is None or not busy or self._ended.wait(seconds):
+                    raise
 
     def _collect(self) -> None:
         from submitit.core.utils import UncompletedJobError

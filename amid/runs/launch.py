@@ -19,10 +19,12 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from filelock import FileLock, Timeout
 
 import amid
 from amid.checkpoint import write_atomic
@@ -35,8 +37,12 @@ from amid.runs.store import CHECKPOINT, JOURNAL, RunStore
 from amid.shown import masked
 from amid.types import RunRecord, RunSpec, canonical_json
 
+if TYPE_CHECKING:
+    from amid.distributed import World
+
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 2.0  # to tell what happened, once another process has ended by a failure
+LOCK_SECONDS = 30.0  # that the first process waits for a lock before it lets the others hear of it
 STOPPED = 75  # exit status of a process that was told to stop, and has saved the run
 
 
@@ -116,58 +122,115 @@ def train_here(
     The first process alone needs the store; `data` each. Raises AmidError where it was not torchrun
     that started this, or not as many as the runs' `training.devices`; Stopped when `stop` says so.
     """
-    from amid import engine
     from amid.distributed import joined, world_of
 
     if "RANK" not in os.environ:
         raise AmidError("this command is one of several processes: start it with torchrun.")
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    ordered = {
-        spec.key: (spec, run.parent if spec is run.spec else None, run.teacher)
-        for run in runs
-        for spec in filter(None, (run.teacher, run.parent, run.spec))
-    }
-    for spec, *_ in ordered.values():
+    specs = [s for run in runs for s in filter(None, (run.teacher, run.parent, run.spec))]
+    for spec in specs:
         if (devices := spec.training.get("devices", 1)) != size:
             raise AmidError(
                 f"torchrun started {size} processes, but a run of {spec.method} on {spec.dataset} "
                 f"has 'training.devices' {devices}: they have to be as many."
             )
-    check_data(data, (spec for spec, *_ in ordered.values()))
-    on_gpu = any(spec.training.get("device") == "cuda" for spec, *_ in ordered.values())
-    trained, local = 0, int(os.environ["LOCAL_RANK"])
+    check_data(data, specs)
+    on_gpu = any(spec.training.get("device") == "cuda" for spec in specs)
+    local, trained = int(os.environ["LOCAL_RANK"]), 0
     with joined("cuda" if on_gpu else "cpu", local=local):
         world = world_of(size)
-        for key, (spec, parent, teacher) in ordered.items():
-            with store.lock(key) if rank == 0 else nullcontext():
-                if not world.any(rank == 0 and store.fetch(key) is None):
-                    continue
-                if rank == 0:
-                    store.fetch_state(key)
-                writer = JournalWriter(store.folder(key) / JOURNAL, uuid.uuid4().hex)
-                try:
-                    record = engine.train(
-                        spec,
-                        data,
-                        store.folder(key),
-                        parent=None if parent is None else store.folder(parent.key) / CHECKPOINT,
-                        teacher=None if teacher is None else store.model(teacher.key),
-                        checkpoint_every=checkpoint_every,
-                        checkpoint_minutes=checkpoint_minutes,
-                        stop=stop,
-                        on_start=writer.start if rank == 0 else lambda *_: None,
-                        on_epoch=writer.epoch if rank == 0 else lambda *_: None,
-                    )
-                except Stopped:
-                    if rank == 0:
-                        store.publish_state(key)
-                    raise
-                trained += 1
-                if rank == 0:
-                    store.finish(record)
-                    store.publish(key)
-                    print(f"{spec.method}, seed {spec.seed}: trained as {key}", flush=True)
+
+        def missing(spec: RunSpec) -> bool:
+            return world.any(rank == 0 and store.fetch(spec.key) is None)
+
+        for run in (run for run in runs if missing(run.spec)):
+            for step in _chain(run):
+                with _locked(store, step.spec.key, world, stop):
+                    if missing(step.spec):
+                        _train_shared(
+                            step,
+                            store,
+                            data,
+                            first=rank == 0,
+                            checkpoint_every=checkpoint_every,
+                            checkpoint_minutes=checkpoint_minutes,
+                            stop=stop,
+                        )
+                        trained += 1
     return trained
+
+
+class Step(NamedTuple):
+    """A run, the warm-up that it begins from and its fixed teacher."""
+
+    spec: RunSpec
+    parent: RunSpec | None
+    teacher: RunSpec | None
+
+
+def _chain(run: PlannedRun) -> list[Step]:
+    """A run after those it builds on."""
+    steps = [
+        Step(run.teacher, None, None),
+        Step(run.parent, None, run.teacher),
+        Step(run.spec, run.parent, run.teacher),
+    ]
+    return [step for step in steps if step.spec is not None]
+
+
+def _train_shared(
+    step: Step, store: RunStore, data: Path, *, first: bool, stop: Callable[[], bool], **given: Any
+) -> None:
+    """Trains a run with the other processes; the `first` one keeps its state and files it."""
+    from amid import engine
+
+    spec, key = step.spec, step.spec.key
+    if first:
+        store.fetch_state(key)
+    writer = JournalWriter(store.folder(key) / JOURNAL, uuid.uuid4().hex)
+    try:
+        record = engine.train(
+            spec,
+            data,
+            store.folder(key),
+            parent=None if step.parent is None else store.folder(step.parent.key) / CHECKPOINT,
+            teacher=None if step.teacher is None else store.model(step.teacher.key),
+            stop=stop,
+            on_start=writer.start if first else lambda *_: None,
+            on_epoch=writer.epoch if first else lambda *_: None,
+            **given,
+        )
+    except Stopped:
+        if first:
+            store.publish_state(key)
+        raise
+    if first:
+        store.finish(record)
+        store.publish(key)
+        print(f"{spec.method}, seed {spec.seed}: trained as {key}", flush=True)
+
+
+@contextmanager
+def _locked(store: RunStore, key: str, world: World, stop: Callable[[], bool]) -> Iterator[None]:
+    """The run's lock, held by the first process; the others hear of it while it waits, since none
+    waits for a lost process for ever. Stopped when one is told to stop meanwhile."""
+    lock, mine = store.lock(key), world.rank == 0
+    try:
+        while not world.any(mine and _taken(lock)):
+            if world.any(stop()):
+                raise Stopped
+        yield
+    finally:
+        if mine:
+            lock.release()
+
+
+def _taken(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        return False
+    return True
 
 
 class Progress:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from amid.checkpoint import read_newest, write_atomic
+from amid.checkpoint import previous, read_newest, write_atomic
 from amid.remote import Remote
 from amid.reproducible import platform_fingerprint
 from amid.sums import SUMS, matches, sha256_bytes, write_sums
@@ -33,6 +33,7 @@ RECORD, MODEL, CHECKPOINT, JOURNAL = (
     "checkpoint.safetensors",
     "journal.jsonl",
 )
+STATE = (JOURNAL, CHECKPOINT, previous(Path(CHECKPOINT)).name)  # from which a run goes on
 VARIABLE = "AMID_STORE"
 
 
@@ -42,7 +43,7 @@ def open_store(environment: Mapping[str, str], home: Path) -> RunStore:
     given = environment.get(VARIABLE)
     if given and "://" in given:
         return RunStore(home / ".runs", remote=Remote(given))
-    return RunStore(Path(given).absolute() if given else home / ".runs")
+    return RunStore(Path(given).expanduser().absolute() if given else home / ".runs")
 
 
 class RunStore:
@@ -112,15 +113,17 @@ class RunStore:
             found = Path(scratch)
             pulled = self.remote.pull(f"states/{self.platform}/{key}", found)
             if pulled and _progress(found) > _progress(folder):
-                for name in (JOURNAL, CHECKPOINT):
-                    (found / name).replace(folder / name)
+                for name in STATE:
+                    (folder / name).unlink(missing_ok=True)
+                for path in found.iterdir():
+                    path.replace(folder / path.name)
 
     def publish_state(self, key: str) -> None:
         """Pushes how far a run came, so that another machine can go on."""
-        if self.remote is not None and _progress(self.folder(key)) > (0, 0):
-            self.remote.push(
-                self.folder(key), f"states/{self.platform}/{key}", (JOURNAL, CHECKPOINT)
-            )
+        folder = self.folder(key)
+        if self.remote is not None and _progress(folder) > (0, 0):
+            there = [name for name in STATE if (folder / name).exists()]
+            self.remote.push(folder, f"states/{self.platform}/{key}", there)
 
     def forget(self, key: str) -> None:
         """Drops a run, so that it is trained again."""

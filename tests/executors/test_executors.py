@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from amid import executors
+from amid.checkpoint import read_newest, write_checkpoint
 from amid.errors import AmidError, ConfigError, Stopped
 from amid.executors import (
     EXECUTORS,
@@ -28,7 +29,7 @@ from amid.executors import (
 from amid.executors.local import Local
 from amid.reproducible import PINS, platform_fingerprint
 from amid.runs import journal, training
-from amid.runs.store import open_store
+from amid.runs.store import CHECKPOINT, open_store
 from amid.runs.training import Job, _place, run_all, train
 from stages.common import run_stage
 from stages.train import main
@@ -258,6 +259,20 @@ def test_a_store_in_a_folder_is_shared_as_it_is(tmp_path: Path) -> None:
     assert (shared.root, shared.remote) == (tmp_path / "shared", None)
     usual = open_store({"AMID_STORE": ""}, tmp_path / "home")
     assert (usual.root, usual.remote) == (tmp_path / "home" / ".runs", None)
+    assert open_store({"AMID_STORE": "~/amid"}, tmp_path).root == Path.home() / "amid"
+
+
+def test_the_state_before_serves_where_the_last_one_is_lost(tmp_path: Path) -> None:
+    environment = {"AMID_STORE": (tmp_path / "remote").as_uri()}
+    one, two = (open_store(environment, tmp_path / name) for name in ("one", "two"))
+    for store, epochs in ((one, (3, 4)), (two, (1, 2))):
+        for epoch in epochs:
+            state = {"epoch": epoch, "position": 0}
+            write_checkpoint(store.folder("k") / CHECKPOINT, {}, state, keep=True)
+    (one.folder("k") / CHECKPOINT).unlink()  # by a kill between two renames
+    one.publish_state("k")
+    two.fetch_state("k")
+    assert read_newest(two.folder("k") / CHECKPOINT)[1]["epoch"] == 3
 
 
 class Forgetful:

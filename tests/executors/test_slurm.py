@@ -12,7 +12,7 @@ import pytest
 
 from amid.checkpoint import read_checkpoint
 from amid.errors import AmidError, ConfigError
-from amid.executors import WorkerLost, chosen
+from amid.executors import WorkerLost, chosen, slurm
 from amid.executors.slurm import options
 from amid.runs import journal
 from amid.runs.store import CHECKPOINT, JOURNAL, RunStore
@@ -62,18 +62,37 @@ def test_without_slurm_there_is_a_sentence(tmp_path: Path, monkeypatch) -> None:
 
 
 SBATCH = """#!/bin/sh
+if [ ! -e {place}/tried ]; then touch {place}/tried; echo "sbatch: error: {error}" >&2; exit 1; fi
 cp "$1" {place}/sbatch.sh
 echo Submitted batch job 77
 """
 
 
-def test_jobs_are_one_array_with_pins_and_options(tmp_path: Path, monkeypatch) -> None:
-    """sbatch and srun are stand-ins: what Slurm would be given is looked at."""
+def stand_ins(folder: Path, error: str, monkeypatch) -> None:
+    """Commands of Slurm's; sbatch refuses once, with an error."""
     for name, text in {"sbatch": SBATCH, "srun": "#!/bin/sh\n", "squeue": "#!/bin/sh\n"}.items():
-        command = tmp_path / name
-        command.write_text(text.format(place=tmp_path))
+        command = folder / name
+        command.write_text(text.format(place=folder, error=error))
         command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setattr(slurm, "PAUSES", (0.0,))
+
+
+def test_what_sbatch_refuses_for_good_reaches_the_stage(tmp_path: Path, monkeypatch) -> None:
+    stand_ins(tmp_path, "invalid partition specified: night", monkeypatch)
+    environment = {"AMID_EXECUTOR": "slurm", "DVC_ROOT": str(tmp_path)}
+    future = (pool := chosen(environment).pool(1, jobs=1)).submit(doubled, 1)
+    with pytest.raises(Exception, match="invalid partition"):
+        future.result(timeout=10)
+    pool._watcher.join()
+    assert not (tmp_path / "sbatch.sh").exists()
+
+
+def test_jobs_are_one_array_with_pins_and_options(tmp_path: Path, monkeypatch) -> None:
+    """sbatch and srun are stand-ins: what Slurm would be given is looked at. The controller is busy
+    at first."""
+    stand_ins(tmp_path, "Socket timed out on send/recv operation", monkeypatch)
+    (tmp_path / ".runs" / "slurm").mkdir(parents=True, mode=0o755)
     environment = {"AMID_EXECUTOR": "slurm", "DVC_ROOT": str(tmp_path)}
     environment["AMID_SLURM"] = '{"partition": "night", "gres": "gpu:1", "timeout_min": 30}'
     pool = chosen(environment).pool(2, jobs=3)
@@ -86,6 +105,7 @@ def test_jobs_are_one_array_with_pins_and_options(tmp_path: Path, monkeypatch) -
     for line in ("--array=0-2%2", "--partition=night", "--gres=gpu:1", "--time=30"):
         assert f"#SBATCH {line}" in lines
     assert "export OMP_NUM_THREADS=1" in lines
+    assert (tmp_path / ".runs" / "slurm").stat().st_mode & 0o777 == 0o700
     assert any(line.startswith("export PYTHONPATH=") for line in lines)
     pool._ended.set()
     pool._watcher.join()
