@@ -42,6 +42,7 @@
         header.setAttribute("aria-sort", up ? "ascending" : "descending");
         const rows = [...body.rows].sort((a, b) => {
           const [first, second] = [key(a, column), key(b, column)];
+          if (!first || !second) return !first - !second; // undefined ones last, both ways
           const order = numeric ? first - second : first.localeCompare(second, "en");
           return up ? order : -order;
         });
