@@ -1,4 +1,5 @@
-"""python -m stages.ui PORT: prepares the comparisons of MLflow's UI and prints their addresses."""
+"""python -m stages.ui PORT: prepares the comparisons of MLflow's UI and prints their addresses, on
+the server of MLFLOW_TRACKING_URI where that is one, else on a UI of this machine at PORT."""
 
 import os
 
@@ -13,9 +14,12 @@ def main(port: str) -> None:
     if not port.isdigit():
         raise AmidError(f"'{port}' is no port: give a number, such as 5000.")
     prepared = tracking.prepare_views(tracking.open_any(HOME), views(config.load(PARAMS)))
-    address = tracking.server(os.environ) or f"http://127.0.0.1:{port}"
+    server = tracking.server(os.environ)
+    address = masked((server or f"http://127.0.0.1:{port}").rstrip("/"))
+    if server:
+        print(f"The runs are on the server {address} (MLFLOW_TRACKING_URI): none is started here.")
     for title, path in prepared.items():
-        print(f"{title}: {masked(address.rstrip('/'))}{path}")
+        print(f"{title}: {address}{path}")
     if not prepared:
         print("no comparison yet: `make repro` trains and logs the runs they are made of")
 
