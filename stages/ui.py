@@ -13,8 +13,14 @@ from stages.common import HOME, PARAMS, run_command
 def main(port: str) -> None:
     if not port.isdigit():
         raise AmidError(f"'{port}' is no port: give a number, such as 5000.")
-    prepared = tracking.prepare_views(tracking.open_any(HOME), views(config.load(PARAMS)))
     server = tracking.server(os.environ)
+    try:
+        prepared = tracking.prepare_views(tracking.open_any(HOME), views(config.load(PARAMS)))
+    except Exception as error:
+        trouble = tracking.server_trouble(error, server) if server else None
+        if trouble is None:
+            raise
+        raise AmidError(f"{trouble}.") from None
     address = masked((server or f"http://127.0.0.1:{port}").rstrip("/"))
     if server:
         print(f"The runs are on the server {address} (MLFLOW_TRACKING_URI): none is started here.")

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from amid import tracking
+from amid.errors import AmidError
 from amid.views import TAG, View, views
 from stages import ui
 from tests.small import ROOT, small_params
@@ -108,3 +109,19 @@ def test_make_ui_starts_one_only_where_the_runs_are_here(
     )  # fmt: skip
     assert "ran python -m stages.ui 5007" in done.stdout
     assert ("ran mlflow ui --host 127.0.0.1 --port 5007" in done.stdout) == started
+
+
+def test_a_server_that_is_away_is_one_sentence(monkeypatch) -> None:
+    def away(*_) -> None:
+        raise ConnectionError("Max retries exceeded")
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://trainer:pw@127.0.0.1:9")
+    monkeypatch.setattr(tracking, "open_any", away)
+    with pytest.raises(
+        AmidError, match=r"^the server http://\*\*\*@127.0.0.1:9 does not answer\.$"
+    ):
+        ui.main("5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # no server: an error of another kind
+    with pytest.raises(ConnectionError):
+        ui.main("5000")

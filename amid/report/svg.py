@@ -255,7 +255,7 @@ def _frame(ticks: Sequence[float], up, sides: tuple[float, float], label: str) -
         parts.append(_line(sides[0], up(tick), sides[1], up(tick), "grid"))
         parts.append(_text(sides[0] - 5, up(tick) + 3.5, f"{tick:g}", "tick end"))
     middle = (up(ticks[0]) + up(ticks[-1])) / 2
-    turned = '<text class="axis middle" transform="translate(9 {}) rotate(-90)">{}</text>'
+    turned = '<text class="axis middle" transform="translate(11 {}) rotate(-90)">{}</text>'
     return [*parts, Markup(turned).format(_number(middle), label)]
 
 

@@ -35,11 +35,11 @@ def quarantine(material: Material) -> Section:
         columns = ("data set", "reason", "modality", "files")
         blocks.append(plain_table("What was found wrong", columns, reasons))
         note = "A clip of the training split may be kept without a modality that is damaged."
-        blocks.append(Text(note))
+        where = "data/<data set>/quarantine.parquet lists them clip by clip."
+        blocks += [Text(note), Text(where)]
     else:
         blocks.append(Text("Every clip could be read: nothing was set aside."))
-    where = "data/<data set>/quarantine.parquet lists them clip by clip."
-    return Section("quarantine", "Clips set aside", [*blocks, Text(where)])
+    return Section("quarantine", "Clips set aside", blocks)
 
 
 def plane(material: Material) -> Section:
@@ -117,9 +117,9 @@ def confusion(material: Material) -> Section:
         )
         blocks.append(
             Text(
-                f"{dataset}: of all students {short(name)}, seed {run.spec.seed}, is best on "
-                f"validation (run {run.key}, epoch {run.best_epoch + 1}). It takes {right} of "
-                f"{len(run.labels)} test clips for what they are "
+                f"{dataset}: of all students the one of {short(name)}, seed {run.spec.seed}, is "
+                f"best on validation (run {run.key}, epoch {run.best_epoch + 1}). It takes "
+                f"{right} of {len(run.labels)} test clips for what they are "
                 f"({100 * right / len(run.labels):.1f} %)."
             )
         )
