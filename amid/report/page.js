@@ -1,5 +1,6 @@
 "use strict";
-// The page is whole without this: it adds sorting and the choice of light or dark.
+// The page is whole without this: it adds sorting, the choice of light or dark, and a shade
+// at the right of what goes on there.
 (() => {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -49,6 +50,14 @@
         body.append(...rows);
       });
     }
+  }
+
+  for (const box of document.querySelectorAll(".scroll")) {
+    const shade = () => {
+      box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+    };
+    box.addEventListener("scroll", shade, { passive: true });
+    new ResizeObserver(shade).observe(box);
   }
 
   addEventListener("beforeprint", () => {

@@ -123,6 +123,17 @@ def test_the_page_never_scrolls_sideways(chromium: Any, path: Path) -> None:
             assert region.get_attribute("tabindex") == "0"
 
 
+def test_a_shade_tells_that_a_table_goes_on_to_the_right(chromium: Any, path: Path) -> None:
+    with opened(chromium, path, "phone") as (page, _, _):
+        page.wait_for_selector(".scroll.more:has(table)")
+        first = page.locator(".scroll.more").first
+        box = first.element_handle()
+        box.evaluate("box => { box.scrollLeft = box.scrollWidth; }")
+        page.wait_for_function("box => !box.classList.contains('more')", arg=box)
+        page.set_viewport_size({"width": 1600, "height": 900})
+        page.wait_for_function("document.querySelectorAll('.scroll.more:has(table)').length === 0")
+
+
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(chromium: Any, path: Path) -> None:
     with opened(chromium, path) as (page, _, _):
         page.keyboard.press("Tab")
