@@ -33,9 +33,10 @@ check-repro: install  ## the reproducibility gate: two clean clones of HEAD give
 test: install  ## the test suite but for its slow part, which CI runs too: `pytest -m slow`
 	pytest -m "not slow"
 
-ui: install  ## MLflow on 127.0.0.1:5000, with the tables' comparisons prepared
+ui: install  ## MLflow on 127.0.0.1:5000, or links to the server that has the runs, the comparisons prepared
 	@python -m stages.ui $(or $(PORT),5000)
-	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri sqlite:///mlruns/mlflow.db
+	@case "$$MLFLOW_TRACKING_URI" in http://*|https://*) ;; *) set -x; \
+	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri sqlite:///mlruns/mlflow.db;; esac
 
 lint: install
 	ruff check . && ruff format --check .

@@ -452,8 +452,8 @@ def _server_client(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri)
 
 
-def _server_error(error: Exception, uri: str, stage: str) -> AmidError | None:
-    """The sentence for a server that is away or refuses; None for an error of another kind."""
+def server_trouble(error: Exception, uri: str) -> str | None:
+    """What a server that is away or refuses does; None for an error of another kind."""
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
@@ -466,9 +466,15 @@ def _server_error(error: Exception, uri: str, stage: str) -> AmidError | None:
         why = "does not answer"
     else:
         why = f"refuses: {masked(' '.join(text.split()))[:200]}"
-    return AmidError(
-        f"the server {masked(uri)} {why}; `dvc repro --force --single-item {stage}` logs what is "
-        "missing later, without a training."
+    return f"the server {masked(uri)} {why}"
+
+
+def _server_error(error: Exception, uri: str, stage: str) -> AmidError | None:
+    """The sentence for a server that is away or refuses; None for an error of another kind."""
+    trouble = server_trouble(error, uri)
+    return trouble and AmidError(
+        f"{trouble}; `dvc repro --force --single-item {stage}` logs what is missing later, without "
+        "a training."
     )
 
 

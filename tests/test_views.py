@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
+
+from amid import tracking
+from amid.errors import AmidError
 from amid.views import TAG, View, views
-from tests.small import small_params
+from stages import ui
+from tests.small import ROOT, small_params
 
 
 def of(title: str) -> View:
@@ -59,3 +68,60 @@ def test_the_address_names_the_experiments_and_the_comparison() -> None:
     assert words["viewStateShareKey"] == [view.key]
     assert not TAG.endswith(view.key)
     assert view.path(["3"]).startswith("/#/experiments/3/runs?compareRunsMode=CHART&")
+
+
+@pytest.mark.parametrize("uri", ["", "sqlite:///other.db", "http://trainer:pw@127.0.0.1:5001/"])
+def test_links_are_of_the_server_that_has_the_runs(uri: str, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(tracking, "open_any", lambda root: None)
+    monkeypatch.setattr(tracking, "prepare_views", lambda *_: {"Table 1": "/#/experiments/1"})
+    ui.main("5000")
+    told = capsys.readouterr().out
+    server = "http://***@127.0.0.1:5001" if uri.startswith("http") else "http://127.0.0.1:5000"
+    assert told.endswith(f"Table 1: {server}/#/experiments/1\n")
+    assert (f"The runs are on the server {server}" in told) == uri.startswith("http")
+    assert "pw" not in told
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("uri", "started"),
+    [(None, True), ("sqlite:///other.db", True), ("http://127.0.0.1:5001", False),
+     ("https://example.org", False)],
+)  # fmt: skip
+def test_make_ui_starts_one_only_where_the_runs_are_here(
+    uri: str | None, started: bool, tmp_path: Path
+) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "mlflow"):
+        (programs / name).write_text(f'#!/bin/sh\necho "ran {name} $*"\n')
+        (programs / name).chmod(0o755)
+    for name in ("requirements.txt", "constraints.txt", ".venv/.installed"):
+        (tmp_path / name).touch()
+    given = {} if uri is None else {"MLFLOW_TRACKING_URI": uri}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MLFLOW"))}
+    done = subprocess.run(
+        ["make", "ui", "PORT=5007"], cwd=tmp_path, env=environment | given, text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert "ran python -m stages.ui 5007" in done.stdout
+    assert ("ran mlflow ui --host 127.0.0.1 --port 5007" in done.stdout) == started
+
+
+def test_a_server_that_is_away_is_one_sentence(monkeypatch) -> None:
+    def away(*_) -> None:
+        raise ConnectionError("Max retries exceeded")
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://trainer:pw@127.0.0.1:9")
+    monkeypatch.setattr(tracking, "open_any", away)
+    with pytest.raises(
+        AmidError, match=r"^the server http://\*\*\*@127.0.0.1:9 does not answer\.$"
+    ):
+        ui.main("5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # no server: an error of another kind
+    with pytest.raises(ConnectionError):
+        ui.main("5000")

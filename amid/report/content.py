@@ -64,7 +64,8 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Cell:
-    """text: as shown. order: what the column is sorted by. marks: of significance, with meaning.
+    """text: as shown. order: what the column is sorted by, "" where there is nothing: last both
+    ways. marks: of significance, with meaning.
 
     code: whether it is to be typed.
     """
@@ -107,9 +108,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Sources:
+    """of: the data set. what: what the numbers are of, as heard; a table says its own name."""
+
     kind: ClassVar[str] = "sources"
     of: str
     rows: Sequence[Origin]
+    what: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,21 +24,20 @@ STYLES = {ALONE: "s2", "ccl": "s1", REFERENCE: "s0"}  # of the training curves
 def paper_figures(material: Material) -> Section:
     """Figures 3 to 6, drawn from the same frames as their PNG."""
     params, rows = material.params, material.rows
-    classes = series.class_wise(rows(params.figure3))
-    first, second = params.figure3
-    blocks: list[object] = [
-        Heading("Figure 3: accuracy class by class"),
-        Pictures(
-            [
-                picture
-                for dataset, panel in classes.groupby("dataset", sort=False)
-                for picture in _figure3(dataset, panel, first, second)
-            ],
-            [("dot s0", short(first)), ("hollow s1", short(second))],
-            "Classes by falling difference; means over seeds at the epoch chosen on validation.",
-        ),
-        Heading("Figures 4 and 5: teacher and student over the epochs"),
-    ]
+    tested = material.tested()
+    untested = [Text(f"{dataset}: there are no test clips.") for dataset in material.untested()]
+    blocks: list[object] = [Heading("Figure 3: accuracy class by class"), *untested]
+    if pairs := tested.rows(params.figure3):
+        first, second = params.figure3
+        panels = [
+            picture
+            for dataset, panel in series.class_wise(pairs).groupby("dataset", sort=False)
+            for picture in _figure3(dataset, panel, first, second)
+        ]
+        legend = [("dot s0", short(first)), ("hollow s1", short(second))]
+        note = "Classes by falling difference; means over seeds at the epoch chosen on validation."
+        blocks.append(Pictures(panels, legend, note))
+    blocks.append(Heading("Figures 4 and 5: teacher and student over the epochs"))
     panels = [
         _over_epochs(f"{what}, {dataset}", curve_of(records), y_label, records)
         for dataset in params.datasets
@@ -51,15 +50,16 @@ def paper_figures(material: Material) -> Section:
     blocks.append(
         Pictures(panels, note="Validation split; bands are one standard deviation over seeds.")
     )
-    blocks.append(Heading("Figure 6: sensitivity to the weights"))
-    table6, _ = sensitivity(material)
-    panels = [
-        picture
-        for dataset, of in table6.groupby("dataset", sort=False)
-        for picture in _figure6(dataset, of)
-    ]
-    legend = [("dot s0", "student"), ("dot s3", "teacher"), ("default", "default")]
-    blocks.append(Pictures(panels, legend, "Whiskers are one standard deviation over seeds."))
+    blocks += [Heading("Figure 6: sensitivity to the weights"), *untested]
+    if tested.sensitivity:
+        table6, _ = sensitivity(tested)
+        panels = [
+            picture
+            for dataset, of in table6.groupby("dataset", sort=False)
+            for picture in _figure6(dataset, of)
+        ]
+        legend = [("dot s0", "student"), ("dot s3", "teacher"), ("default", "default")]
+        blocks.append(Pictures(panels, legend, "Whiskers are one standard deviation over seeds."))
     return Section("figures", "Figures 3 to 6", blocks)
 
 
@@ -225,12 +225,13 @@ def _figure6(dataset: str, of: pd.DataFrame) -> list[Picture]:
             for row in rows.to_dict("records")
             if not pd.isna(row[head])
         ]  # fmt: skip
-        best = rows.loc[rows["student"].idxmax()]
-        alt = (
-            f"Student's accuracy at {len(rows)} values of {weight}: from "
-            f"{rows['student'].min():.1f} to {rows['student'].max():.1f} %, best at "
-            f"{best['value']:g}."
-        )
+        told = [
+            f"{head}'s from {rows[head].min():.1f} to {rows[head].max():.1f} %, best at "
+            f"{rows.loc[rows[head].idxmax(), 'value']:g}"
+            for head in heads
+            if rows[head].notna().any()
+        ]
+        alt = f"Accuracy at {len(rows)} values of {weight}: the {'; the '.join(told)}."
         letter = {"alpha": "α", "beta": "β", "gamma": "γ"}[weight]
         picture = svg.dots(dots, letter, "test Top-1 (%)", ticks)
         pictures.append(Picture(picture, alt, f"{dataset}: {weight}"))

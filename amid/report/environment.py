@@ -1,9 +1,11 @@
-"""What the page is made with: nothing that names a machine, a person, a place or a time."""
+"""What the page and its runs are made with; nothing names a host, a person, a place or a time."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from amid.reproducible import PINS, platform_fingerprint
 
@@ -13,14 +15,17 @@ PACKAGES = (
 )
 
 
-def facts() -> list[tuple[str, str]]:
-    """(what, which): Python, the packages that are installed, the kernels' instruction set."""
+def facts(trained_on: Sequence[str]) -> list[tuple[str, str]]:
+    """(what, which): Python, the packages that are installed, the kernels' instruction set.
+
+    trained_on: as from `platforms`.
+    """
     import torch
 
     found = [
         ("Python", platform.python_version()),
         ("instruction set of torch's kernels", torch.backends.cpu.get_cpu_capability()),
-        ("platform of the run store", platform_fingerprint()),
+        *_platforms(platform_fingerprint(), trained_on),
         ("threads a run", PINS["OMP_NUM_THREADS"]),
     ]
     for name in PACKAGES:
@@ -29,3 +34,23 @@ def facts() -> list[tuple[str, str]]:
         except PackageNotFoundError:  # another build of it, say opencv-python
             continue
     return found
+
+
+def platforms(store: Path, keys: Collection[str]) -> list[str]:
+    """Those that the runs were trained on: whose part of the run store has one of them. Runs that
+    were fetched, as by `dvc pull`, are in no part."""
+    return sorted(
+        part.name
+        for part in (store.iterdir() if store.is_dir() else ())
+        if any((part / key / "record.json").is_file() for key in keys)
+    )
+
+
+def _platforms(here: str, trained_on: Sequence[str]) -> list[tuple[str, str]]:
+    if list(trained_on) == [here]:
+        return [("platform of the run store", here)]
+    unknown = "not known: the run store of this machine has none of them"
+    return [
+        ("platform that the runs were trained on", ", ".join(trained_on) or unknown),
+        ("platform that this page was made on", here),
+    ]

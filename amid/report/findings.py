@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -20,12 +21,13 @@ from amid.types import RunRecord
 def headline(material: Material) -> Section:
     """The student with and without distillation, and whether the gain is more than noise."""
     blocks: list[object] = []
-    frame = results.table1(material.rows(material.params.table1))
+    untested = material.untested()
+    frame = _frame(results.table1, material.tested().rows(material.params.table1))
     for dataset, of in material.records.items():
         if ALONE not in of or REFERENCE not in of:
             blocks.append(Text(f"{dataset}: no section trains both the student alone and AMID."))
             continue
-        if not of[ALONE][0].labels:
+        if dataset in untested:
             blocks.append(Text(f"{dataset}: there are no test clips to compare on."))
             continue
         here = (frame["dataset"] == dataset) & (frame["configuration"] == ALONE)
@@ -33,7 +35,7 @@ def headline(material: Material) -> Section:
         p = {name: tests[0][f"p_{name}_holm"] if tests else None for name in ("seeds", "clips")}
         blocks += _compared(dataset, of[ALONE], of[REFERENCE], p)
         rows = {name: of[name] for name in (ALONE, REFERENCE)}
-        blocks.append(sources.of_configurations(material, dataset, rows))
+        blocks.append(sources.of_configurations(material, dataset, rows, "The result"))
     alone, taught = paper.TABLE1[ALONE], paper.TABLE1[REFERENCE]
     blocks.append(
         Text(
@@ -49,6 +51,7 @@ def headline(material: Material) -> Section:
 
 def paper_tables(material: Material) -> Section:
     """Tables 1 to 6, the paper's numbers in their last columns."""
+    untested, material = material.untested(), material.tested()
     params, rows = material.params, material.rows
     weights, noise = sensitivity(material)
     folds = results.table3(results.per_fold(material.folds))
@@ -61,38 +64,46 @@ def paper_tables(material: Material) -> Section:
     }
     of_folds = {dataset: sources.of_folds(material, dataset) for dataset in material.folds}
     of_weights = {name: sources.of_weights(material, name) for name in material.sensitivity}
-    first, baseline = rows(params.table1), layouts.BASELINE
+    first, fourth, fifth = map(rows, (params.table1, params.table4, params.table5))
+    table1, table2 = _frame(results.table1, first), _frame(results.table2, first)
+    table4, table5 = _frame(results.table4, fourth), _frame(results.table5, fifth)
     parts = (
-        (layouts.TABLE1, results.table1(first), baseline, "student", named["table1"]),
-        (layouts.TABLE2, results.table2(first), baseline, "r@1", named["table1"]),
-        (layouts.TABLE3, folds, baseline, "wa", of_folds),
-        (layouts.TABLE4, results.table4(rows(params.table4)), TITLES, "student", named["table4"]),
-        (layouts.TABLE5, results.table5(rows(params.table5)), TITLES, "student", named["table5"]),
+        (layouts.TABLE1, table1, layouts.BASELINE, "student", named["table1"]),
+        (layouts.TABLE2, table2, layouts.BASELINE, "r@1", named["table1"]),
+        (layouts.TABLE3, folds, layouts.BASELINE, "wa", of_folds),
+        (layouts.TABLE4, table4, TITLES, "student", named["table4"]),
+        (layouts.TABLE5, table5, TITLES, "student", named["table5"]),
         (layouts.TABLE6, weights, {}, None, of_weights),
         (layouts.SENSITIVITY, noise, {}, None, of_weights),
     )
+    left_out = [
+        Text(f"{dataset}: there are no test clips, so the tables have no row of it.")
+        for dataset in untested
+    ]
     blocks: list[object] = [
         Text(
             "A column's header sorts by it. Marks behind a number stand for the first p of its "
             f"row, those behind a p for itself: {MARKS}"
-        )
+        ),
+        *left_out,
     ]
     for layout, frame, titles, marked, origins in parts:
         blocks.append(Heading(layout.title))
         if frame.empty:
             blocks.append(Text(layout.empty.replace("`", "")))
-        blocks += tables(frame, layout, titles, origins, marked=marked)
+        else:
+            blocks += tables(frame, layout, titles, origins, marked=marked)
         blocks.append(Text(layout.note.replace("`", ""), "note"))
     return Section("tables", "Tables 1 to 6", blocks)
 
 
 def sensitivity(material: Material) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Table 6, and its comparison with the noise of the seeds."""
+    """Table 6, and its comparison with the noise of the seeds; of runs with test clips."""
     params = material.params
     options = params.resolved(params.table6.configuration).options
     defaults = {name: getattr(options, name) for name in ("alpha", "beta", "gamma")}
-    table = results.table6(material.sensitivity, defaults)
-    return table, studies.sensitivity(material.sensitivity, params)
+    table = _frame(lambda rows: results.table6(rows, defaults), material.sensitivity)
+    return table, _frame(lambda rows: studies.sensitivity(rows, params), material.sensitivity)
 
 
 def _compared(
@@ -175,6 +186,11 @@ def _sentence(
     if over["seeds"]:
         return f"{told}: clear over the seeds, while the test clips would not show it."
     return f"{told}, no more than chance may explain."
+
+
+def _frame(table: Callable[[Any], pd.DataFrame], rows: Mapping[str, Any]) -> pd.DataFrame:
+    """table(rows); without columns where no data set is left."""
+    return table(rows) if rows else pd.DataFrame()
 
 
 def count(number: int, noun: str) -> str:

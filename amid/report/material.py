@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from amid.report.exhibits import EXHIBITS
 from amid.results import REFERENCE, TITLES
 from amid.shown import printable
 from amid.sums import check_sum
+from amid.types import RunRecord
 
 ALONE = "student_alone"  # what the headline compares with
 
@@ -42,6 +43,19 @@ class Material:
             dataset: {name: runs[name] for name in names} for dataset, runs in self.records.items()
         }
 
+    def tested(self) -> Material:
+        """The same without the runs that have no test clips: there is no accuracy to show."""
+        return replace(
+            self,
+            records=_with_clips(self.records),
+            folds=_with_clips(self.folds),
+            sensitivity=_with_clips(self.sensitivity),
+        )
+
+    def untested(self) -> list[str]:
+        """The data sets without test clips."""
+        return [dataset for dataset in self.records if dataset not in _with_clips(self.records)]
+
 
 def configurations(params: Params) -> list[str]:
     """Those whose records the report needs, as far as a section trains them."""
@@ -67,6 +81,15 @@ def read_exhibits(folder: Path) -> dict[str, Any]:
             data = base64.b64encode(picture.read_bytes()).decode()
             clip["picture"] = f"data:image/jpeg;base64,{data}"
     return found
+
+
+def _with_clips(records: Mapping[str, Mapping[Any, Sequence[RunRecord]]]) -> dict[str, Any]:
+    """The data sets whose runs were tested."""
+    return {
+        dataset: rows
+        for dataset, rows in records.items()
+        if all(run.labels for runs in rows.values() for run in runs)
+    }
 
 
 def short(name: str) -> str:

@@ -1,5 +1,6 @@
 "use strict";
-// The page is whole without this: it adds sorting and the choice of light or dark.
+// The page is whole without this: it adds sorting, the choice of light or dark, and a shade
+// at the right of what goes on there.
 (() => {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -42,12 +43,21 @@
         header.setAttribute("aria-sort", up ? "ascending" : "descending");
         const rows = [...body.rows].sort((a, b) => {
           const [first, second] = [key(a, column), key(b, column)];
+          if (!first || !second) return !first - !second; // undefined ones last, both ways
           const order = numeric ? first - second : first.localeCompare(second, "en");
           return up ? order : -order;
         });
         body.append(...rows);
       });
     }
+  }
+
+  for (const box of document.querySelectorAll(".scroll")) {
+    const shade = () => {
+      box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+    };
+    box.addEventListener("scroll", shade, { passive: true });
+    new ResizeObserver(shade).observe(box);
   }
 
   addEventListener("beforeprint", () => {

@@ -11,16 +11,17 @@ from amid.types import RunRecord
 
 
 def of_configurations(
-    material: Material, dataset: str, rows: Mapping[str, Sequence[RunRecord]]
+    material: Material, dataset: str, rows: Mapping[str, Sequence[RunRecord]], what: str = ""
 ) -> Sources:
-    """Of rows that are configurations, trained by the sections of params.yaml."""
+    """Of rows that are configurations, trained by the sections of params.yaml; what: as in
+    Sources."""
     sections = material.params.sections
     stage_of = {name: material.stages[part] for part, names in sections.items() for name in names}
     origins = [
         Origin(short(name), _seeds(runs), stage_of[name].command(dataset))
         for name, runs in rows.items()
     ]
-    return Sources(dataset, origins)
+    return Sources(dataset, origins, what)
 
 
 def of_folds(material: Material, dataset: str) -> Sources:

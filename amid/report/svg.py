@@ -16,6 +16,7 @@ WIDTH = 340.0  # of a panel: what a phone shows without making letters small
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 10.0, 34.0
 LETTER = 6.2  # pixels that a letter of the labels takes, on the average
 LONGEST = 22  # letters of a class that are shown
+NAMED = 60  # classes of a cloud that are named; of more the names would hide the points
 
 
 class Curve(NamedTuple):
@@ -149,7 +150,8 @@ def dots(given: Sequence[Dot], x_label: str, y_label: str, ticks: Sequence[float
 def scatter(
     points: Sequence[tuple[int, float, float]], classes: Sequence[str], *, hollow: bool
 ) -> Markup:
-    """Points (class, x, y in 0..1) in the colour of their class, its name at their middle."""
+    """Points (class, x, y in 0..1) in the colour of their class, its name at their middle; of
+    more than NAMED classes only to who points at them."""
     size, rim = WIDTH, 14.0
     of: dict[int, list[tuple[float, float]]] = {}
     for label, x, y in points:
@@ -172,7 +174,7 @@ def scatter(
         x = sorted(place[0] for place in places)[len(places) // 2]
         y = sorted(place[1] for place in places)[len(places) // 2]
         names.append(_text(x, y - 5, shortened(classes[label]), "cloudname"))
-    return drawing(size, size, [*parts, *(names if len(of) <= 60 else [])])
+    return drawing(size, size, [*parts, *(names if len(of) <= NAMED else [])])
 
 
 def matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
@@ -253,7 +255,7 @@ def _frame(ticks: Sequence[float], up, sides: tuple[float, float], label: str) -
         parts.append(_line(sides[0], up(tick), sides[1], up(tick), "grid"))
         parts.append(_text(sides[0] - 5, up(tick) + 3.5, f"{tick:g}", "tick end"))
     middle = (up(ticks[0]) + up(ticks[-1])) / 2
-    turned = '<text class="axis middle" transform="translate(9 {}) rotate(-90)">{}</text>'
+    turned = '<text class="axis middle" transform="translate(11 {}) rotate(-90)">{}</text>'
     return [*parts, Markup(turned).format(_number(middle), label)]
 
 

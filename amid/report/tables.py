@@ -60,7 +60,7 @@ def cell(values: dict, column: Column, titles: Mapping[str, str], p: float | Non
     value = values[column.name]
     if column.left:
         return Cell(printable(titles.get(value, str(value))), printable(str(value)))
-    order = -1e9 if pd.isna(value) else float(value)
+    order = "" if pd.isna(value) else float(value)
     stars = marks(p)
     return Cell(column.form(values, column.name, False), order, stars, meaning(stars))
 
@@ -96,7 +96,9 @@ def _cell(value: object) -> Cell:
         return Cell(f"{value:.1f}", value)
     if isinstance(value, int):
         return Cell(f"{value:,}".replace(",", "\u202f"), value)
-    words = UNDEFINED if value is None else printable(str(value))
+    if value is None:
+        return Cell(UNDEFINED)
+    words = printable(str(value))
     return Cell(words, words, code=isinstance(value, Code))
 
 

@@ -35,11 +35,11 @@ def quarantine(material: Material) -> Section:
         columns = ("data set", "reason", "modality", "files")
         blocks.append(plain_table("What was found wrong", columns, reasons))
         note = "A clip of the training split may be kept without a modality that is damaged."
-        blocks.append(Text(note))
+        where = "data/<data set>/quarantine.parquet lists them clip by clip."
+        blocks += [Text(note), Text(where)]
     else:
         blocks.append(Text("Every clip could be read: nothing was set aside."))
-    where = "data/<data set>/quarantine.parquet lists them clip by clip."
-    return Section("quarantine", "Clips set aside", [*blocks, Text(where)])
+    return Section("quarantine", "Clips set aside", blocks)
 
 
 def plane(material: Material) -> Section:
@@ -52,6 +52,7 @@ def plane(material: Material) -> Section:
             continue
         classes = material.records[dataset][REFERENCE][0].classes
         points = found["points"]
+        present = len({point[0] for point in points})
         titles = {
             "T, the student's": [(label, x, y) for label, x, y, _, _ in points],
             "F, the teacher's": [(label, x, y) for label, _, _, x, y in points],
@@ -59,7 +60,7 @@ def plane(material: Material) -> Section:
         pictures = [
             Picture(
                 svg.scatter(cloud, classes, hollow=title[0] == "F"),
-                f"{len(cloud)} points of {len({p[0] for p in cloud})} classes, {title} "
+                f"{len(cloud)} points of {present} classes, {title} "
                 f"representations. {_tightness(cloud)}",
                 f"{dataset}: {title} representation of {len(cloud)} test clips",
             )
@@ -71,12 +72,18 @@ def plane(material: Material) -> Section:
                 f"{dataset}: run {found['run']} (AMID, seed {found['seed']}), epoch "
                 f"{found['epoch']}, chosen on validation; {len(points)} test clips drawn by seed "
                 f"{material.params.report.seed}; t-SNE of the directions of T and F together, so "
-                f"that both pictures have the same axes; perplexity {found['perplexity']:g}."
+                f"that both pictures have the same axes; perplexity {found['perplexity']:g}. "
+                + (
+                    "A class is named at its middle."
+                    if present <= svg.NAMED
+                    else f"{present} classes are too many to be named: a point tells its own when "
+                    "pointed at."
+                )
             )
         )
     note = (
         "Read it with care: t-SNE keeps neighbours together, but how far apart two groups lie, how "
-        "large they are and which way is up means nothing. A class is named at its middle."
+        "large they are and which way is up means nothing."
     )
     return Section("representations", "T and F in the plane", [*blocks, Text(note)])
 
@@ -110,9 +117,9 @@ def confusion(material: Material) -> Section:
         )
         blocks.append(
             Text(
-                f"{dataset}: of all students {short(name)}, seed {run.spec.seed}, is best on "
-                f"validation (run {run.key}, epoch {run.best_epoch + 1}). It takes {right} of "
-                f"{len(run.labels)} test clips for what they are "
+                f"{dataset}: of all students the one of {short(name)}, seed {run.spec.seed}, is "
+                f"best on validation (run {run.key}, epoch {run.best_epoch + 1}). It takes "
+                f"{right} of {len(run.labels)} test clips for what they are "
                 f"({100 * right / len(run.labels):.1f} %)."
             )
         )
@@ -125,7 +132,8 @@ def confusion(material: Material) -> Section:
         columns = ("true class", "taken for", "clips", "of")
         caption = f"{dataset}: the pairs confused most often"
         blocks.append(plain_table(caption, columns, named))
-        blocks.append(sources.of_configurations(material, dataset, {name: [run]}))
+        behind = sources.of_configurations(material, dataset, {name: [run]}, "The best student")
+        blocks.append(behind)
     return Section("confusion", "What the best student confuses", blocks)
 
 

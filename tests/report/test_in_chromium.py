@@ -72,6 +72,27 @@ def test_a_table_is_sorted_by_keyboard(chromium: Any, path: Path) -> None:
         assert page.locator("th[aria-sort=ascending], th[aria-sort=descending]").count() == 1
 
 
+def test_what_is_undefined_is_last_whichever_way_a_table_is_sorted(
+    chromium: Any, tmp_path: Path
+) -> None:
+    made = tmp_path / "index.html"
+    made.write_text(made_page(), encoding="utf-8")
+    with opened(chromium, made) as (page, _, _):
+        table = page.locator("table").first  # Table 1, whose first row has no teacher
+        header = table.locator("thead th").filter(has_text="teacher").first
+        column = header.evaluate("th => th.cellIndex")
+        for way in ("descending", "ascending"):
+            header.locator("button").click()
+            assert header.get_attribute("aria-sort") == way
+            shown = table.locator("tbody tr").evaluate_all(
+                "(rows, column) => rows.map(row => row.cells[column].textContent)", column
+            )
+            defined = [text != "-" for text in shown]
+            assert defined == sorted(defined, reverse=True), way
+            assert True in defined
+            assert False in defined
+
+
 def test_a_table_without_script_is_whole(chromium: Any, path: Path) -> None:
     with opened(chromium, path, java_script_enabled=False) as (page, _, _):
         assert page.locator("table").first.locator("tbody tr").count() > 3
@@ -100,6 +121,17 @@ def test_the_page_never_scrolls_sideways(chromium: Any, path: Path) -> None:
             assert page.evaluate(WIDER) <= 0, width
         for region in page.query_selector_all("[role=region]"):  # wide ones do, by keyboard too
             assert region.get_attribute("tabindex") == "0"
+
+
+def test_a_shade_tells_that_a_table_goes_on_to_the_right(chromium: Any, path: Path) -> None:
+    with opened(chromium, path, "phone") as (page, _, _):
+        page.wait_for_selector(".scroll.more:has(table)")
+        first = page.locator(".scroll.more").first
+        box = first.element_handle()
+        box.evaluate("box => { box.scrollLeft = box.scrollWidth; }")
+        page.wait_for_function("box => !box.classList.contains('more')", arg=box)
+        page.set_viewport_size({"width": 1600, "height": 900})
+        page.wait_for_function("document.querySelectorAll('.scroll.more:has(table)').length === 0")
 
 
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(chromium: Any, path: Path) -> None:

@@ -6,18 +6,23 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from amid.report import curves, environment, findings, testclips
 from amid.report import page as page_module
 from amid.report.material import configurations
+from amid.report.sections import all_sections
+from amid.reproducible import platform_fingerprint
 from amid.results import table1
 from tests.report.made import made_page, material
 from tests.small import ROOT, small_params
 
+EMPTY = {at: {"student": [], "teacher": []} for at in ("best", "last")}
 HOSTILE = "<script>alert('x')</script>\"&\n"
 
 
@@ -130,6 +135,94 @@ def test_one_seed_has_no_deviation_and_no_p() -> None:
     assert " ± -" in html
     assert "there is nothing to cross-validate" in html
     assert not re.search(r"\bnan\b", html.lower())
+
+
+def test_a_data_set_without_test_clips_says_so_and_keeps_its_curves() -> None:
+    made = material(datasets=("avlips", "grid"))
+
+    def without(rows: dict) -> dict:
+        return {
+            name: [replace(run, labels=[], clips=[], predictions=EMPTY) for run in runs]
+            for name, runs in rows.items()
+        }
+
+    for bare in (("grid",), ("avlips", "grid")):
+        kinds = {
+            kind: {d: without(of) if d in bare else of for d, of in getattr(made, kind).items()}
+            for kind in ("records", "folds", "sensitivity")
+        }
+        html = page_module.page(all_sections(replace(made, **kinds)))
+        for dataset in made.params.datasets:
+            left_out = f"{dataset}: there are no test clips, so the tables have no row of it."
+            assert (left_out in html) == (dataset in bare)
+            assert (
+                f"{dataset}: there are no test clips to compare on." in html or dataset not in bare
+            )
+            assert (f"Table 1: recognition with one modality, {dataset}" in html) != (
+                dataset in bare
+            )
+            assert (f"<figcaption>{dataset}: alpha" in html) != (dataset in bare)
+            assert f"Figure 4: gap, {dataset}" in html
+            assert f"{dataset}: loss, AMID" in html
+        assert not re.search(r"\bnan\b", html.lower())
+
+
+def test_the_plane_says_whether_classes_are_named() -> None:
+    made = material()
+    for count, named in ((60, True), (61, False)):
+        classes = [f"class{n}" for n in range(count)]
+        points = [[n, 0.1, 0.2, 0.3, 0.4] for n in range(count)]
+        plane = {**made.exhibits["avlips"]["plane"], "points": points}
+        records = {
+            "avlips": {"amid": [replace(made.records["avlips"]["amid"][0], classes=classes)]}
+        }
+        exhibits = {"avlips": {"plane": plane}}
+        section = testclips.plane(replace(made, records=records, exhibits=exhibits))
+        said = " ".join(block.words for block in section.blocks if block.kind == "text")
+        assert ("A class is named at its middle." in said) == named
+        assert (f"{count} classes are too many to be named" in said) != named
+        pictures = next(block for block in section.blocks if block.kind == "pictures")
+        assert all(('"cloudname"' in one.svg) == named for one in pictures.items)
+        assert all("<title>class0</title>" in one.svg for one in pictures.items)
+
+
+def test_figure_6_tells_the_teacher_where_it_draws_it() -> None:
+    made = material()
+    frame, _ = findings.sensitivity(made)
+    rows = frame[frame["weight"] == "beta"]
+    section = curves.paper_figures(made)
+    pictures = [one for b in section.blocks if b.kind == "pictures" for one in b.items]
+    told = next(one.alt for one in pictures if one.caption == "avlips: beta")
+    for head in ("student", "teacher"):
+        assert f"the {head}'s from {rows[head].min():.1f} to {rows[head].max():.1f} %" in told
+
+
+def test_what_opens_is_told_apart_by_ear(parsed: Page) -> None:
+    summaries = parsed.text["summary"]
+    assert len(summaries) == len(set(summaries)) > 8
+    assert "Runs behind these numbers (avlips): Table 5: what each part of AMID adds, avlips" in (
+        summaries
+    )
+
+
+def test_the_platform_of_the_runs_is_told_beside_that_of_the_page(tmp_path: Path) -> None:
+    here = platform_fingerprint()
+    for platform, key in ((here, "aa"), ("elsewhere", "bb"), ("locks", "")):
+        (tmp_path / platform / key).mkdir(parents=True)
+        if key:
+            (tmp_path / platform / key / "record.json").touch()
+    assert environment.platforms(tmp_path, {"bb"}) == ["elsewhere"]
+    assert environment.platforms(tmp_path, {"aa", "bb"}) == sorted(["elsewhere", here])
+    assert environment.platforms(tmp_path, {"cc"}) == []
+    assert environment.platforms(tmp_path / "none", {"aa"}) == []
+    said = {which: dict(environment.facts(of)) for which, of in (
+        ("same", [here]), ("other", ["elsewhere"]), ("none", []),
+    )}  # fmt: skip
+    assert said["same"]["platform of the run store"] == here
+    trained, made = "platform that the runs were trained on", "platform that this page was made on"
+    assert said["other"][trained] == "elsewhere"
+    assert said["other"][made] == here
+    assert "not known" in said["none"][trained]
 
 
 def test_several_data_sets_each_have_their_part() -> None:
