@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -154,8 +155,9 @@ def test_torchrun_trains_a_section_into_the_store(project: Path) -> None:
         assert values["spec"]["training"]["devices"] == 2
         lines = (record.parent / "journal.jsonl").read_text().splitlines()
         assert len(lines) == 1 + len(values["history"])
-    (warmup,) = (r for r in records if json.loads(r.read_text())["spec"]["parent"] is None)
-    shutil.rmtree(warmup.parent)  # nobody asks for it: what begins with it is there
+    warmup, run = re.findall(r"trained as (\w+)", told.stdout)
+    (store,) = (record.parent.parent for record in records if record.parent.name == run)
+    shutil.rmtree(store / warmup)  # nobody asks for it: what begins with it is there
     told = torchrun(project, 2, "amid", "ucf51")
     assert "amid@ucf51: 0 runs trained" in told.stdout
 

@@ -8,7 +8,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ from amid.checkpoint import read_checkpoint
 from tests.small import ROOT, write_data
 
 STAGE = """
-import sys
+import signal, sys
 from pathlib import Path
 from amid.runs.training import run_all
 from amid.runs.store import RunStore
@@ -32,15 +34,17 @@ def main():
         run_all([run], store=RunStore(place / ".runs"), data=place / "avlips", workers=1,
                 checkpoint_every=10**6, tracker=tracker)
 
+# Also in a test suite that a shell started with "&", which ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = [sys.argv[1]]
 run_command(main)
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stage_ends_within_five_seconds_and_keeps_its_state(number, code, tmp_path) -> None:
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[subprocess.Popen]:
     write_data(tmp_path / "avlips")
-    stage = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", STAGE, str(tmp_path)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -48,6 +52,15 @@ def test_a_stage_ends_within_five_seconds_and_keeps_its_state(number, code, tmp_
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stage_ends_within_five_seconds_and_keeps_its_state(
+    number, code, stage, tmp_path
+) -> None:
     database = tmp_path / "mlruns" / "mlflow.db"
 
     def statuses() -> list[str]:
