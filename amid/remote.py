@@ -16,8 +16,8 @@ import stat
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +61,17 @@ class Remote:
 
         self.url = url
         try:
-            # Without the cache, in which a folder stays as empty as it once was.
-            self._files, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+            self._files, self._root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise ConfigError(
                 f"AMID_STORE is {masked(url)}, which cannot be used ({masked(str(error))}): name "
                 f"a folder, or a URL whose package is installed: {INSTALL}"
             ) from None
+        # In it a folder stays as empty as it once was. (As an option not every package takes it.)
+        self._files.dircache.use_listings_cache = False
         protocols = self._files.protocol
         names = {protocols} if isinstance(protocols, str) else set(protocols)
-        self._renamed = bool(names & RENAMED)
+        self._renamed, self._here = bool(names & RENAMED), bool(names & {"file", "local"})
 
     def exists(self, name: str) -> bool:
         """Whether the folder is there whole, by the sizes of its files."""
@@ -110,7 +111,8 @@ class Remote:
             part = Path(scratch)
             for number, (sha256, _) in enumerate(found.values()):
                 try:
-                    self._files.get_file(self._object(sha256), str(part / str(number)))
+                    with self._answering(FileNotFoundError):
+                        self._files.get_file(self._object(sha256), str(part / str(number)))
                 except FileNotFoundError:
                     return False
                 if sha256_file(part / str(number)) != sha256:
@@ -124,7 +126,9 @@ class Remote:
 
     def _contents(self, name: str) -> Contents | None:
         try:
-            listed = json.loads(self._files.cat_file(self._listing(name)))
+            with self._answering(FileNotFoundError):
+                text = self._files.cat_file(self._listing(name))
+            listed = json.loads(text)
             found = {str(file): (str(sha256), int(size)) for file, (sha256, size) in listed.items()}
         except FileNotFoundError:
             return None
@@ -139,27 +143,44 @@ class Remote:
     def _holds(self, entry: tuple[str, int]) -> bool:
         sha256, size = entry
         try:
-            return self._files.info(self._object(sha256))["size"] == size
+            with self._answering(FileNotFoundError):
+                return self._files.info(self._object(sha256))["size"] == size
         except FileNotFoundError:
             return False
 
     def _put(self, path: Path, target: str) -> None:
-        if not self._renamed:
-            self._files.put_file(str(path), target)
-            return
-        self._files.makedirs(self._files._parent(target), exist_ok=True)
-        part = f"{target}.{uuid.uuid4().hex}.part"
-        try:
-            self._files.put_file(str(path), part)
-            self._files.mv(part, target)
-        except BaseException:
-            if self._files.exists(part):
-                self._files.rm_file(part)
-            raise
+        with self._answering():
+            if not self._renamed:
+                self._files.put_file(str(path), target)
+                return
+            self._files.makedirs(self._files._parent(target), exist_ok=True)
+            part = f"{target}.{uuid.uuid4().hex}.part"
+            try:
+                self._files.put_file(str(path), part)
+                self._files.mv(part, target)
+            except BaseException:
+                if self._files.exists(part):
+                    self._files.rm_file(part)
+                raise
 
     def _remove(self, target: str) -> None:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._answering(FileNotFoundError):
             self._files.rm_file(target)
+
+    @contextmanager
+    def _answering(self, *expected: type[Exception]) -> Iterator[None]:
+        """A store elsewhere that does not answer, or refuses (each package has its own errors), is
+        AmidError, but for what is `expected`; a folder's errors are those of the disk."""
+        try:
+            yield
+        except Exception as error:
+            if self._here or isinstance(error, expected):
+                raise
+            what = masked(str(error)) or type(error).__name__
+            raise AmidError(
+                f"the store {masked(self.url)} cannot be used ({what}): see "
+                "that it is there and lets this user in, then run the same command again."
+            ) from None
 
     def _object(self, sha256: str) -> str:
         return f"{self._root}/objects/{sha256[:2]}/{sha256}"
