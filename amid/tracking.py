@@ -121,6 +121,8 @@ class Tracker:
         self._start = int(time.time() * 1000)
         self._commit = _git_commit()
         self._opening = threading.Thread(target=self._open, daemon=True)
+        # Not the thread's own end: a join that Ctrl-C breaks marks a living thread as ended.
+        self._opened = threading.Event()
 
     def __enter__(self) -> Tracker:
         return self
@@ -133,8 +135,8 @@ class Tracker:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         killed = kind is not None and issubclass(kind, KeyboardInterrupt)
         self.open()
-        self._opening.join(KILLED_SECONDS if killed else None)
-        if kind is not None and (self._error is not None or self._opening.is_alive()):
+        opened = self._opened.wait(KILLED_SECONDS if killed else None)
+        if kind is not None and (self._error is not None or not opened):
             return  # the stage's own error is the one to show
         self._close("FINISHED" if kind is None else "KILLED" if killed else "FAILED")
         if kind is None and isinstance(self._refused, StorageError):
@@ -261,10 +263,12 @@ class Tracker:
             self._write(self.parent, self._params)
         except BaseException as error:  # handed to the stage's own thread
             self._error = error
+        finally:
+            self._opened.set()
 
     def _ready(self) -> None:
         self.open()
-        self._opening.join()
+        self._opened.wait()
         if self._error is not None:
             raise self._error
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,6 +177,20 @@ def test_a_stage_that_fails_is_marked_failed(tmp_path) -> None:
     with pytest.raises(ZeroDivisionError), Tracker("amid@avlips", tmp_path, {}):
         _ = 1 / 0
     assert [r.info.status for r in runs_of(tmp_path)] == ["FAILED"]
+
+
+def test_ctrl_c_while_the_store_is_being_opened_is_what_shows(tmp_path, monkeypatch) -> None:
+    slow, main = threading.Event(), threading.main_thread().ident
+    monkeypatch.setattr(tracking, "open_any", lambda root: slow.wait(30))
+    monkeypatch.setattr(tracking, "KILLED_SECONDS", 0.1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt), Tracker("amid@avlips", tmp_path, {}) as tracker:
+            tracker.log_metrics({"clips": 1.0})  # waits for the store
+    finally:
+        signal.signal(signal.SIGINT, before)
+        slow.set()
 
 
 def test_runs_of_a_dead_process_are_closed_and_others_left(tmp_path) -> None:
