@@ -91,6 +91,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     words = parser.parse_args()
+    if words.count <= WARM:
+        parser.error(f"--count must be more than {WARM}, the run that memory is compared with.")
     print(f"seed {words.seed}")
     with tempfile.TemporaryDirectory() as name:
         data = write_data(Path(name) / "avlips")

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import amid.reproducible  # noqa: F401  pins kernels before torch is imported
 from amid.checkpoint import write_atomic
+from amid.processes import die_with_parent
 from amid.runs import training
 from amid.runs.plan import PlannedRun
 from amid.runs.store import JOURNAL, MODEL, RunStore
@@ -191,6 +192,7 @@ def main() -> None:
     parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.stage is not None:
+        die_with_parent(os.getppid())  # a campaign that is killed leaves no stage behind
         return stage(words.stage, words.workers, words.metrics)
     print(f"seed {words.seed}")
     with tempfile.TemporaryDirectory() as name:
