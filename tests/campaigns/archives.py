@@ -1,4 +1,4 @@
-"""Malicious archives of twelve kinds, as zip, tar and what a program for .rar makes of one:
+"""Malicious archives of thirteen kinds, as zip, tar and what a program for .rar makes of one:
 
     python -m tests.campaigns.archives --seeds 25
 
@@ -44,7 +44,7 @@ class Entry(NamedTuple):
     link: str = ""
 
 
-# ---------------------------------------------------------------- the twelve kinds
+# ---------------------------------------------------------------- the thirteen kinds
 
 
 def climbs(rng: random.Random, room: Path) -> list[Entry]:
