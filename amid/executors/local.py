@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 
 from amid.executors import Job, Pool, Result, WorkerLost, passed_on, tell_to_stop, unknown
 from amid.processes import die_with_parent
@@ -56,10 +58,18 @@ class LocalPool(Pool):
         return passed_on(self._pool.submit(function, job), _translated)
 
     def close(self) -> None:
-        self._pool.shutdown()
+        left = workers = self._processes()
+        self._pool.shutdown(wait=False)
+        while left:
+            connection.wait([worker.sentinel for worker in left])
+            left = [worker for worker in left if worker.is_alive()]
+            if any(worker.exitcode for worker in workers if worker not in left):
+                # The others may wait for ever for a lock that the one that was killed held.
+                for worker in left:
+                    worker.kill()
 
     def stop(self, grace: float) -> None:
-        alive = list((self._pool._processes or {}).values())
+        alive = self._processes()
         self._pool.shutdown(wait=False, cancel_futures=True)
         if grace:
             for process in alive:
@@ -69,6 +79,9 @@ class LocalPool(Pool):
                 process.join(max(0.0, until - time.monotonic()))
         for process in alive:  # not at the end of their jobs: now
             process.kill()
+
+    def _processes(self) -> list[BaseProcess]:
+        return list((self._pool._processes or {}).values())
 
 
 def _translated(error: BaseException) -> BaseException:

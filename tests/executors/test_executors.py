@@ -58,6 +58,23 @@ def waiting(job: Path) -> bool:
     return True
 
 
+KILLED_WITHOUT_A_JOB = """
+import os, signal
+from amid.executors.local import Local
+from tests.executors.test_executors import doubled
+
+with Local().pool(2, jobs=2) as pool:
+    assert [f.result() for f in [pool.submit(doubled, n) for n in range(2)]] == [0, 2]
+    os.kill(list(pool._pool._processes)[{number}], signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_worker_that_is_killed_without_a_job_keeps_nobody_waiting(number: int) -> None:
+    program = [sys.executable, "-c", KILLED_WITHOUT_A_JOB.format(number=number)]
+    assert subprocess.run(program, cwd=ROOT, timeout=30, check=False).returncode == 0
+
+
 def test_the_local_one_is_chosen_by_default() -> None:
     for environment in ({}, {"AMID_EXECUTOR": ""}, {"AMID_EXECUTOR": "local"}):
         assert isinstance(chosen(environment), Local)
