@@ -72,6 +72,7 @@ class RayPool(Pool):
         # Else ray takes away the GPUs of tasks that ask for none, and warns of it.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
+        from ray.exceptions import AuthenticationError
 
         given: dict[str, Any] = {}
         if address is None:
@@ -86,10 +87,11 @@ class RayPool(Pool):
                 logging_level="WARNING",
                 **given,
             )
-        except (ConnectionError, TimeoutError, RuntimeError) as error:
+        except (ConnectionError, TimeoutError, RuntimeError, AuthenticationError) as error:
             raise AmidError(
                 f"{VARIABLE} asks for the ray cluster {address or 'of this machine'}, which does "
-                f"not answer ({str(error).splitlines()[0]}): start it (docs/scale.md)."
+                f"not answer ({str(error).splitlines()[0]}): start it, and set RAY_AUTH_MODE and "
+                "RAY_AUTH_TOKEN as it has them (docs/scale.md)."
             ) from None
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # ray's own would end a stage unsaved

@@ -187,8 +187,8 @@ class SlurmPool(Pool):
             self._running |= dict(zip(jobs, (future for _, future in sent), strict=True))
 
     def _submitted(self, calls: list[Preemptible]) -> list[Any]:
-        """Submitit's jobs of the calls, as one array. (One that sbatch queued before it said that
-        it could not is done twice, to the same bytes.)"""
+        """Submitit's jobs of the calls, as one array; AmidError where Slurm takes none. (One that
+        sbatch queued before it said that it could not is done twice, to the same bytes.)"""
         from submitit.core.utils import FailedJobError
 
         for seconds in (*PAUSES, None):
@@ -198,7 +198,11 @@ class SlurmPool(Pool):
             except FailedJobError as error:
                 busy = any(words in str(error) for words in BUSY)
                 if seconds is None or not busy or self._ended.wait(seconds):
-                    raise
+                    why = " ".join(str(error).split())
+                    raise AmidError(
+                        f"sbatch refuses the jobs ({why}): mend {OPTIONS}, or run the same command "
+                        "again; what was trained is kept."
+                    ) from None
 
     def _collect(self) -> None:
         from submitit.core.utils import UncompletedJobError

@@ -82,7 +82,9 @@ def test_what_sbatch_refuses_for_good_reaches_the_stage(tmp_path: Path, monkeypa
     stand_ins(tmp_path, "invalid partition specified: night", monkeypatch)
     environment = {"AMID_EXECUTOR": "slurm", "DVC_ROOT": str(tmp_path)}
     future = (pool := chosen(environment).pool(1, jobs=1)).submit(doubled, 1)
-    with pytest.raises(Exception, match="invalid partition"):
+    with pytest.raises(
+        AmidError, match=r"^sbatch refuses the jobs \(.*invalid partition .*AMID_SLURM"
+    ):
         future.result(timeout=10)
     pool._watcher.join()
     assert not (tmp_path / "sbatch.sh").exists()
