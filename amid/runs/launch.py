@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 2.0  # to tell what happened, once another process has ended by a failure
-LOCK_SECONDS = 30.0  # that the first process waits for a lock before it lets the others hear of it
+LOCK_SECONDS = 2.0  # that the first process waits for a lock before it lets the others hear of it
 STOPPED = 75  # exit status of a process that was told to stop, and has saved the run
 
 
