@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from benchmarks.side_by_side import arguments, show, timed  # isort: skip  pins kernels first
 
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,8 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     samples_of = [n for n in (1000, 10_000, 100_000, 1_000_000) if n <= given.largest]
+    if len(samples_of) < 2:
+        sys.exit("--largest has to be 10000 or more: a slope needs two sizes.")
     batches, classes = [16, 64, 256, 1024], [10, 100, 1000]
     for name, sizes, seconds in (
         ("runs", runs_of := [10, 30, 100, 300], of_runs(runs_of, given.repeats)),

@@ -1,6 +1,7 @@
 """A training step of R(2+1)D-18 on 16 frames of 112 x 112: CPU time and peak memory, by its parts.
 
-Each row is a process of its own, as peak memory is a process's. One thread, batch 16, AMID's loss.
+Each row is a process of its own, as peak memory is a process's (`--one BLOCKS PARTS PRECISION
+STEPS` is one of them). One thread, batch 16, AMID's loss.
 """
 
 from __future__ import annotations

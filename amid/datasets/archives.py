@@ -34,7 +34,7 @@ DAMAGE = (
     lzma.LZMAError,
     zlib.error,
     EOFError,
-    NotImplementedError,
+    NotImplementedError,  # zipfile's, of a way of packing that it does not know
     ValueError,
 )
 Place = Callable[[str], str | None]
