@@ -22,8 +22,10 @@ from amid.batches import fold_splits
 from amid.datasets import iemocap
 from amid.datasets.iemocap import Options, Utterance, fetch, problems, rows, side
 from amid.errors import AmidError
-from amid.extractors import frame_dct, log_mel, ngrams
-from amid.features import FeatureStore, extract_features
+from amid.extractors import frame_dct, frames, log_mel, ngrams
+from amid.features import FeatureStore, extract_features, plan
+from amid.report import exhibits
+from tests.media.clips import write_avi
 from tests.small import ROOT
 
 LABELS = ("ang", "hap", "exc", "neu", "sad", "sad", "fru", "xxx")
@@ -175,6 +177,87 @@ def test_features_are_of_the_speakers_half(release):
     on_the_right = index["id"].str[5] != index["id"].str[-4]  # not who wears the markers
     assert (bright == on_the_right).all()
     assert 0 < on_the_right.sum() < 60
+
+
+LETTERBOXED = slice(112, 368)  # rows of the 480 in which something is to be seen
+
+
+@pytest.fixture(scope="module")
+def letterboxed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list, np.ndarray]:
+    """A dialogue's film of the size and with the black bars that are reported of the release's.
+
+    The task of extraction and those of the report's pictures, of an utterance of the left and one
+    of the right; and the frame that is drawn again and again, (480, 720, 3) uint8: two bright
+    people, each with a texture of its own.
+    """
+    release = make(
+        tmp_path_factory.mktemp("bars") / "release", dialogues=("F",), labels=("ang",) * 2
+    )
+    generator = np.random.default_rng(0)
+    drawn = np.zeros((480, 720, 3), np.uint8)
+    for left, level in ((0, 110), (360, 210)):
+        blocks = generator.integers(level - 15, level + 16, (32, 45), np.uint8)
+        texture = np.kron(blocks, np.ones((8, 8), np.uint8))  # (256, 360)
+        drawn[LETTERBOXED, left : left + 360] = texture[:, :, None]
+    film = dialog(release) / "avi" / "DivX" / "Ses01F_impro01.avi"
+    write_avi(film, np.stack([drawn] * 25), codec="mpeg4")
+    manifest, lost, _ = got(release)
+    assert lost.empty
+    block = config.load(ROOT / "params.yaml").dataset("iemocap")
+    manifest = manifest[manifest["id"].str.startswith("Ses01F")].reset_index(drop=True)
+    folder = release.parent / "data"
+    tasks = exhibits._tasks(manifest, block, list(manifest["id"]), folder)
+    (extraction,) = plan(manifest, folder, {"video": block.extract["video"]})
+    return [extraction, *tasks], drawn
+
+
+def seen(values: np.ndarray, options: frame_dct.Options) -> np.ndarray:
+    """(frames, rows, columns) from 0 to 255: what frame_dct's coefficients tell of its frames."""
+    rows, columns = options.size
+    order = frame_dct.lowest_frequencies(rows, columns, options.coefficients)
+    planes = np.zeros((len(values), rows * columns), np.float32)
+    planes[:, order] = values[:, : options.coefficients]
+    return np.stack([cv2.idct(plane.reshape(rows, columns)) for plane in planes]) * 255
+
+
+def test_the_blocks_own_options_leave_the_black_bars_out(letterboxed):
+    (extraction, *_), _ = letterboxed
+    options = extraction.options
+    left, right = (
+        seen(values, options)
+        for values in frame_dct.extract(extraction.path, extraction.spans, options)
+    )
+    assert left.shape == right.shape == (8, 32, 32)
+    np.testing.assert_allclose(left, 110, atol=15)  # every pixel: no bar, nothing of the other
+    np.testing.assert_allclose(right, 210, atol=15)
+    whole = options.model_copy(update={"box": None})  # as params.yaml says: the whole half
+    for values in frame_dct.extract(extraction.path, extraction.spans, whole):
+        rows = seen(values, options).mean(axis=(0, 2))
+        assert (rows[:6] < 40).all()
+        assert (rows[-6:] < 40).all()
+
+
+def test_the_blocks_box_is_rows_112_to_368_of_480(letterboxed):
+    (extraction, *_), drawn = letterboxed
+    box = extraction.options.box
+    clips = frames.extract(
+        extraction.path, extraction.spans, frames.Options(size=(256, 360), box=box)
+    )
+    for clip, left in zip(clips, (0, 360), strict=True):
+        wanted = drawn[LETTERBOXED, left : left + 360].astype(int)
+        apart = np.abs(clip - wanted).mean(axis=(0, 3))  # (256, 360)
+        assert apart.mean(axis=1).max() < 8, "rows"
+        assert apart.mean(axis=0).max() < 8, "columns"
+    assert [round(share * 480) for share in box[:2]] == [112, 368]
+
+
+def test_the_reports_pictures_leave_the_black_bars_out(letterboxed):
+    (_, *tasks), _ = letterboxed
+    for task, level in zip(tasks, (110, 210), strict=True):
+        sheet, _, _ = exhibits.contact_sheet(task)
+        picture = cv2.imdecode(np.frombuffer(sheet, np.uint8), cv2.IMREAD_GRAYSCALE)
+        np.testing.assert_allclose(picture.mean(axis=1), level, atol=20)
+        np.testing.assert_allclose(picture.mean(axis=0), level, atol=20)
 
 
 def test_missing_parts_are_problems_with_a_reason(release):
