@@ -1,0 +1,307 @@
+"""Small and valid films of every awkward kind, each with what a correct player would show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+
+SIZE = (160, 192)  # rows, columns
+RATE = 25
+CLICK = 0.004  # seconds
+X264 = {
+    "preset": "veryfast",
+    "bf": "2",
+    "g": "50",
+    "x264-params": "mbtree=0:scenecut=0:b-adapt=0:open-gop=0:keyint=50:bframes=2",
+}
+NO_B = X264 | {"bf": "0", "x264-params": "mbtree=0:scenecut=0:keyint=50:bframes=0"}
+GOOD = {"qmin": "2", "qmax": "6", "g": "25", "sc_threshold": "1000000000"}  # older than H.264
+XVID_B = GOOD | {"bf": "2", "flags": "+bitexact+cgop"}
+
+
+class Truth(NamedTuple):
+    """What is true of a film; every time is in seconds after the first shown frame's start."""
+
+    path: Path
+    frames: int  # that are shown
+    times: tuple[float, ...]  # at which each of them starts, in the order of display
+    seconds: float  # from the first one's start to the last one's end; NaN: the file does not say
+    flashes: tuple[float, ...]  # starts of the bright frames
+    clicks: tuple[float, ...]  # starts of the clicks in the sound
+    numbers: tuple[int, ...]  # drawn onto each shown frame: `number_on` reads it
+    sound: tuple[float, float] | None = None  # where the sound starts and ends
+    gaps: tuple[tuple[float, float], ...] = ()  # spans inside it without any sound
+    slack: float = 0.0005  # by which the file's own stamps are rounded
+
+
+class Signal(NamedTuple):
+    """What is true of a file of sound."""
+
+    path: Path
+    samples: np.ndarray  # (channels, samples) float
+    rate: int
+    decibels: float = float("inf")  # by which its samples are above what coding changed of them
+
+
+Packets = list[av.Packet]
+
+
+# The clapper
+
+
+def picture(number: int, flash: bool, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """(3/2 rows, columns) uint8, as yuv420p: dark waves that wander, or one bright area.
+
+    Ten squares in its last rows show `number` in binary.
+    """
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    if flash:
+        luma, low, high = np.full(size, 230.0), 180, 230
+    else:
+        luma = 50 + 14 * np.sin((columns + 3 * number) / 9) + 8 * np.cos((rows - 2 * number) / 7)
+        low, high = 20, 90
+    for digit in range(10):
+        square = np.s_[size[0] - 16 :, 16 * digit : 16 * digit + 16]
+        luma[square] = high if number >> digit & 1 else low
+    chroma = np.full((size[0] // 2, size[1]), 128.0)
+    return np.concatenate([luma, chroma]).astype(np.uint8)
+
+
+def number_on(luma: np.ndarray) -> int:
+    """The number that is drawn onto a picture (rows, columns)."""
+    middle = 205 if bright(luma) else 55
+    squares = [luma[-12:-4, 16 * digit + 4 : 16 * digit + 12].mean() for digit in range(10)]
+    return sum((square > middle) << digit for digit, square in enumerate(squares))
+
+
+def bright(luma: np.ndarray) -> bool:
+    return bool(luma[:-16].mean() > 150)
+
+
+def clapper_sound(seconds: float, clicks: Sequence[float], rate: int) -> np.ndarray:
+    """(samples,) float32: a soft tone, and a loud tone of 4 ms at each of `clicks`."""
+    time = np.arange(round(seconds * rate)) / rate
+    signal = 0.01 * np.sin(2 * np.pi * 220 * time)
+    for click in clicks:
+        first = int(np.ceil(click * rate - 1e-6))
+        part = time[first : first + round(CLICK * rate)] - click
+        signal[first : first + len(part)] = 0.9 * np.cos(2 * np.pi * 2500 * part)
+    return signal.astype(np.float32)
+
+
+def flashes_of(times: Sequence[float], seconds: float) -> list[int]:
+    """Of the frames at `times`, those that flash: the first one after each half of a second."""
+    places = [int(np.searchsorted(times, n + 0.5 - 1e-6)) for n in range(int(np.ceil(seconds)))]
+    return sorted({place for place in places if place < len(times)})
+
+
+# A film of packets
+
+
+def write(
+    path: Path,
+    codec: str,
+    sound: str | None,
+    *,
+    options: dict[str, str] | None = None,
+    frames: int = 150,
+    rate: Fraction | int = RATE,
+    times: Sequence[float] | None = None,
+    seconds: float | None = None,
+    size: tuple[int, int] = SIZE,
+    pixels: str = "yuv420p",
+    sound_rate: int = 48000,
+    layout: str = "mono",
+    sound_options: dict[str, str] | None = None,
+    sound_start: float = 0.0,
+    sound_end: float | None = None,
+    form: str | None = None,
+    muxing: dict[str, str] | None = None,
+    tag: str | None = None,
+    prepare: Callable[[av.VideoStream], None] = lambda stream: None,
+    draw: Callable[[int, bool], np.ndarray] | None = None,
+    change: Callable[[Packets], Packets] = lambda packets: packets,
+    change_sound: Callable[[Packets], Packets] = lambda packets: packets,
+) -> Truth:
+    """A clapper of `frames` frames, or of frames at `times`, that lasts `seconds`.
+
+    change and change_sound: what is done to the packets before they are written.
+    """
+    if times is None:
+        times = [float(number / Fraction(rate)) for number in range(frames)]
+        base, ticks = 1 / Fraction(rate), list(range(frames))
+    else:
+        base = Fraction(1, 1000)
+        ticks = [round(1000 * time) for time in times]
+    if seconds is None:
+        seconds = times[-1] + float(1 / Fraction(rate))
+    flashing = flashes_of(times, seconds)
+    flashes = tuple(times[number] for number in flashing)
+    end = seconds if sound_end is None else sound_end
+    draw = draw or (lambda number, flash: picture(number, flash, size))
+    with av.open(
+        str(path), "w", format=form, options={"fflags": "+bitexact"} | (muxing or {})
+    ) as film:
+        video = film.add_stream(codec, rate=rate, options={"flags": "+bitexact"} | (options or {}))
+        video.height, video.width = size
+        video.pix_fmt = pixels
+        video.codec_context.thread_count = 1  # the same bytes each time
+        video.codec_context.time_base = base
+        if tag:
+            video.codec_context.codec_tag = tag
+        prepare(video)
+        audio = None
+        if sound is not None:
+            audio = film.add_stream(
+                sound,
+                rate=sound_rate,
+                layout=layout,
+                options={"flags": "+bitexact"} | (sound_options or {}),
+            )
+            audio.codec_context.thread_count = 1
+        film.start_encoding()
+        seen: Packets = []
+        for number, tick in enumerate(ticks):
+            frame = av.VideoFrame.from_ndarray(draw(number, number in flashing), format=pixels)
+            frame.pts, frame.time_base = tick, base
+            following = ticks[number + 1] if number + 1 < len(ticks) else round(seconds / base)
+            frame.duration = following - tick
+            seen += video.encode(frame)
+        seen += video.encode()
+        heard: Packets = []
+        if audio is not None:
+            signal = clapper_sound(
+                end - sound_start, [t - sound_start for t in flashes], sound_rate
+            )
+            heard = encode_sound(audio, signal, round(sound_start * sound_rate))
+        packets = [*change(seen), *change_sound(heard)]
+        for packet in packets:
+            packet.stream = video if packet in seen or packet.stream is None else packet.stream
+        film.mux(sorted(packets, key=lambda packet: packet.dts * packet.time_base))
+    return Truth(
+        path,
+        len(times),
+        tuple(times),
+        seconds,
+        flashes,
+        tuple(flash for flash in flashes if sound_start <= flash < end) if sound else (),
+        tuple(range(len(times))),
+        (sound_start, end) if sound else None,
+    )
+
+
+def encode_sound(stream: av.AudioStream, signal: np.ndarray, first: int = 0) -> Packets:
+    """Packets of `signal` (samples,), whose first sample has the time stamp `first`."""
+    channels = len(stream.layout.channels)
+    data = np.repeat((signal * 32767).round().astype(np.int16), channels)[None]
+    piece = av.AudioFrame.from_ndarray(data, format="s16", layout=stream.layout.name)
+    piece.sample_rate, piece.time_base = stream.rate, Fraction(1, stream.rate)
+    piece.pts = first
+    return [*stream.encode(piece), *stream.encode()]
+
+
+def packet_of(data: bytes, like: av.Packet, pts: int | None, dts: int) -> av.Packet:
+    packet = av.Packet(data)
+    packet.stream, packet.time_base, packet.duration = like.stream, like.time_base, like.duration
+    packet.pts, packet.dts, packet.is_keyframe = pts, dts, like.is_keyframe
+    return packet
+
+
+def moved(by: int) -> Callable[[Packets], Packets]:
+    """All stamps later by `by` ticks."""
+
+    def change(packets: Packets) -> Packets:
+        for packet in packets:
+            packet.pts, packet.dts = packet.pts + by, packet.dts + by
+        return packets
+
+    return change
+
+
+def one_by_one(packets: Packets) -> Packets:
+    """What a container without stamps of display says: packet n is stamped n."""
+    for number, packet in enumerate(packets):
+        packet.pts = packet.dts = number
+    return packets
+
+
+# A. AVI
+
+
+def avi_plain(path: Path) -> Truth:
+    """XVID without B-frames, as OpenCV and MEncoder write it."""
+    return write(path, "mpeg4", "pcm_s16le", options=GOOD, tag="XVID")
+
+
+def avi_b_frames(path: Path) -> Truth:
+    """XVID whose B-frames have chunks of their own."""
+    return write(path, "mpeg4", "pcm_s16le", options=XVID_B, tag="XVID", change=one_by_one)
+
+
+def avi_packed(path: Path) -> Truth:
+    """XVID whose B-frames are in the chunk of the frame that they need, as in UCF101."""
+    return write(path, "mpeg4", "pcm_s16le", options=XVID_B, tag="XVID", change=packed)
+
+
+def avi_packed_mp3(path: Path) -> Truth:
+    """And its sound is MP3, whose first 1105 samples are the coder's delay: nobody cuts them."""
+    film = write(
+        path,
+        "mpeg4",
+        "libmp3lame",
+        options=XVID_B,
+        tag="XVID",
+        change=packed,
+        change_sound=moved(1105),
+    )
+    clicks = tuple(click + 1105 / 48000 for click in film.clicks)
+    return film._replace(clicks=clicks)
+
+
+def avi_h264(path: Path) -> Truth:
+    """H.264 with B-frames, of whose order of display AVI says nothing."""
+    return write(path, "libx264", "pcm_s16le", options=X264, change=one_by_one)
+
+
+def avi_mp3(path: Path) -> Truth:
+    film = write(path, "mpeg4", "libmp3lame", options=GOOD, tag="XVID", change_sound=moved(1105))
+    return film._replace(clicks=tuple(click + 1105 / 48000 for click in film.clicks))
+
+
+def packed(packets: Packets) -> Packets:
+    """[I] [P B] [B] [nothing new] ..., which is what DivX's packed bitstream is."""
+    marks = b"\0\0\1\xb2DivX503b1393p\0\0\1\xb2XviD0050"
+    data = [bytes(packet) for packet in packets]
+    data = [
+        part.replace(b"\0\0\1\xb6", marks + b"\0\0\1\xb6", 1) if packet.is_keyframe else part
+        for part, packet in zip(data, packets, strict=True)
+    ]
+    types = [part[part.index(b"\0\0\1\xb6") + 4] >> 6 for part in data]
+    chunks: list[bytes] = []
+    number = 0
+    while number < len(data):
+        run = 1
+        while number + run < len(data) and types[number + run] == 2:
+            run += 1
+        if run == 1:
+            chunks.append(data[number])
+        else:
+            chunks.append(data[number] + data[number + 1])
+            chunks += [*data[number + 2 : number + run], _not_coded(data[number])]
+        number += run
+    return [packet_of(chunk, packets[n], n, n) for n, chunk in enumerate(chunks)]
+
+
+def _not_coded(data: bytes) -> bytes:
+    """An MPEG-4 picture of the same time that says: show the last one."""
+    start = data.index(b"\0\0\1\xb6") + 4
+    bits = "".join(f"{byte:08b}" for byte in data[start : start + 8])
+    time = bits[2 : bits.index("0", 2) + 7 + 1]  # whole seconds, a mark, five bits of 1/25 s
+    new = "01" + time + "10" + "0"
+    new += "1" * (-len(new) % 8)
+    return b"\0\0\1\xb6" + bytes(int(new[n : n + 8], 2) for n in range(0, len(new), 8))
