@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -305,3 +306,126 @@ def _not_coded(data: bytes) -> bytes:
     new = "01" + time + "10" + "0"
     new += "1" * (-len(new) % 8)
     return b"\0\0\1\xb6" + bytes(int(new[n : n + 8], 2) for n in range(0, len(new), 8))
+
+
+# B. MP4 and MOV
+
+
+def mp4_plain(path: Path) -> Truth:
+    """With the usual edit lists: one for the B-frames, one for AAC's priming."""
+    return write(path, "libx264", "aac", options=X264)
+
+
+def mp4_cut(path: Path, start: float = 0.5, frames: int = 75) -> Truth:
+    """The rest of a film from `start` seconds on, without coding it again.
+
+    An edit list hides what is before, back to the key frame.
+    """
+    return _cut(write(path, "libx264", "aac", options=X264, frames=frames), start)
+
+
+def mp4_cut_later(path: Path) -> Truth:
+    """And the key frame is not the film's first."""
+    film = write(path, "libx264", "aac", options=X264)
+    return _cut(film, 2.7)
+
+
+def mov_inside(path: Path) -> Truth:
+    """An edit starts a third into the first frame: the rest of it is what is shown first."""
+    film = write(path, "libx264", "aac", options=X264, form="mov")
+    return _edit_later(film, 1 / 3 / RATE)
+
+
+def mp4_inside(path: Path) -> Truth:
+    """An edit starts a third into frame 13, which flashes."""
+    film = write(path, "libx264", "aac", options=X264)
+    return _edit_later(film, (13 + 1 / 3) / RATE)
+
+
+def mp4_fragmented(path: Path) -> Truth:
+    muxing = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    return write(path, "libx264", "aac", options=X264, muxing=muxing)
+
+
+def mp4_no_edit(path: Path) -> Truth:
+    """Without edit lists: the picture starts two frames late, the sound with 1024 idle samples."""
+    film = write(path, "libx264", "aac", options=X264, muxing={"use_editlist": "0"})
+    late = 1024 / 48000 - 2 / RATE  # of the sound after the picture
+    clicks = tuple(click + late for click in film.clicks)
+    return film._replace(clicks=clicks, sound=(late - 1024 / 48000, film.seconds + late))
+
+
+def _cut(film: Truth, start: float) -> Truth:
+    """As `ffmpeg -ss start -c copy` does it."""
+    source = film.path.with_stem(film.path.stem + "_whole")
+    film.path.replace(source)
+    with (
+        av.open(str(source)) as old,
+        av.open(str(film.path), "w", options={"fflags": "+bitexact"}) as new,
+    ):
+        copies = {stream: new.add_stream_from_template(stream) for stream in old.streams}
+        old.seek(round(start * av.time_base))
+        first = None
+        for packet in old.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "video" and first is None:
+                first = packet.pts * packet.time_base
+            shift = round(Fraction(start).limit_denominator(1000) / packet.time_base)
+            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            packet.stream = copies[packet.stream]
+            new.mux(packet)
+    source.unlink()
+    return _without(film, start)
+
+
+def _without(film: Truth, start: float) -> Truth:
+    """`film` whose first `start` seconds are not shown; a frame is cut where `start` is in it."""
+    ends = [*film.times[1:], film.seconds]
+    kept = [n for n, end in enumerate(ends) if end > start + 1e-6]
+    times = tuple(max(film.times[n] - start, 0.0) for n in kept)
+    flashes = tuple(
+        max(flash - start, 0.0) for flash in film.flashes if flash + 1 / RATE > start + 1e-6
+    )
+    return film._replace(
+        frames=len(kept),
+        times=times,
+        numbers=tuple(film.numbers[n] for n in kept),
+        seconds=film.seconds - start,
+        flashes=flashes,
+        clicks=tuple(click - start for click in film.clicks if click > start - 1e-6),
+        sound=(0.0, film.sound[1] - start),
+    )
+
+
+def boxes(data: bytes | bytearray, start: int, end: int) -> list[tuple[bytes, int, int]]:
+    """The kind and the span of what is in each box of an MP4 between two bytes."""
+    found = []
+    while start + 8 <= end:
+        length, kind = struct.unpack_from(">I4s", data, start)
+        found.append((kind, start + 8, start + length))
+        start += length
+    return found
+
+
+def box(data: bytes | bytearray, span: tuple[int, int], *kinds: bytes) -> tuple[int, int]:
+    """The span of what is in the first box of a kind, in the first one of another, ..."""
+    for kind in kinds:
+        span = next((a, b) for name, a, b in boxes(data, *span) if name == kind)
+    return span
+
+
+def _edit_later(film: Truth, by: float) -> Truth:
+    """The edits of both tracks start `by` seconds later."""
+    data = bytearray(film.path.read_bytes())
+    moov = box(data, (0, len(data)), b"moov")
+    scale = struct.unpack_from(">I", data, box(data, moov, b"mvhd")[0] + 12)[0]
+    for kind, *track in boxes(data, *moov):
+        if kind != b"trak":
+            continue
+        ticks = struct.unpack_from(">I", data, box(data, track, b"mdia", b"mdhd")[0] + 12)[0]
+        entry = box(data, track, b"edts", b"elst")[0] + 8
+        length, media = struct.unpack_from(">Ii", data, entry)
+        struct.pack_into(">Ii", data, entry, round(length - by * scale), media + round(by * ticks))
+    film.path.write_bytes(data)
+    return _without(film, by)
