@@ -23,6 +23,8 @@ X264 = {
 NO_B = X264 | {"bf": "0", "x264-params": "mbtree=0:scenecut=0:keyint=50:bframes=0"}
 GOOD = {"qmin": "2", "qmax": "6", "g": "25", "sc_threshold": "1000000000"}  # older than H.264
 XVID_B = GOOD | {"bf": "2", "flags": "+bitexact+cgop"}
+VP8 = {"deadline": "realtime", "cpu-used": "8", "g": "50", "b": "400000"}
+MPEG = {"g": "15", "bf": "2", "qmin": "2", "qmax": "6"}
 
 
 class Truth(NamedTuple):
@@ -113,7 +115,9 @@ def write(
     frames: int = 150,
     rate: Fraction | int = RATE,
     times: Sequence[float] | None = None,
+    even: bool = False,
     seconds: float | None = None,
+    late: float = 0.0,
     size: tuple[int, int] = SIZE,
     pixels: str = "yuv420p",
     sound_rate: int = 48000,
@@ -131,14 +135,19 @@ def write(
 ) -> Truth:
     """A clapper of `frames` frames, or of frames at `times`, that lasts `seconds`.
 
+    even: coded as if the frames were at equal distances, `change` is to give them their stamps.
+    late: seconds that all stamps are later than the truth.
     change and change_sound: what is done to the packets before they are written.
     """
+    base = 1 / Fraction(rate)
     if times is None:
-        times = [float(number / Fraction(rate)) for number in range(frames)]
-        base, ticks = 1 / Fraction(rate), list(range(frames))
+        times = [float(number * base) for number in range(frames)]
+        even = True
+    if even and not late:
+        ticks = list(range(len(times)))
     else:
         base = Fraction(1, 1000)
-        ticks = [round(1000 * time) for time in times]
+        ticks = [round(1000 * (time + late)) for time in times]
     if seconds is None:
         seconds = times[-1] + float(1 / Fraction(rate))
     flashing = flashes_of(times, seconds)
@@ -170,8 +179,10 @@ def write(
         for number, tick in enumerate(ticks):
             frame = av.VideoFrame.from_ndarray(draw(number, number in flashing), format=pixels)
             frame.pts, frame.time_base = tick, base
-            following = ticks[number + 1] if number + 1 < len(ticks) else round(seconds / base)
-            frame.duration = following - tick
+            if number + 1 < len(ticks):
+                frame.duration = ticks[number + 1] - tick
+            else:
+                frame.duration = round((seconds - times[-1]) / base)
             seen += video.encode(frame)
         seen += video.encode()
         heard: Packets = []
@@ -179,7 +190,7 @@ def write(
             signal = clapper_sound(
                 end - sound_start, [t - sound_start for t in flashes], sound_rate
             )
-            heard = encode_sound(audio, signal, round(sound_start * sound_rate))
+            heard = encode_sound(audio, signal, round((sound_start + late) * sound_rate))
         packets = [*change(seen), *change_sound(heard)]
         for packet in packets:
             packet.stream = video if packet in seen or packet.stream is None else packet.stream
@@ -206,9 +217,11 @@ def encode_sound(stream: av.AudioStream, signal: np.ndarray, first: int = 0) -> 
     return [*stream.encode(piece), *stream.encode()]
 
 
-def packet_of(data: bytes, like: av.Packet, pts: int | None, dts: int) -> av.Packet:
+def packet_of(
+    data: bytes, like: av.Packet, pts: int, dts: int, base: Fraction | None = None
+) -> av.Packet:
     packet = av.Packet(data)
-    packet.stream, packet.time_base, packet.duration = like.stream, like.time_base, like.duration
+    packet.stream, packet.time_base, packet.duration = like.stream, base or like.time_base, 0
     packet.pts, packet.dts, packet.is_keyframe = pts, dts, like.is_keyframe
     return packet
 
@@ -344,15 +357,19 @@ def mp4_inside(path: Path) -> Truth:
 
 def mp4_fragmented(path: Path) -> Truth:
     muxing = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-    return write(path, "libx264", "aac", options=X264, muxing=muxing)
+    return _unhidden(write(path, "libx264", "aac", options=X264, muxing=muxing))
 
 
 def mp4_no_edit(path: Path) -> Truth:
-    """Without edit lists: the picture starts two frames late, the sound with 1024 idle samples."""
+    """Without edit lists: the picture starts two frames late, as its B-frames want it."""
     film = write(path, "libx264", "aac", options=X264, muxing={"use_editlist": "0"})
-    late = 1024 / 48000 - 2 / RATE  # of the sound after the picture
-    clicks = tuple(click + late for click in film.clicks)
-    return film._replace(clicks=clicks, sound=(late - 1024 / 48000, film.seconds + late))
+    return _unhidden(film)
+
+
+def _unhidden(film: Truth) -> Truth:
+    """AAC's first packet, which holds nothing but its priming, is at the file's start."""
+    start = -2 / RATE
+    return film._replace(sound=(start, film.sound[1]), gaps=((start + 1024 / 48000, 0.0),))
 
 
 def _cut(film: Truth, start: float) -> Truth:
@@ -429,3 +446,238 @@ def _edit_later(film: Truth, by: float) -> Truth:
         struct.pack_into(">Ii", data, entry, round(length - by * scale), media + round(by * ticks))
     film.path.write_bytes(data)
     return _without(film, by)
+
+
+# C. WebM and Matroska
+
+
+def webm_plain(path: Path) -> Truth:
+    return write(path, "libvpx", "libopus", options=VP8)
+
+
+def webm_vp9(path: Path) -> Truth:
+    return write(path, "libvpx-vp9", "libopus", options=VP8)
+
+
+def webm_gap(path: Path, start: float = 2.6, seconds: float = 0.2) -> Truth:
+    """Packets of its sound are left out: 20 ms each."""
+    holes: list[float] = []
+
+    def leave_out(packets: Packets) -> Packets:
+        first = next(n for n, p in enumerate(packets) if p.pts * p.time_base >= start)
+        last = first + round(seconds / 0.02)
+        holes.extend(float(packets[n].pts * packets[n].time_base) for n in (first, last))
+        return packets[:first] + packets[last:]
+
+    film = write(path, "libvpx", "libopus", options=VP8, change_sound=leave_out)
+    clicks = tuple(click for click in film.clicks if not holes[0] <= click < holes[1])
+    return film._replace(gaps=((holes[0], holes[1]),), clicks=clicks, slack=0.0015)
+
+
+def webm_long_gap(path: Path) -> Truth:
+    return webm_gap(path, seconds=1.0)
+
+
+def mkv_plain(path: Path) -> Truth:
+    return write(path, "libx264", "flac", options=X264)
+
+
+def mkv_aac(path: Path) -> Truth:
+    return write(path, "libx264", "aac", options=X264)
+
+
+def mkv_sound_late(path: Path) -> Truth:
+    """The sound starts 0.3 s after the picture."""
+    return write(path, "libx264", "flac", options=X264, sound_start=0.3)
+
+
+def mkv_sound_first(path: Path) -> Truth:
+    """The sound starts 0.3 s before the picture."""
+    return write(path, "libx264", "flac", options=X264, sound_start=-0.3, late=0.3)
+
+
+def mp4_sound_late(path: Path) -> Truth:
+    """The sound starts 0.3 s after the picture: an empty edit."""
+    return write(path, "libx264", "aac", options=X264, sound_start=0.3)
+
+
+def mp4_sound_first(path: Path) -> Truth:
+    return write(path, "libx264", "aac", options=X264, sound_start=-0.3, late=0.3)
+
+
+# D. MPEG program and transport streams, DV
+
+
+def mpg_plain(path: Path) -> Truth:
+    return write(path, "mpeg1video", "mp2", options=MPEG, form="mpeg", sound_rate=44100)
+
+
+def mpg_stuffed(path: Path) -> Truth:
+    """A constant bit rate, as on a Video CD: zeros fill what the pictures leave."""
+    options = {"g": "15", "bf": "2", "b": "1150000", "minrate": "1150000", "maxrate": "1150000"}
+    options["bufsize"] = "327680"
+    return write(
+        path, "mpeg1video", "mp2", options=options, frames=75, form="vcd", sound_rate=44100
+    )
+
+
+def mpg2_plain(path: Path) -> Truth:
+    return write(path, "mpeg2video", "mp2", options=MPEG, form="vob")
+
+
+def mpg2_stuffed(path: Path) -> Truth:
+    options = {"g": "15", "bf": "2", "b": "2500000", "minrate": "2500000", "maxrate": "2500000"}
+    options["bufsize"] = "1835008"
+    return write(path, "mpeg2video", "mp2", options=options, frames=75, form="svcd")
+
+
+def ts_h264(path: Path) -> Truth:
+    return write(path, "libx264", "aac", options=X264, form="mpegts")
+
+
+def ts_mpeg2(path: Path) -> Truth:
+    return write(path, "mpeg2video", "mp2", options=MPEG, form="mpegts")
+
+
+def dv_raw(path: Path) -> Truth:
+    return _dv(path, "dv")
+
+
+def dv_avi(path: Path) -> Truth:
+    return _dv(path, "avi")
+
+
+def dv_mov(path: Path) -> Truth:
+    return _dv(path, "mov")
+
+
+def _dv(path: Path, form: str) -> Truth:
+    return write(
+        path, "dvvideo", "pcm_s16le", frames=50, size=(576, 720), form=form, layout="stereo"
+    )
+
+
+# E. Interlaced
+
+
+def interlaced_h264(path: Path) -> Truth:
+    options = X264 | {"flags": "+bitexact+ildct+ilme"}
+    options["x264-params"] += ":tff=1"
+    return write(path, "libx264", "aac", options=options, frames=50, draw=woven)
+
+
+def interlaced_ts(path: Path) -> Truth:
+    options = X264 | {"flags": "+bitexact+ildct+ilme"}
+    options["x264-params"] += ":tff=1"
+    return write(path, "libx264", "aac", options=options, frames=50, draw=woven, form="mpegts")
+
+
+def interlaced_mpeg2(path: Path) -> Truth:
+    return _woven_mpeg(path, "mpeg2video", "mp2", "vob")
+
+
+def interlaced_mpeg2_ts(path: Path) -> Truth:
+    return _woven_mpeg(path, "mpeg2video", "mp2", "mpegts")
+
+
+def interlaced_avi(path: Path) -> Truth:
+    return _woven_mpeg(path, "mpeg4", "pcm_s16le", "avi", GOOD)
+
+
+def _woven_mpeg(
+    path: Path, codec: str, sound: str, form: str, options: dict[str, str] | None = None
+) -> Truth:
+    def top_first(stream: av.VideoStream) -> None:
+        stream.codec_context.field_order = 2
+
+    return write(
+        path,
+        codec,
+        sound,
+        options=(options or MPEG) | {"flags": "+bitexact+ildct+ilme"},
+        frames=50,
+        form=form,
+        draw=woven,
+        prepare=top_first,
+    )
+
+
+def woven(number: int, flash: bool) -> np.ndarray:
+    """A frame of two fields, the upper one first: 50 pictures a second."""
+    first, second = (picture(2 * number + field, flash) for field in (0, 1))
+    first[1 : SIZE[0] : 2] = second[1 : SIZE[0] : 2]
+    first[SIZE[0] - 16 : SIZE[0]] = picture(number, flash)[SIZE[0] - 16 : SIZE[0]]
+    return first
+
+
+# F. Variable rates
+
+UNEVEN = (0.0, 0.04, 0.08, 1.0, 1.7, 4.0, 4.04, 6.0, 9.96)
+
+
+def uneven(path: Path) -> Truth:
+    """Nine frames in 10 s (.mkv, .mp4)."""
+    return write(path, "libx264", "aac", options=X264, times=UNEVEN, seconds=10.0)
+
+
+def random_rate(path: Path, seed: int = 0) -> Truth:
+    """10 to 50 frames a second (.mkv, .mp4)."""
+    rng = np.random.default_rng(seed)
+    steps = rng.uniform(0.02, 0.1, 100).round(3)
+    times = [round(float(time), 3) for time in np.cumsum([0.0, *steps[:-1]])]
+    seconds = round(times[-1] + float(steps[-1]), 3)
+    return write(path, "libx264", "aac", options=X264, times=times, seconds=seconds)
+
+
+def slides(path: Path) -> Truth:
+    """Two pictures: the second one, of 2 s, is shown until the sound ends at 8 s."""
+    return write(path, "libx264", "aac", options=X264, times=(0.0, 2.0), seconds=8.0)
+
+
+# G. Soft telecine
+
+FIELD = Fraction(1001, 60000)
+
+
+def telecine(path: Path) -> Truth:
+    """72 frames are shown for three fields and for two in turn, then 90 for two (.mpg, .ts)."""
+    lengths = [3, 2] * 36 + [2] * 90
+    starts = np.cumsum([0, *lengths]).tolist()
+    shown = [float(start * FIELD) for start in starts]
+
+    def change(packets: Packets) -> Packets:
+        return [
+            packet_of(
+                _fields(bytes(packet), lengths[packet.pts] == 3, starts[packet.pts] % 2 == 0),
+                packet,
+                round(starts[packet.pts] * FIELD * 90000),
+                round((starts[order - 1] if order else -2) * FIELD * 90000),
+                Fraction(1, 90000),
+            )
+            for order, packet in enumerate(packets)
+        ]
+
+    return write(
+        path,
+        "mpeg2video",
+        "mp2",
+        options=MPEG,
+        rate=Fraction(30000, 1001),
+        times=shown[:-1],
+        even=True,
+        seconds=shown[-1],
+        form="mpegts" if path.suffix == ".ts" else "vob",
+        change=change,
+    )
+
+
+def _fields(data: bytes, three: bool, top_first: bool) -> bytes:
+    """A coded picture of MPEG-2 that says for how many fields it is shown."""
+    new = bytearray(data)
+    place = -1
+    while (place := new.find(b"\0\0\1\xb5", place + 1)) >= 0:
+        if new[place + 4] >> 4 == 1:  # the sequence: not progressive
+            new[place + 5] &= ~0x08
+        elif new[place + 4] >> 4 == 8:
+            new[place + 7] = new[place + 7] & ~0x82 | 0x80 * top_first | 0x02 * three
+    return bytes(new)
