@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
+import soundfile
 
 SIZE = (160, 192)  # rows, columns
 RATE = 25
@@ -49,6 +55,7 @@ class Signal(NamedTuple):
     samples: np.ndarray  # (channels, samples) float
     rate: int
     decibels: float = float("inf")  # by which its samples are above what coding changed of them
+    late: int = 0  # samples of the coder's delay before them, of which the file says nothing
 
 
 Packets = list[av.Packet]
@@ -88,11 +95,11 @@ def bright(luma: np.ndarray) -> bool:
 
 def clapper_sound(seconds: float, clicks: Sequence[float], rate: int) -> np.ndarray:
     """(samples,) float32: a soft tone, and a loud tone of 4 ms at each of `clicks`."""
-    time = np.arange(round(seconds * rate)) / rate
-    signal = 0.01 * np.sin(2 * np.pi * 220 * time)
+    moments = np.arange(round(seconds * rate)) / rate
+    signal = 0.01 * np.sin(2 * np.pi * 220 * moments)
     for click in clicks:
         first = int(np.ceil(click * rate - 1e-6))
-        part = time[first : first + round(CLICK * rate)] - click
+        part = moments[first : first + round(CLICK * rate)] - click
         signal[first : first + len(part)] = 0.9 * np.cos(2 * np.pi * 2500 * part)
     return signal.astype(np.float32)
 
@@ -681,3 +688,452 @@ def _fields(data: bytes, three: bool, top_first: bool) -> bytes:
         elif new[place + 4] >> 4 == 8:
             new[place + 7] = new[place + 7] & ~0x82 | 0x80 * top_first | 0x02 * three
     return bytes(new)
+
+
+# H. Colours
+
+
+class Bars(NamedTuple):
+    """A film of eight upright bars, all frames alike."""
+
+    path: Path
+    colours: np.ndarray  # (8, 3) RGB, 0 to 255: what a correct player shows of them
+    matrix: str
+    full: bool  # whether its values span the whole range
+    bits: int
+    told: bool  # whether the file names its matrix
+
+
+BARS = np.array(
+    [
+        (191, 191, 191),
+        (191, 191, 40),
+        (40, 191, 191),
+        (40, 191, 40),
+        (191, 40, 191),
+        (191, 40, 40),
+        (40, 40, 191),
+        (90, 120, 60),
+    ]
+)
+MATRICES = {  # the number in H.273; what red and blue weigh in the luma
+    "bt709": (1, 0.2126, 0.0722),
+    "fcc": (4, 0.30, 0.11),
+    "bt470bg": (5, 0.299, 0.114),
+    "smpte170m": (6, 0.299, 0.114),
+    "smpte240m": (7, 0.212, 0.087),
+    "ycgco": (8, 0, 0),
+    "bt2020nc": (9, 0.2627, 0.0593),
+    "bt2020c": (10, 0.2627, 0.0593),
+}
+
+
+def luma_and_chroma(rgb: np.ndarray, matrix: str) -> np.ndarray:
+    """(n, 3) of R'G'B' from 0 to 1: luma from 0 to 1, Cb and Cr (Cg and Co) from -0.5 to 0.5."""
+    red, green, blue = rgb.T
+    _, kr, kb = MATRICES[matrix]
+    if matrix == "ycgco":
+        return np.stack(
+            [
+                red / 4 + green / 2 + blue / 4,
+                -red / 4 + green / 2 - blue / 4,
+                (red - blue) / 2,
+            ],
+            1,
+        )
+    if matrix == "bt2020c":
+        a, b = 1.09929682680944, 0.018053968510807
+        linear = np.where(rgb < 4.5 * b, rgb / 4.5, ((rgb + a - 1) / a) ** (1 / 0.45))
+        luma = linear @ [kr, 1 - kr - kb, kb]
+        luma = np.where(luma < b, 4.5 * luma, a * luma**0.45 - (a - 1))
+        cb, cr = blue - luma, red - luma
+        return np.stack(
+            [
+                luma,
+                cb / np.where(cb <= 0, 1.9404, 1.5816),
+                cr / np.where(cr <= 0, 1.7184, 0.9936),
+            ],
+            1,
+        )
+    luma = rgb @ [kr, 1 - kr - kb, kb]
+    return np.stack([luma, (blue - luma) / (1 - kb) / 2, (red - luma) / (1 - kr) / 2], 1)
+
+
+def bars(
+    path: Path,
+    matrix: str = "bt709",
+    *,
+    full: bool = False,
+    bits: int = 8,
+    codec: str = "ffv1",
+    told: bool = True,
+) -> Bars:
+    """Ten frames of the bars: without loss by ffv1 in a .mkv, nearly so by libx264."""
+    top = 2 ** (bits - 8)
+    values = luma_and_chroma(BARS / 255, matrix)
+    low, luma, chroma = (
+        (0, 256 * top - 1, 256 * top - 1) if full else (16 * top, 219 * top, 224 * top)
+    )
+    values = values * [luma, chroma, chroma] + [low, 128 * top, 128 * top]
+    values = values.round().clip(0, 256 * top - 1).astype(np.uint8 if bits == 8 else np.uint16)
+    rows, columns = SIZE
+    planes = [
+        np.tile(np.repeat(values[:, 0], columns // 8), (rows, 1)),
+        *(np.tile(np.repeat(values[:, n], columns // 16), (rows // 2, 1)) for n in (1, 2)),
+    ]
+    pixels = "yuv420p" if bits == 8 else f"yuv420p{bits}le"
+    options = {"flags": "+bitexact"}
+    if codec == "libx264":
+        options |= {"preset": "veryfast", "qp": "1", "x264-params": "mbtree=0:bframes=0"}
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as film:
+        video = film.add_stream(codec, rate=RATE, options=options)
+        video.height, video.width, video.pix_fmt = rows, columns, pixels
+        context = video.codec_context
+        context.thread_count = 1
+        context.color_range = 2 if full else 1
+        if told:
+            context.colorspace = MATRICES[matrix][0]
+        for number in range(10):
+            frame = av.VideoFrame(columns, rows, pixels)
+            for plane, data in zip(frame.planes, planes, strict=True):
+                lines = np.zeros((plane.height, plane.line_size), np.uint8)
+                lines[:, : data.shape[1] * data.itemsize] = np.ascontiguousarray(data).view(
+                    np.uint8
+                )
+                plane.update(lines)
+            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            frame.color_range = context.color_range
+            if told:
+                frame.colorspace = context.colorspace
+            film.mux(video.encode(frame))
+        film.mux(video.encode())
+    return Bars(path, BARS, matrix, full, bits, told)
+
+
+def bars_full(path: Path, codec: str = "ffv1") -> Bars:
+    return bars(path, "bt470bg", full=True, codec=codec)
+
+
+def bars_ten_bits(path: Path) -> Bars:
+    return bars(path, "bt709", bits=10)
+
+
+def bars_high10(path: Path) -> Bars:
+    return bars(path, "bt709", bits=10, codec="libx264")
+
+
+def bars_untold(path: Path) -> Bars:
+    """Nothing names the matrix: BT.601, as of any small picture."""
+    return bars(path, "smpte170m", told=False)
+
+
+# I. Sounds
+
+
+def noise(seconds: float = 2.0, rate: int = 48000, channels: int = 1) -> np.ndarray:
+    """(channels, samples) float32: a soft noise without its highest tones, and a tone."""
+    rng = np.random.default_rng(0)
+    spectrum = np.fft.rfft(rng.normal(0, 0.1, (channels, round(seconds * rate))))
+    spectrum[:, spectrum.shape[1] // 4 :] = 0
+    time = np.arange(round(seconds * rate)) / rate
+    return (np.fft.irfft(spectrum) + 0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+
+
+def coded(
+    path: Path,
+    codec: str,
+    rate: int = 48000,
+    *,
+    form: str | None = None,
+    bits: int | None = None,
+    decibels: float = float("inf"),
+    seconds: float = 2.0,
+) -> Signal:
+    """Mono sound by one of FFmpeg's coders."""
+    signal = noise(seconds, rate)
+    with av.open(str(path), "w", format=form, options={"fflags": "+bitexact"}) as file:
+        stream = file.add_stream(codec, rate=rate, layout="mono", options={"flags": "+bitexact"})
+        stream.codec_context.thread_count = 1
+        if bits:
+            stream.codec_context.bit_rate = bits
+        file.start_encoding()
+        file.mux(encode_sound(stream, signal[0]))
+    return Signal(path, signal, rate, decibels)
+
+
+def stored(path: Path, signal: np.ndarray, rate: int = 48000, **options: str) -> Signal:
+    """What soundfile writes."""
+    soundfile.write(path, signal.T, rate, **options)
+    return Signal(path, signal, rate)
+
+
+def flac_streamed(path: Path) -> Signal:
+    """FLAC that does not say how long it is, nor its sum."""
+    film = stored(path, (noise() * 32767).round() / 32768, subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # "fLaC", a header of 4 bytes, then STREAMINFO: 36 bits from here on
+    data[22:42] = bytes(20)
+    path.write_bytes(data)
+    return film
+
+
+def wav_mp3(path: Path) -> Signal:
+    return coded(path, "libmp3lame", decibels=15)._replace(late=1105)
+
+
+def wav_g726(path: Path) -> Signal:
+    """Which soundfile cannot read."""
+    return coded(path, "adpcm_g726", 8000, bits=32000, decibels=15)
+
+
+def wav_adpcm_ms(path: Path) -> Signal:
+    return coded(path, "adpcm_ms", decibels=15)
+
+
+def wav_adpcm_ima(path: Path) -> Signal:
+    return coded(path, "adpcm_ima_wav", decibels=15)
+
+
+def m4a_as_mp4(path: Path) -> Signal:
+    """AAC of the brand M4A, whatever its file is called."""
+    return coded(path, "aac", form="ipod", decibels=15)
+
+
+def mp3(path: Path) -> Signal:
+    """With the priming and the end in LAME's header."""
+    return coded(path, "libmp3lame", decibels=15)
+
+
+def ogg_opus(path: Path) -> Signal:
+    return coded(path, "libopus", decibels=10)
+
+
+def ogg_vorbis(path: Path) -> Signal:
+    return stored(path, noise(), format="OGG", subtype="VORBIS")._replace(decibels=15)
+
+
+def wav_opposite(path: Path) -> Signal:
+    """The right channel is the left one turned over: their mean is silence."""
+    left = (noise() * 32767).round() / 32768
+    return stored(path, np.concatenate([left, -left]), subtype="PCM_16")
+
+
+def wav_nan(path: Path) -> Signal:
+    signal = noise()
+    signal[0, 1000] = np.nan
+    return stored(path, signal, subtype="FLOAT")
+
+
+def w64(path: Path) -> Signal:
+    return stored(path, noise(), format="W64", subtype="FLOAT")
+
+
+def aiff(path: Path) -> Signal:
+    return stored(path, (noise() * 32767).round() / 32768, format="AIFF", subtype="PCM_16")
+
+
+def caf(path: Path) -> Signal:
+    return stored(path, (noise() * 32767).round() / 32768, format="CAF", subtype="PCM_16")
+
+
+# All of them, and what FFmpeg makes of them
+
+FILMS: dict[str, Callable[[Path], Truth]] = {
+    "avi_plain.avi": avi_plain,
+    "avi_b_frames.avi": avi_b_frames,
+    "avi_packed.avi": avi_packed,
+    "avi_packed_mp3.avi": avi_packed_mp3,
+    "avi_h264.avi": avi_h264,
+    "avi_mp3.avi": avi_mp3,
+    "mp4_plain.mp4": mp4_plain,
+    "mp4_cut.mp4": mp4_cut,
+    "mp4_cut_later.mp4": mp4_cut_later,
+    "mp4_inside.mp4": mp4_inside,
+    "mov_inside.mov": mov_inside,
+    "mp4_fragmented.mp4": mp4_fragmented,
+    "mp4_no_edit.mp4": mp4_no_edit,
+    "mp4_sound_late.mp4": mp4_sound_late,
+    "mp4_sound_first.mp4": mp4_sound_first,
+    "webm_plain.webm": webm_plain,
+    "webm_vp9.webm": webm_vp9,
+    "webm_gap.webm": webm_gap,
+    "webm_long_gap.webm": webm_long_gap,
+    "mkv_plain.mkv": mkv_plain,
+    "mkv_aac.mkv": mkv_aac,
+    "mkv_sound_late.mkv": mkv_sound_late,
+    "mkv_sound_first.mkv": mkv_sound_first,
+    "mpg_plain.mpg": mpg_plain,
+    "mpg_stuffed.mpg": mpg_stuffed,
+    "mpg2_plain.mpg": mpg2_plain,
+    "mpg2_stuffed.mpg": mpg2_stuffed,
+    "ts_h264.ts": ts_h264,
+    "ts_mpeg2.ts": ts_mpeg2,
+    "dv_raw.dv": dv_raw,
+    "dv_avi.avi": dv_avi,
+    "dv_mov.mov": dv_mov,
+    "interlaced_h264.mp4": interlaced_h264,
+    "interlaced_ts.ts": interlaced_ts,
+    "interlaced_mpeg2.mpg": interlaced_mpeg2,
+    "interlaced_mpeg2_ts.ts": interlaced_mpeg2_ts,
+    "interlaced_avi.avi": interlaced_avi,
+    "uneven_mkv.mkv": uneven,
+    "uneven_mp4.mp4": uneven,
+    "random_mkv.mkv": random_rate,
+    "random_mp4.mp4": random_rate,
+    "slides_mkv.mkv": slides,
+    "slides_mp4.mp4": slides,
+    "telecine_ps.mpg": telecine,
+    "telecine_ts.ts": telecine,
+}
+SOUNDS: dict[str, Callable[[Path], Signal]] = {
+    "flac_streamed.flac": flac_streamed,
+    "wav_mp3.wav": wav_mp3,
+    "wav_g726.wav": wav_g726,
+    "wav_adpcm_ms.wav": wav_adpcm_ms,
+    "wav_adpcm_ima.wav": wav_adpcm_ima,
+    "m4a_as_mp4.mp4": m4a_as_mp4,
+    "mp3.mp3": mp3,
+    "ogg_opus.ogg": ogg_opus,
+    "ogg_vorbis.ogg": ogg_vorbis,
+    "wav_opposite.wav": wav_opposite,
+    "wav_nan.wav": wav_nan,
+    "w64.w64": w64,
+    "aiff.aiff": aiff,
+    "caf.caf": caf,
+}
+COLOURS: dict[str, Callable[[Path], Bars]] = {
+    **{f"bars_{name}.mkv": partial(bars, matrix=name) for name in MATRICES},
+    **{f"bars_{name}.mp4": partial(bars, matrix=name, codec="libx264") for name in MATRICES},
+    "bars_full.mkv": bars_full,
+    "bars_full.mp4": partial(bars_full, codec="libx264"),
+    "bars_ten_bits.mkv": bars_ten_bits,
+    "bars_high10.mp4": bars_high10,
+    "bars_untold.mkv": bars_untold,
+}
+
+
+class Seen(NamedTuple):
+    """What PyAV says of a film, on FFmpeg's own clock."""
+
+    times: list[float | None]
+    numbers: list[int]
+    flashes: list[float | None]
+    spans: list[list[float]]  # of the sound, without gaps inside
+    samples: int
+    clicks: list[float]
+    errors: int  # with err_detect=explode
+
+
+def see(path: Path) -> Seen:
+    """A lenient look."""
+    times, numbers, flashes, spans, clicks, samples = [], [], [], [], [], 0
+    last = -1.0
+    with av.open(str(path)) as film:
+        for frame in film.decode(video=0):
+            luma = frame.to_ndarray(format="gray")
+            times.append(frame.time)
+            numbers.append(number_on(luma))
+            if bright(luma):
+                flashes.append(frame.time)
+    with av.open(str(path)) as film:
+        for frame in film.decode(audio=0):
+            data = frame.to_ndarray()
+            if data.dtype == np.int16:
+                data = data / 32768
+            if not frame.format.is_planar:
+                data = data.reshape(-1, len(frame.layout.channels)).T
+            samples += frame.samples
+            end = frame.time + frame.samples / frame.sample_rate
+            if spans and abs(spans[-1][1] - frame.time) < 0.002:
+                spans[-1][1] = end
+            else:
+                spans.append([frame.time, end])
+            for place in np.flatnonzero(np.abs(data[0]) > 0.3):
+                moment = float(frame.time + place / frame.sample_rate)
+                if moment > last + 0.1:
+                    clicks.append(moment)
+                last = moment
+    errors = 0
+    with av.open(str(path)) as film:
+        film.streams.video[0].codec_context.options = {"err_detect": "bitstream+explode"}
+        for packet in film.demux(video=0):
+            try:
+                packet.decode()
+            except av.error.FFmpegError:
+                errors += 1
+    return Seen(times, numbers, flashes, spans, samples, clicks, errors)
+
+
+def ffmpeg_times(path: Path) -> list[float] | None:
+    """Of the frames that the program `ffmpeg` shows; None: there is no such program."""
+    if shutil.which("ffmpeg") is None:
+        return None
+    command = ["ffmpeg", "-v", "quiet", "-i", path, "-map", "0:v", "-fps_mode", "passthrough"]
+    lines = subprocess.run(
+        [*command, "-f", "framemd5", "-"], capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+    base = next((Fraction(line.split()[2]) for line in lines if line.startswith("#tb 0")), 0)
+    return [float(int(line.split(",")[2]) * base) for line in lines if line[:1].isdigit()]
+
+
+def table(folder: Path) -> None:
+    """Writes all films, and prints what FFmpeg says of them."""
+    av.logging.set_level(av.logging.PANIC)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in FILMS.items():
+        started = time.perf_counter()
+        truth = make(folder / name)
+        took = time.perf_counter() - started
+        seen = see(truth.path)
+        print(f"\n{name}  ({took:.1f} s, {truth.path.stat().st_size // 1000} kB)")
+        shown = ffmpeg_times(truth.path)
+        _row("frames", truth.frames, len(seen.times), len(shown or ()))
+        _row("seconds", f"{truth.seconds:.4f}", _declared(truth.path))
+        _row("same pictures", seen.numbers == list(truth.numbers), f"errors: {seen.errors}")
+        _row("times", truth.times[:5], seen.times[:5], (shown or [])[:5])
+        _row("last time", truth.times[-1:], seen.times[-1:], (shown or [])[-1:])
+        _row("flashes", truth.flashes[:3], seen.flashes[:3])
+        _row("clicks", truth.clicks[:3], seen.clicks[:3])
+        _row("sound", truth.sound, *seen.spans, f"{seen.samples} samples")
+        if truth.gaps:
+            _row("gaps", *truth.gaps)
+    for name, make in SOUNDS.items():
+        signal = make(folder / name)
+        with av.open(str(signal.path)) as file:
+            frames = list(file.decode(audio=0))
+        print(f"\n{name}")
+        _row("samples", signal.samples.shape[1], sum(frame.samples for frame in frames))
+        _row("first", signal.late, [frames[0].time])
+    for name, make in COLOURS.items():
+        colours = make(folder / name)
+        with av.open(str(colours.path)) as film:
+            frame = next(film.decode(video=0))
+            print(
+                f"\n{name}: {frame.format.name}, {frame.colorspace}, {frame.color_range}", end=" "
+            )
+            try:
+                row = frame.to_ndarray(format="rgb24")[SIZE[0] // 2, 12::24].astype(int)
+                print(f"swscale is off by {np.abs(row - colours.colours).max()}")
+            except OSError as error:
+                print(error.strerror)
+
+
+def _declared(path: Path) -> str:
+    with av.open(str(path)) as film:
+        video = film.streams.video[0]
+        own = None if video.duration is None else round(float(video.duration * video.time_base), 4)
+        whole = None if film.duration is None else film.duration / 1e6
+        return f"stream {own}, file {whole}, rate {video.average_rate}, {video.guessed_rate}"
+
+
+def _row(title: str, *parts: object) -> None:
+    def text(part: object) -> str:
+        if isinstance(part, (list, tuple)):
+            return " ".join("?" if item is None else f"{item:.4f}" for item in part)
+        return str(part)
+
+    print(f"  {title:14}" + "  |  ".join(text(part) for part in parts))
+
+
+if __name__ == "__main__":
+    table(Path(sys.argv[1]))
