@@ -43,7 +43,7 @@ class Truth(NamedTuple):
     flashes: tuple[float, ...]  # starts of the bright frames
     clicks: tuple[float, ...]  # starts of the clicks in the sound
     numbers: tuple[int, ...]  # drawn onto each shown frame: `number_on` reads it
-    sound: tuple[float, float] | None = None  # where the sound starts and ends
+    sound: tuple[float, float] | None = None  # from where to where; coders add some 30 ms to that
     gaps: tuple[tuple[float, float], ...] = ()  # spans inside it without any sound
     slack: float = 0.0005  # by which the file's own stamps are rounded
 
@@ -86,7 +86,7 @@ def number_on(luma: np.ndarray) -> int:
     """The number that is drawn onto a picture (rows, columns)."""
     middle = 205 if bright(luma) else 55
     squares = [luma[-12:-4, 16 * digit + 4 : 16 * digit + 12].mean() for digit in range(10)]
-    return sum((square > middle) << digit for digit, square in enumerate(squares))
+    return sum(int(square > middle) << digit for digit, square in enumerate(squares))
 
 
 def bright(luma: np.ndarray) -> bool:
@@ -192,6 +192,10 @@ def write(
                 frame.duration = round((seconds - times[-1]) / base)
             seen += video.encode(frame)
         seen += video.encode()
+        if not even:
+            lengths = dict(zip(ticks, np.diff([*ticks, ticks[-1] + frame.duration]), strict=True))
+            for packet in seen:
+                packet.duration = int(lengths[packet.pts])
         heard: Packets = []
         if audio is not None:
             signal = clapper_sound(
@@ -280,8 +284,7 @@ def avi_packed_mp3(path: Path) -> Truth:
         change=packed,
         change_sound=moved(1105),
     )
-    clicks = tuple(click + 1105 / 48000 for click in film.clicks)
-    return film._replace(clicks=clicks)
+    return _delayed(film)
 
 
 def avi_h264(path: Path) -> Truth:
@@ -291,7 +294,14 @@ def avi_h264(path: Path) -> Truth:
 
 def avi_mp3(path: Path) -> Truth:
     film = write(path, "mpeg4", "libmp3lame", options=GOOD, tag="XVID", change_sound=moved(1105))
-    return film._replace(clicks=tuple(click + 1105 / 48000 for click in film.clicks))
+    return _delayed(film)
+
+
+def _delayed(film: Truth) -> Truth:
+    late = 1105 / 48000
+    return film._replace(
+        clicks=tuple(click + late for click in film.clicks), sound=(late, film.seconds + late)
+    )
 
 
 def packed(packets: Packets) -> Packets:
@@ -504,8 +514,9 @@ def mkv_sound_first(path: Path) -> Truth:
 
 
 def mp4_sound_late(path: Path) -> Truth:
-    """The sound starts 0.3 s after the picture: an empty edit."""
-    return write(path, "libx264", "aac", options=X264, sound_start=0.3)
+    """The sound starts 0.3 s after the picture: an empty edit, in whole milliseconds."""
+    film = write(path, "libx264", "aac", options=X264, sound_start=0.3)
+    return film._replace(slack=0.001)
 
 
 def mp4_sound_first(path: Path) -> Truth:
@@ -637,8 +648,13 @@ def random_rate(path: Path, seed: int = 0) -> Truth:
 
 
 def slides(path: Path) -> Truth:
-    """Two pictures: the second one, of 2 s, is shown until the sound ends at 8 s."""
-    return write(path, "libx264", "aac", options=X264, times=(0.0, 2.0), seconds=8.0)
+    """Two pictures: the second one, of 0.04 s by the file, is to be seen until the sound ends."""
+
+    def short(packets: Packets) -> Packets:
+        packets[-1].duration = 40
+        return packets
+
+    return write(path, "libx264", "aac", options=X264, times=(0.0, 2.0), seconds=8.0, change=short)
 
 
 # G. Soft telecine
@@ -1069,6 +1085,7 @@ def ffmpeg_times(path: Path) -> list[float] | None:
     if shutil.which("ffmpeg") is None:
         return None
     command = ["ffmpeg", "-v", "quiet", "-i", path, "-map", "0:v", "-fps_mode", "passthrough"]
+    command += ["-enc_time_base", "-1"]
     lines = subprocess.run(
         [*command, "-f", "framemd5", "-"], capture_output=True, text=True, check=False
     ).stdout.splitlines()
