@@ -15,19 +15,20 @@ import hashlib
 import math
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-from amid.decoding import Outcome, Task, decoded
+from amid.decoding import Outcome, Part, Task, decoded
 from amid.errors import AmidError
 from amid.extractors import Span, load
-from amid.media import MediaError, Reason
+from amid.media import NOTES, MediaError, Reason
 from amid.media.guard import LIMITS, Limits
 from amid.progress import Progress
 from amid.sums import check_sum, sum_files
@@ -39,8 +40,8 @@ JUDGED = ("validation", "test")
 DURATION_TOLERANCE = 0.25  # seconds that the files of one clip may differ in length
 
 Extractors = Mapping[str, tuple[str, BaseModel]]
-# Tasks with their outcomes, those of a modality in the order in which they were given.
-Decoder = Callable[[Sequence[Task]], Iterator[tuple[Task, Outcome]]]
+# Tasks with the outcomes of their parts, in the order in which they were given.
+Decoder = Callable[[Sequence[Task]], Iterator[tuple[Task, list[Outcome]]]]
 
 
 def check_manifest(manifest: pd.DataFrame) -> None:
@@ -78,11 +79,21 @@ def modalities(manifest: pd.DataFrame) -> list[str]:
     return [name.removesuffix("_path") for name in manifest.columns if name.endswith("_path")]
 
 
-def counts(index: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
-    """How many clips there were, were kept and set aside, by reason; and, where training clips lack
-    a modality, modality -> how many are `without` it."""
+class Extraction(NamedTuple):
+    """What `extract_features` found. notes: modality -> what was put right while its files were
+    read -> how often (amid.media.Reading)."""
+
+    index: pd.DataFrame
+    quarantine: pd.DataFrame
+    notes: dict[str, dict[str, int]]
+
+
+def counts(found: Extraction) -> dict[str, Any]:
+    """How many clips there were, were kept and set aside, by reason; where training clips lack a
+    modality, modality -> how many are `without` it; and the notes, where there are any."""
+    index, quarantine, notes = found
     lost = len(set(quarantine["id"]) - set(index["id"]))
-    found = {
+    numbers: dict[str, Any] = {
         "clips": lost + len(index),
         "kept": len(index),
         "quarantined": lost,
@@ -92,7 +103,33 @@ def counts(index: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
     flags = [name for name in index if name.startswith("has_")]
     absent = {name.removeprefix("has_"): int((~trained[name]).sum()) for name in flags}
     absent = {name: count for name, count in absent.items() if count}
-    return {**found, "without": absent} if absent else found
+    numbers |= {"without": absent} if absent else {}
+    return numbers | ({"notes": notes} if notes else {})
+
+
+def flat(numbers: dict[str, Any]) -> dict[str, int]:
+    """`counts` as metrics, each with a name of its own."""
+    found = {name: numbers[name] for name in ("clips", "kept", "quarantined")}
+    found |= {f"without_{name}": number for name, number in numbers.get("without", {}).items()}
+    for modality, notes in numbers.get("notes", {}).items():
+        found |= {f"{modality}_{name}": number for name, number in notes.items()}
+    return found
+
+
+def worst(numbers: dict[str, Any]) -> str:
+    """The reasons of `counts`, the most frequent first."""
+    reasons = sorted(numbers["reasons"].items(), key=lambda reason: -reason[1])
+    return ", ".join(f"{number} {reason}" for reason, number in reasons)
+
+
+def told(numbers: dict[str, Any]) -> str:
+    """`counts` in a line."""
+    parts = [f"{numbers['kept']} of {numbers['clips']} clips kept", worst(numbers)]
+    without = numbers.get("without", {})
+    parts += [f"{number} training clips without {name}" for name, number in without.items()]
+    for modality, notes in numbers.get("notes", {}).items():
+        parts += [f"{modality}: {number} {NOTES[name]}" for name, number in notes.items()]
+    return "; ".join(filter(None, parts))
 
 
 def extract_features(
@@ -106,8 +143,8 @@ def extract_features(
     optional: list[str] | None = None,
     limits: Limits = LIMITS,
     decoder: Decoder | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write out/<modality>.npy (N, *shape) and out/index.parquet; (index, quarantine).
+) -> Extraction:
+    """Write out/<modality>.npy (N, *shape) and out/index.parquet.
 
     `extractors`: modality -> (name, options). Paths of the manifest are relative to `folder`.
     Every file is decoded once, by one of `workers` child processes; the bytes written do not depend
@@ -136,7 +173,7 @@ def extract_features(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        frames = _extract(
+        found = _extract(
             manifest.reset_index(drop=True),
             folder,
             part,
@@ -149,16 +186,16 @@ def extract_features(
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return frames
+    return found
 
 
 def plan(manifest: pd.DataFrame, folder: Path, extractors: Extractors) -> list[Task]:
-    """The files to decode, each once a modality, in the order of their paths.
+    """The files to decode, each once: those of the same modalities in the order of their paths.
 
     A column `<modality>_box`, where there is one, says which part of the picture is the clip's:
     "top bottom left right" in shares, or nothing for all of it. Raises AmidError for another text.
     """
-    files: dict[tuple[str, str], list[int]] = {}
+    files: dict[str, dict[str, list[int]]] = {}  # path -> modality -> rows
     paths = {m: [_text(p) for p in manifest[f"{m}_path"]] for m in extractors}
     # lists: to take one value out of a column costs a hundred times as much
     columns = {m: [manifest[c].tolist() for c in ("id", f"{m}_start", f"{m}_end")] for m in paths}
@@ -168,28 +205,24 @@ def plan(manifest: pd.DataFrame, folder: Path, extractors: Extractors) -> list[T
     timed: set[tuple[str, str]] = set()
     for row, clip in enumerate(zip(*paths.values(), strict=True)):
         given = [(path, m) for path, m in zip(clip, extractors, strict=True) if path is not None]
-        for file in given:
-            files.setdefault(file, []).append(row)
+        for path, modality in given:
+            files.setdefault(path, {}).setdefault(modality, []).append(row)
         if len({path for path, _ in given}) > 1:
             timed.update(given)
     tasks = []
-    for path, modality in sorted(files, key=lambda file: file[0]):
-        rows = files[path, modality]
-        name, options = extractors[modality]
-        spans = [Span(*(column[row] for column in columns[modality])) for row in rows]
-        whole = any(math.isnan(span.start) or math.isnan(span.end) for span in spans)
-        tasks.append(
-            Task(
-                modality,
-                name,
-                options,
-                folder / path,
-                rows,
-                spans,
-                whole and (path, modality) in timed,
-            )
-        )
-    return tasks
+    for path, found in files.items():
+        parts = []
+        for modality in filter(found.__contains__, extractors):
+            name, options = extractors[modality]
+            spans = [
+                Span(*(column[row] for column in columns[modality])) for row in found[modality]
+            ]
+            whole = any(math.isnan(span.start) or math.isnan(span.end) for span in spans)
+            asked = whole and (path, modality) in timed
+            parts.append(Part(modality, name, options, found[modality], spans, asked))
+        tasks.append(Task(folder / path, parts))
+    order = {modality: number for number, modality in enumerate(extractors)}
+    return sorted(tasks, key=lambda task: ([order[m] for m in task.modalities], str(task.path)))
 
 
 class FeatureStore:
@@ -271,7 +304,7 @@ def _extract(
     decoder: Decoder,
     required: list[str],
     optional: list[str],
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> Extraction:
     """`extract_features` into the empty folder `part`."""
     arrays = {
         modality: _store(part / f"{modality}.npy", len(manifest), extractor)
@@ -280,17 +313,20 @@ def _extract(
     good = {modality: np.zeros(len(manifest), bool) for modality in extractors}
     seconds = {modality: np.full(len(manifest), np.nan) for modality in extractors}
     errors: dict[tuple[int, str], MediaError] = {}  # (row, modality) -> what is wrong
+    notes: dict[str, Counter[str]] = {modality: Counter() for modality in extractors}
     tasks = plan(manifest, folder, extractors)
     with Progress("files", len(tasks)) as progress:
-        for task, outcome in decoder(tasks):
-            for row, span, value in zip(task.rows, task.spans, outcome.values, strict=True):
-                if hasattr(load(task.extractor), "duration"):
-                    seconds[task.modality][row] = _clip_seconds(span, outcome.seconds)
-                if isinstance(value, MediaError):
-                    errors[row, task.modality] = value
-                else:
-                    arrays[task.modality].put(row, value)
-                    good[task.modality][row] = True
+        for task, outcomes in decoder(tasks):
+            for asked, outcome in zip(task.parts, outcomes, strict=True):
+                for row, span, value in zip(asked.rows, asked.spans, outcome.values, strict=True):
+                    if hasattr(load(asked.extractor), "request"):  # else time has no sense
+                        seconds[asked.modality][row] = _clip_seconds(span, outcome.seconds)
+                    if isinstance(value, MediaError):
+                        errors[row, asked.modality] = value
+                    else:
+                        arrays[asked.modality].put(row, value)
+                        good[asked.modality][row] = True
+                notes[asked.modality].update(outcome.notes)
             progress.advance()
     _compare_durations(seconds, good, errors, required)
     kept = _judge(manifest, good, errors, required, optional)
@@ -308,7 +344,8 @@ def _extract(
             index[f"{modality}_{name}"] = values
     index.to_parquet(part / "index.parquet", index=False)
     sum_files(part, "index.parquet", *(f"{modality}.npy" for modality in arrays))
-    return index, quarantine
+    told = {modality: dict(sorted(found.items())) for modality, found in notes.items() if found}
+    return Extraction(index, quarantine, told)
 
 
 class _Fixed:

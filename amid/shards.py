@@ -1,13 +1,16 @@
 """Extraction in shards, which any executor, host or pod can decode; the bytes are those of one.
 
-A shard is some files of one modality with their spans. Its name is a hash of all that decides on
-its result: extractor, options, limits, code, libraries, and of every file the content, the last
-part of the path (an extension counts) and the spans. So a shard that is done twice, here and there
-at once, gives the same bytes, and a store (`amid.remote.Remote`) has it whole or not at all:
+A shard is some files that have the same modalities, with their spans. Its name is a hash of all
+that decides on its result: extractors, options, limits, code, libraries, and of every file the
+content, the last part of the path (an extension counts) and the spans. So a shard that is done
+twice, here and there at once, gives the same bytes, and a store (`amid.remote.Remote`) has it whole
+or not at all:
 
-    outcomes.json   {"options": of the extractor, "outcomes": one a file: its duration in seconds or
-                    null, and for each span its number of rows or [reason, detail]}
-    values.npy      what could be decoded, one after another: (rows, *shape)
+    outcomes.json   [one a modality: {"extractor", "options", "outcomes": one a file: its duration
+                    in seconds or null, the notes of its reading, and for each span its number of
+                    rows or [reason, detail]}]
+    values_0.npy    of the first modality what could be decoded, one after another: (rows, *shape);
+                    and so on
 
 Who names a shard reads its files (sha256). Whoever decodes it does so again: a node that sees other
 files, or runs other code, says so and decodes nothing.
@@ -29,11 +32,11 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from amid.decoding import Outcome, Task, decoded
+from amid.decoding import Outcome, Part, Task, decoded
 from amid.errors import AmidError, ConfigError, Stopped
 from amid.executors import WorkerLost, told_to_stop
 from amid.executors.local import Local, available_cores
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
     from amid.remote import Remote
 
 FILES = 64  # of a shard, where nobody says otherwise: some seconds to minutes of a core
-VALUES, OUTCOMES = "values.npy", "outcomes.json"
+OUTCOMES = "outcomes.json"
 # Decoders and the arithmetic behind the extractors; other versions may give other bytes.
 LIBRARIES = ("av", "numpy", "opencv-python-headless", "scipy", "soundfile")
 OPTIONAL = ("torch", "torchvision", "transformers")
@@ -92,7 +95,7 @@ def number(environment: Mapping[str, str], variable: str, default: int, least: i
 
 @dataclass(frozen=True)
 class Shard:
-    """Tasks of one modality, and the name of their result."""
+    """Tasks of the same modalities, and the name of their result."""
 
     name: str
     tasks: tuple[Task, ...]
@@ -114,10 +117,10 @@ class Job:
 
 
 def cut(tasks: Sequence[Task], files: int = FILES) -> list[tuple[Task, ...]]:
-    """The tasks, `files` at a time; those of a modality stay together and in their order."""
-    found: dict[str, list[Task]] = {}
+    """The tasks, `files` at a time; those of the same modalities stay together, in their order."""
+    found: dict[tuple[str, ...], list[Task]] = {}
     for task in tasks:
-        found.setdefault(task.modality, []).append(task)
+        found.setdefault(task.modalities, []).append(task)
     return [
         tuple(group[start : start + files])
         for group in found.values()
@@ -147,10 +150,10 @@ def make(shards: Sequence[Shard], store: Remote, *, workers: int, limits: Limits
     found = decoded([t for shard in shards for t in shard.tasks], workers=workers, limits=limits)
     for shard in shards:
         outcomes = []
-        for _, outcome in islice(found, len(shard.tasks)):
+        for _, those in islice(found, len(shard.tasks)):
             if told_to_stop():
                 raise Stopped
-            outcomes.append(outcome)
+            outcomes.append(those)
         with tempfile.TemporaryDirectory() as folder:
             _write(Path(folder), shard, outcomes)
             store.push(Path(folder), shard.place)
@@ -210,7 +213,7 @@ def sharded(
     Raises AmidError for a worker that is lost for good; what is in the store by then is kept.
     """
 
-    def decode(tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
+    def decode(tasks: Sequence[Task]) -> Iterator[tuple[Task, list[Outcome]]]:
         absolute = [task._replace(path=task.path.absolute()) for task in tasks]
         shards = named(cut(absolute, settings.files), limits, settings.workers)
         with ThreadPoolExecutor(REQUESTS) as pool:
@@ -261,15 +264,21 @@ def _elsewhere(
 
 
 def _named(group: tuple[Task, ...], limits: Limits, content: Callable[[Path], str]) -> Shard:
-    first = group[0]
-    files = [  # without the manifest's rows, which other clips shift
-        [content(t.path), t.path.name, t.timed, [[s.id, *map(str, s[1:])] for s in t.spans]]
-        for t in group
-    ]
-    options = first.options.model_dump(mode="json")
-    weights = {name: _trained(str(options[name])) for name in WEIGHTS if options.get(name)}
-    parts = [first.extractor, options, weights, list(limits), _code(first.extractor), files]
+    files = [[content(task.path), task.path.name, *map(_asked, task.parts)] for task in group]
+    parts = [*map(_decider, group[0].parts), list(limits), files]
     return Shard(sha256_bytes(json.dumps(parts, sort_keys=True).encode()), group)
+
+
+def _asked(part: Part) -> list[Any]:
+    """What is wanted of one file, without the manifest's rows, which other clips shift."""
+    return [part.timed, [[span.id, *map(str, span[1:])] for span in part.spans]]
+
+
+def _decider(part: Part) -> list[Any]:
+    """What decides on the values of one modality, beside the files."""
+    options = part.options.model_dump(mode="json")
+    weights = {name: _trained(str(options[name])) for name in WEIGHTS if options.get(name)}
+    return [part.extractor, options, weights, _code(part.extractor)]
 
 
 def _content(path: Path) -> str:
@@ -298,29 +307,38 @@ def _code(extractor: str) -> str:
     return " ".join([*parts, platform.machine(), f"python {sys.version_info[:2]}"])
 
 
-def _write(folder: Path, shard: Shard, outcomes: Sequence[Outcome]) -> None:
-    """A shard's two files, whose bytes depend on nothing else."""
-    first = shard.tasks[0]
-    module = load(first.extractor)
-    shape = module.shape(first.options)
-    ragged = shape[0] is None
-    dtype = getattr(module, "DTYPE", np.float32)
-    good = [v for outcome in outcomes for v in outcome.values if not isinstance(v, MediaError)]
-    rest = shape[1:] if ragged else shape
-    # the same conversion as the feature store's, so that its bytes are the same
-    whole = [np.asarray(v, dtype).reshape(-1, *rest) for v in good]
-    values = np.concatenate(whole) if whole else np.zeros((0, *rest), dtype)
-    np.save(folder / VALUES, values, allow_pickle=False)
-    listed = {
-        "options": first.options.model_dump(mode="json"),
-        "extractor": first.extractor,
-        "outcomes": [
-            {"seconds": outcome.seconds, "spans": [_said(v, ragged) for v in outcome.values]}
-            for outcome in outcomes
-        ],
-    }
+def _write(folder: Path, shard: Shard, outcomes: Sequence[list[Outcome]]) -> None:
+    """A shard's files, whose bytes depend on nothing else."""
+    listed = []
+    for number, part in enumerate(shard.tasks[0].parts):
+        found = [those[number] for those in outcomes]
+        module = load(part.extractor)
+        shape = module.shape(part.options)
+        ragged = shape[0] is None
+        dtype = getattr(module, "DTYPE", np.float32)
+        good = [v for outcome in found for v in outcome.values if not isinstance(v, MediaError)]
+        rest = shape[1:] if ragged else shape
+        # the same conversion as the feature store's, so that its bytes are the same
+        whole = [np.asarray(v, dtype).reshape(-1, *rest) for v in good]
+        values = np.concatenate(whole) if whole else np.zeros((0, *rest), dtype)
+        np.save(folder / _values(number), values, allow_pickle=False)
+        told = [
+            {
+                "seconds": outcome.seconds,
+                "notes": dict(outcome.notes),
+                "spans": [_said(v, ragged) for v in outcome.values],
+            }
+            for outcome in found
+        ]
+        options = part.options.model_dump(mode="json")
+        listed.append({"extractor": part.extractor, "options": options, "outcomes": told})
     text = json.dumps(listed, indent=1, sort_keys=True) + "\n"
     (folder / OUTCOMES).write_text(text, encoding="utf-8")
+
+
+def _values(number: int) -> str:
+    """The file with the values of a shard's modality of that number."""
+    return f"values_{number}.npy"
 
 
 def _said(value: np.ndarray | MediaError, ragged: bool) -> int | list[str]:
@@ -329,18 +347,30 @@ def _said(value: np.ndarray | MediaError, ragged: bool) -> int | list[str]:
     return len(value) if ragged else 1
 
 
-def _read(shard: Shard, store: Remote, limits: Limits) -> list[Outcome]:
+def _read(shard: Shard, store: Remote, limits: Limits) -> list[list[Outcome]]:
     """A shard's outcomes. One that turns out to be damaged, which the store tells, is decoded here
     and now."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if not store.pull(shard.place, folder):
-            return [outcome for _, outcome in decoded(shard.tasks, workers=1, limits=limits)]
-        values = np.load(folder / VALUES, allow_pickle=False)
+            return [outcomes for _, outcomes in decoded(shard.tasks, workers=1, limits=limits)]
         listed = json.loads((folder / OUTCOMES).read_text(encoding="utf-8"))
-    ragged = load(shard.tasks[0].extractor).shape(shard.tasks[0].options)[0] is None
+        values = [
+            np.load(folder / _values(number), allow_pickle=False) for number in range(len(listed))
+        ]
+    parts = shard.tasks[0].parts
+    found = [
+        _outcomes(part, told["outcomes"], those)
+        for part, told, those in zip(parts, listed, values, strict=True)
+    ]
+    return [list(those) for those in zip(*found, strict=True)]
+
+
+def _outcomes(part: Part, told: list[dict[str, Any]], values: np.ndarray) -> list[Outcome]:
+    """Of one modality, a file each."""
+    ragged = load(part.extractor).shape(part.options)[0] is None
     outcomes, at = [], 0
-    for entry in listed["outcomes"]:
+    for entry in told:
         found: list[np.ndarray | MediaError] = []
         for said in entry["spans"]:
             if isinstance(said, list):
@@ -348,5 +378,5 @@ def _read(shard: Shard, store: Remote, limits: Limits) -> list[Outcome]:
             else:
                 found.append(values[at : at + said] if ragged else values[at])
                 at += said
-        outcomes.append(Outcome(found, entry["seconds"]))
+        outcomes.append(Outcome(found, entry["seconds"], entry["notes"]))
     return outcomes

@@ -46,10 +46,10 @@ def manifest(clips: int) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def made_up(tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
+def made_up(tasks: Sequence[Task]) -> Iterator[tuple[Task, list[Outcome]]]:
     value = np.ones(16, np.float32)
     for task in tasks:
-        yield task, Outcome([value] * len(task.spans), 1.0)
+        yield task, [Outcome([value] * len(part.spans), 1.0) for part in task.parts]
 
 
 def anonymous() -> int:

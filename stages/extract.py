@@ -9,7 +9,7 @@ import pandas as pd
 from amid import config
 from amid.errors import AmidError
 from amid.executors import chosen
-from amid.features import check_manifest, counts, extract_features
+from amid.features import check_manifest, counts, extract_features, flat, told, worst
 from amid.shards import Settings, decoder
 from amid.tracking import Tracker
 from stages.common import HOME, PARAMS, SHARDS, data_folder, run_stage
@@ -22,7 +22,7 @@ def main(dataset: str) -> None:
     check_manifest(manifest := pd.read_parquet(folder / "manifest.parquet"))
     options = {m: {"extractor": e, **o.model_dump()} for m, (e, o) in block.extract.items()}
     with Tracker(f"extract@{dataset}", HOME, options) as tracker:
-        index, damaged = extract_features(
+        found = extract_features(
             manifest,
             folder,
             folder / "features",
@@ -34,23 +34,17 @@ def main(dataset: str) -> None:
         )
         shutil.rmtree(SHARDS / dataset, ignore_errors=True)
         known = pd.read_parquet(folder / "problems.parquet")
-        quarantine = pd.concat([known, damaged], ignore_index=True)
+        quarantine = pd.concat([known, found.quarantine], ignore_index=True)
         quarantine.to_parquet(folder / "quarantine.parquet", index=False)
-        found = counts(index, quarantine)
-        (folder / "extract.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-        total, kept, lost = (found[name] for name in ("clips", "kept", "quarantined"))
-        without = found.get("without", {})
-        numbers = {f"without_{name}": n for name, n in without.items()}
-        tracker.log_metrics({"clips": total, "kept": kept, "quarantined": lost, **numbers})
-        reasons = sorted(found["reasons"].items(), key=lambda reason: -reason[1])
-        worst = ", ".join(f"{n} {reason}" for reason, n in reasons)
-        parts = [f"extract@{dataset}: {kept} of {total} clips kept", worst]
-        parts += [f"{n} training clips without {name}" for name, n in without.items()]
-        print("; ".join(filter(None, parts)))
+        numbers = counts(found._replace(quarantine=quarantine))
+        (folder / "extract.json").write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
+        tracker.log_metrics(flat(numbers))
+        print(f"extract@{dataset}: {told(numbers)}")
+        total, lost = numbers["clips"], numbers["quarantined"]
         if lost > block.quarantine_limit * total:
             raise AmidError(
-                f"extract@{dataset}: {lost} of {total} clips are damaged ({worst}), more than "
-                f"data.{dataset}.quarantine_limit = {block.quarantine_limit:g} allows; "
+                f"extract@{dataset}: {lost} of {total} clips are damaged ({worst(numbers)}), more "
+                f"than data.{dataset}.quarantine_limit = {block.quarantine_limit:g} allows; "
                 f"{folder / 'quarantine.parquet'} lists them."
             )
 

@@ -1,5 +1,6 @@
 """Extraction end to end on small real files, the quarantine, and what is stored."""
 
+import os
 import shutil
 
 import numpy as np
@@ -9,8 +10,17 @@ import pytest
 from amid import decoding
 from amid.errors import AmidError
 from amid.extractors import frame_dct, log_mel, ngrams
-from amid.features import FeatureStore, check_manifest, extract_features, plan
-from tests.media.clips import NAN, cut, die_of_ab, grid_clips, tone, write_sound, write_video
+from amid.features import FeatureStore, check_manifest, counts, extract_features, plan
+from tests.media.clips import (
+    NAN,
+    cut,
+    die_of_ab,
+    grid_clips,
+    tone,
+    write_both,
+    write_sound,
+    write_video,
+)
 from tests.small import sum_all
 
 EXTRACTORS = {
@@ -52,7 +62,7 @@ def raw(clips, tmp_path):
 def run(raw, *, workers=1, required=("video", "audio"), out="features"):
     folder, manifest = raw
     target = folder.parent / out
-    index, quarantine = extract_features(
+    index, quarantine, _ = extract_features(
         manifest, folder, target, EXTRACTORS, workers=workers, required=list(required)
     )
     return FeatureStore.open(target), index, quarantine
@@ -102,11 +112,77 @@ def test_bytes_do_not_depend_on_workers_or_earlier_output(raw):
 def test_each_file_is_one_task(raw):
     folder, manifest = raw
     tasks = plan(manifest, folder, EXTRACTORS)
-    seen = [(task.modality, task.path.name) for task in tasks]
+    seen = [(task.modalities, task.path.name) for task in tasks]
     assert len(seen) == len(set(seen)) == 7 + 7 + 8
-    shared_file = next(task for task in tasks if task.path.name == "ab.avi")
-    assert shared_file.rows == [0, 1]
-    assert [span.id for span in shared_file.spans] == ["a", "b"]
+    (shared,) = next(task for task in tasks if task.path.name == "ab.avi").parts
+    assert shared.rows == [0, 1]
+    assert [span.id for span in shared.spans] == ["a", "b"]
+
+
+def test_a_film_with_its_sound_is_one_task(raw):
+    folder, manifest = raw
+    manifest["audio_path"] = manifest["video_path"]
+    tasks = plan(manifest, folder, EXTRACTORS)
+    assert [task.modalities for task in tasks] == [("video", "audio")] * 7 + [("text",)] * 8
+    manifest.loc[3, "audio_path"] = "d.wav"
+    tasks = plan(manifest, folder, EXTRACTORS)
+    assert [task.modalities for task in tasks if task.path.stem == "d"] == [
+        ("video",), ("audio",), ("text",),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_film_read_once_gives_what_two_readings_give(raw, workers):
+    folder, manifest = raw
+    for name in ("ab", *"cdefgh"):
+        times = np.arange(30) / 25
+        write_both(folder / f"{name}.mkv", times, tone(1.2, hertz=300.0 + 10 * ord(name[0])))
+        shutil.copy(folder / f"{name}.mkv", folder / f"{name}_sound.mkv")
+    data = bytearray((folder / "c.mkv").read_bytes())
+    data[40000:40600] = bytes(600)  # of pictures: nothing tells that sound was not zero
+    for name in ("c.mkv", "c_sound.mkv"):
+        (folder / name).write_bytes(data)
+    stems = manifest["video_path"].str.removesuffix(".avi")
+    joined = manifest.assign(video_path=stems + ".mkv", audio_path=stems + ".mkv")
+    apart = joined.assign(audio_path=stems + "_sound.mkv")
+    one, index, lost = run((folder, joined), workers=workers, out="one")
+    two, _, lost_there = run((folder, apart), workers=1, out="two")
+    assert "c" in set(lost["id"])
+    assert set(index["id"]) == set("abdefgh")
+    assert lost[["id", "modality", "reason"]].equals(lost_there[["id", "modality", "reason"]])
+    for modality in EXTRACTORS:
+        np.testing.assert_array_equal(one.array(modality), two.array(modality))
+
+
+def die_of_pictures(task: decoding.Task) -> list[decoding.Outcome]:
+    """`decoding.decode`, with a decoder that ends its process over the pictures of c."""
+    if task.path.stem == "c" and "video" in task.modalities:
+        os._exit(3)
+    return decoding.decode(task)
+
+
+def test_a_picture_that_ends_its_process_does_not_cost_the_sound(raw, monkeypatch):
+    folder, manifest = raw
+    for name in ("ab", *"cdefgh"):
+        write_both(folder / f"{name}.mkv", np.arange(30) / 25, tone(1.2))
+    stems = manifest["video_path"].str.removesuffix(".avi")
+    manifest = manifest.assign(video_path=stems + ".mkv", audio_path=stems + ".mkv")
+    manifest["split"] = "train"
+    monkeypatch.setattr(decoding, "decode", die_of_pictures)
+    _, index, lost = run((folder, manifest), required=["audio"])
+    assert lost[["id", "modality", "reason"]].values.tolist() == [["c", "video", "crashed"]]
+    assert index.set_index("id").loc["c", ["has_video", "has_audio"]].tolist() == [False, True]
+
+
+def test_what_was_put_right_is_counted(raw):
+    folder, manifest = raw
+    manifest.loc[1, "video_end"] = manifest.loc[1, "audio_end"] = 1.4  # of 1.2 s
+    found = extract_features(
+        manifest, folder, folder.parent / "features", EXTRACTORS, workers=1, required=["video"]
+    )
+    assert found.notes == {"video": {"clamped_spans": 1}, "audio": {"clamped_spans": 1}}
+    assert counts(found)["notes"] == found.notes
+    assert "notes" not in counts(found._replace(notes={}))
 
 
 def test_boxes_of_the_manifest_are_those_of_the_spans(raw):
@@ -115,7 +191,8 @@ def test_boxes_of_the_manifest_are_those_of_the_spans(raw):
         plan(manifest.assign(video_box=[text] + [None] * (len(manifest) - 1)), folder, EXTRACTORS)
         for text in ("0 1 0.5 1", None)
     )
-    boxes = {(t.modality, s.id): s.box for t in first for s in t.spans if s.box is not None}
+    parts = [part for task in first for part in task.parts]
+    boxes = {(p.modality, s.id): s.box for p in parts for s in p.spans if s.box is not None}
     assert boxes == {("video", manifest["id"][0]): (0.0, 1.0, 0.5, 1.0)}
     assert str(second) == str(plan(manifest, folder, EXTRACTORS))
     for text in ("0 1 0.5", "0 1 0.5 x", "0 1 0.5 0.5", "0 1 nan 1", "0 2 0 1", ""):
@@ -129,7 +206,7 @@ def test_damage_is_set_aside_with_a_reason(raw):
     cut(folder / "c.avi", 0.7).replace(folder / "c.avi")
     (folder / "d.avi").write_text("<html>404</html>")
     write_sound(folder / "d.wav", np.zeros(19200))
-    manifest.loc[1, "video_end"] = manifest.loc[1, "audio_end"] = 1.4
+    manifest.loc[1, "video_end"] = manifest.loc[1, "audio_end"] = 1.5
     store, index, quarantine = run(raw)
     assert index["id"].tolist() == list("aefgh")
     found = quarantine[["id", "modality", "reason"]].values.tolist()
@@ -314,7 +391,7 @@ def test_real_clips_are_never_set_aside(shared, tmp_path):
     manifest = pd.DataFrame(rows)
     box = frame_dct.Options(box=[0.6389, 0.8333, 0.3222, 0.5556], size=[32, 48])
     extractors = {"video": ("frame_dct", box), "audio": ("log_mel", log_mel.Options())}
-    index, quarantine = extract_features(
+    index, quarantine, _ = extract_features(
         manifest, tmp_path, tmp_path / "out", extractors, workers=1, required=["video", "audio"]
     )
     assert len(index) == 120

@@ -63,7 +63,7 @@ def extracted(folder: Path, *, bad: str = "", absent: str = "", split: str = "tr
     from amid.extractors import ngrams
 
     chosen = {"text": ("ngrams", ngrams.Options(dims=4)), "steps": ("steps", Options())}
-    index, quarantine = extract_features(
+    index, quarantine, _ = extract_features(
         pd.DataFrame(rows),
         folder,
         folder / "features",

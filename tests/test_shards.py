@@ -18,7 +18,7 @@ import pytest
 import ruamel.yaml
 
 from amid import decoding, shards
-from amid.decoding import Task
+from amid.decoding import Part, Task
 from amid.errors import AmidError, ConfigError, Stopped
 from amid.executors import Pool, WorkerLost, chosen
 from amid.executors.local import Local
@@ -110,7 +110,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]
 def extracted(clips: tuple[Path, pd.DataFrame], out: Path, **options: Any) -> dict[str, Any]:
     """The bytes of an extraction, and its quarantine."""
     folder, manifest = clips
-    index, lost = extract_features(
+    index, lost, _ = extract_features(
         manifest, folder, out, EXTRACTORS, workers=1, required=["video", "audio"], **options
     )
     assert len(index) < len(manifest)
@@ -203,14 +203,19 @@ def test_a_name_depends_on_what_decides_on_the_result_and_on_nothing_else(
     folder = shutil.copytree(clips[0], tmp_path / "elsewhere")
     task = next(t for t in tasks_of(clips) if t.path.name == "ab.wav")
 
+    (part,) = task.parts
+
+    def changed(**values: Any) -> Task:
+        return task._replace(parts=[part._replace(**values)])
+
     def name(task: Task, limits: Limits = LIMITS) -> str:
         return named([(task,)], limits, 1)[0].name
 
     same = [
         task,
-        task._replace(rows=[7, 8], modality="sound"),
+        changed(rows=[7, 8], modality="sound"),
         task._replace(path=folder / "ab.wav"),
-        task._replace(spans=[Span(s.id, float(s.start), float(s.end)) for s in task.spans]),
+        changed(spans=[Span(s.id, float(s.start), float(s.end)) for s in part.spans]),
     ]
     assert len({name(one) for one in same}) == 1
     shutil.copy(folder / "ab.wav", folder / "ab.mp3")
@@ -223,13 +228,14 @@ def test_a_name_depends_on_what_decides_on_the_result_and_on_nothing_else(
         task._replace(path=folder / "sub" / "ab.wav"),
         task._replace(path=folder / "none" / "ab.wav"),
         task._replace(path=folder / "sub"),
-        task._replace(timed=not task.timed),
-        task._replace(spans=task.spans[:1]),
-        task._replace(spans=[Span("x", 0.0, 0.6), task.spans[1]]),
-        task._replace(spans=[Span(task.spans[0].id, 0.0, 0.5), task.spans[1]]),
-        task._replace(spans=[task.spans[0]._replace(box=(0, 1, 0, 1)), task.spans[1]]),
-        task._replace(options=log_mel.Options(steps=4, bands=8, snr_db=1.0)),
-        task._replace(extractor="cnn14"),
+        task._replace(parts=[part, part]),
+        changed(timed=not part.timed),
+        changed(spans=part.spans[:1]),
+        changed(spans=[Span("x", 0.0, 0.6), part.spans[1]]),
+        changed(spans=[Span(part.spans[0].id, 0.0, 0.5), part.spans[1]]),
+        changed(spans=[part.spans[0]._replace(box=(0, 1, 0, 1)), part.spans[1]]),
+        changed(options=log_mel.Options(steps=4, bands=8, snr_db=1.0)),
+        changed(extractor="cnn14"),
     ]
     names = [name(task), *map(name, other), name(task, Limits(seconds=1.0))]
     assert len(set(names)) == len(names)
@@ -248,9 +254,9 @@ def test_weights_beside_the_project_decide_too(clips, tmp_path: Path, monkeypatc
 
 def test_all_shares_together_are_all_groups_once(clips) -> None:
     groups = cut(tasks_of(clips), 2)
-    assert {len({task.modality for task in group}) for group in groups} == {1}
+    assert {len({task.modalities for task in group}) for group in groups} == {1}
     assert max(map(len, groups)) == 2
-    order = {m: [t.path for g in groups for t in g if t.modality == m] for m in EXTRACTORS}
+    order = {m: [t.path for g in groups for t in g if t.modalities == (m,)] for m in EXTRACTORS}
     assert all(paths == sorted(paths) for paths in order.values())
     for of in (1, 3, 50):
         parts = [group for index in range(of) for group in share(groups, index, of)]
@@ -334,18 +340,25 @@ def test_reasons_and_lengths_survive_the_store(tmp_path: Path, in_process, monke
         np.zeros((0, 3), np.float32),
         np.full((1, 3), 0.1, np.float32),
     ]
-    monkeypatch.setattr(
-        decoding, "decode", lambda task: decoding.Outcome(values, 1 / 3 if task.timed else None)
-    )
+    notes = {"sound_gaps": 2}
+
+    def decode(task: Task) -> list[decoding.Outcome]:
+        return [decoding.Outcome(values, 1 / 3 if p.timed else None, notes) for p in task.parts]
+
+    monkeypatch.setattr(decoding, "decode", decode)
     spans = [Span(name, NAN, NAN) for name in "abcd"]
     name, options = EXTRACTORS["steps"]
-    task = Task("steps", name, options, tmp_path / "x.npy", [0, 1, 2, 3], spans, True)
-    (shard,) = named([(task, task._replace(timed=False))], LIMITS, 1)
+    part = Part("steps", name, options, [0, 1, 2, 3], spans, True)
+    other = part._replace(modality="more")
+    task = Task(tmp_path / "x.npy", [part, other])
+    untimed = task._replace(parts=[part._replace(timed=False), other])
+    (shard,) = named([(task, untimed)], LIMITS, 1)
     store = Remote(str(tmp_path / "store"))
     list(make([shard], store, workers=1, limits=LIMITS))
     first, second = shards._read(shard, store, LIMITS)
-    assert (first.seconds, second.seconds) == (1 / 3, None)
-    for outcome in (first, second):
+    assert [outcome.seconds for outcome in (*first, *second)] == [1 / 3, 1 / 3, None, 1 / 3]
+    for outcome in (*first, *second):
+        assert outcome.notes == notes
         for found, wanted in zip(outcome.values, values, strict=True):
             if isinstance(wanted, MediaError):
                 assert (found.reason, found.detail) == (wanted.reason, wanted.detail)

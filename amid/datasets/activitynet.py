@@ -27,7 +27,7 @@ from amid.datasets.on_disk import (
     write_problems,
 )
 from amid.errors import AmidError
-from amid.media import Reason, span_error
+from amid.media import MediaError, Reason, clamp_span
 from amid.reproducible import sha256_file
 
 if TYPE_CHECKING:  # read with params.yaml by every stage: pandas waits until it is needed
@@ -40,8 +40,6 @@ KINDS = (".mp4", ".mkv", ".webm", ".avi")
 EXPECTED = {"training": 10_024, "validation": 4_926}
 CLASSES = 200
 SPLITS = {"training": "train", "validation": "test"}
-# Annotators worked to about a frame, so a segment may end that much behind the video's end.
-SLACK = 0.05  # seconds
 
 
 class Options(BaseModel):
@@ -180,10 +178,8 @@ def _problem(segment: Segment, errors: dict[str, Any]) -> dict[str, str] | None:
     if error is not None:
         modality = "audio" if error.reason is Reason.no_sound else "video"
         return problem(modality, error.reason, error.detail)
-    outside = span_error(segment.start, segment.end, segment.duration, SLACK)
-    # what `rows` makes of an end within the slack must not be empty
-    outside = outside or span_error(segment.start, _end(segment), segment.duration, 0.0)
-    return None if outside is None else problem("video", outside.reason, outside.detail)
+    span = clamp_span(segment.start, segment.end, segment.duration)
+    return problem("video", span.reason, span.detail) if isinstance(span, MediaError) else None
 
 
 def _counts(segments: list[Segment], present: set[str], lost: set[str]) -> dict[str, Any]:

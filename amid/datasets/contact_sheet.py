@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 import soundfile
 
 from amid.errors import AmidError
+from amid.media import Pictures
+from amid.media.film import read_one
 
 WORDS = 13  # shown at most
 FRAMES = 8
@@ -78,10 +81,8 @@ def _wave(sound: np.ndarray, height: int) -> np.ndarray:
 
 
 def _read(folder: Path, word: str, video: Path) -> Sample:
-    capture = cv2.VideoCapture(str(video))
-    frames = []
-    while (grabbed := capture.read())[0]:
-        frames.append(grabbed[1])
+    all_of_it = Pictures([(math.nan, math.nan, None)], None, convert=np.copy)
+    (frames,) = read_one(video, all_of_it)  # (frames, H, W, 3), blue first
     sound, _ = soundfile.read(folder / "raw" / "audio" / f"{video.stem}.wav")
     text = (folder / "raw" / "text" / f"{video.stem}.txt").read_text(encoding="utf-8").strip()
-    return Sample(word, np.stack(frames), sound, text)
+    return Sample(word, frames, sound, text)

@@ -6,7 +6,12 @@ A module has
     def shape(options) -> tuple[int | None, ...]            # None first: sequences of any length
     DTYPE = np.uint8                                        # only where it is not float32
     def extract(path, spans, options) -> list[np.ndarray | MediaError]  # float32, one a span
-    def duration(path) -> float | None                      # seconds; only where time has a sense
+
+and, if it sees or hears what `amid.media.film` reads, so that a film is decoded once for all
+modalities that it has,
+
+    def request(spans, options) -> Pictures | Sound         # of amid.media
+    def describe_clips(clips, spans, options)               # what `extract` makes of the answer
 
 `extract` raises MediaError when the whole file is bad. It must give the same bytes for a span
 whatever other spans are asked for with it. Values are not standardised: that needs the training
@@ -22,6 +27,7 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, Field
 
 from amid.errors import ConfigError
+from amid.media import Box
 
 EXTRACTORS = {
     "bert": "amid.extractors.bert",
@@ -34,9 +40,6 @@ EXTRACTORS = {
     "ngrams": "amid.extractors.ngrams",
     "wav2vec2": "amid.extractors.wav2vec2",
 }
-
-
-Box = tuple[float, float, float, float]  # top, bottom, left, right in shares of a picture
 
 
 def _inside(box: Box) -> Box:

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from amid.extractors import Span
-from amid.media import MediaError
+from amid.media import MediaError, Sound
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -71,24 +71,29 @@ def shape(options: Options) -> tuple[int]:
     return (options.embedding,)
 
 
-def duration(path: Path) -> float | None:
-    """Seconds of sound by the header, None if it does not tell. Raises MediaError."""
-    from amid.media import audio
-
-    return audio.duration(path)
-
-
 def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray | MediaError]:
     """(embedding,) float32 a span; a span without any sound is an error.
 
     Spans go through the network one by one, so that none changes another's last bits.
     Raises MediaError, and AmidError for weights that are not there or not CNN14's.
     """
-    from amid.media import audio
+    from amid.media.film import read_one
 
+    return describe_clips(read_one(path, request(spans, options)), spans, options)
+
+
+def request(spans: list[Span], options: Options) -> Sound:
+    """Sound at the network's rate. Raises AmidError as `extract` does, before anything is read."""
+    frozen(options.embedding, options.weights, options.sha256)
+    return Sound([(span.start, span.end) for span in spans], RATE)
+
+
+def describe_clips(
+    clips: list[np.ndarray | MediaError], spans: list[Span], options: Options
+) -> list[np.ndarray | MediaError]:
+    """`embed` of each piece of sound. Raises AmidError as `extract` does."""
     network = frozen(options.embedding, options.weights, options.sha256)
-    pieces = audio.read_spans(path, [(span.start, span.end) for span in spans], RATE)
-    return [piece if isinstance(piece, MediaError) else embed(network, piece) for piece in pieces]
+    return [clip if isinstance(clip, MediaError) else embed(network, clip) for clip in clips]
 
 
 def embed(network: Cnn14, signal: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from amid.extractors import BoxOption, Span
-from amid.media import MediaError
+from amid.media import MediaError, Pictures
 
 if TYPE_CHECKING:
     import torch
@@ -55,29 +55,37 @@ def shape(options: Options) -> tuple[int]:
     return (DIMS,)
 
 
-def duration(path: Path) -> float | None:
-    """Seconds of picture by the header, None if it does not tell. Raises MediaError."""
-    from amid.media import video
-
-    return video.duration(path)
-
-
 def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray | MediaError]:
     """(1024,) float32 a span. Raises MediaError, and AmidError for weights that are not there.
 
     Spans go through the network one by one, so that none changes another's last bits.
     """
+    from amid.media.film import read_one
+
+    return describe_clips(read_one(path, request(spans, options)), spans, options)
+
+
+def request(spans: list[Span], options: Options) -> Pictures:
+    """Frames in colour, as squares of the network's size. Raises AmidError as `extract` does,
+    before anything is read."""
     from amid.media import video
 
-    network = load_network(options.weights, options.sha256)
-    clips = video.read_parts(
-        path,
+    load_network(options.weights, options.sha256)
+
+    return Pictures(
         [(span.start, span.end, span.box) for span in spans],
         options.frames,
-        box=options.box,
-        margin=options.margin,
+        options.box,
+        options.margin,
         convert=lambda image: square(video.colour(image), options.size),
     )
+
+
+def describe_clips(
+    clips: list[np.ndarray | MediaError], spans: list[Span], options: Options
+) -> list[np.ndarray | MediaError]:
+    """`describe` of each clip of frames. Raises AmidError as `extract` does."""
+    network = load_network(options.weights, options.sha256)
     return [clip if isinstance(clip, MediaError) else describe(clip, network) for clip in clips]
 
 

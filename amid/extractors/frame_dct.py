@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from amid.extractors import BoxOption, Span
-from amid.media import MediaError
+from amid.media import MediaError, Pictures
 
 
 class Options(BaseModel):
@@ -47,24 +47,23 @@ def shape(options: Options) -> tuple[int, int]:
     return options.frames, options.coefficients * (2 if options.differences else 1)
 
 
-def duration(path: Path) -> float | None:
-    """Seconds of picture by the header, None if it does not tell. Raises MediaError."""
-    from amid.media import video
-
-    return video.duration(path)
-
-
 def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray | MediaError]:
     """(frames, values) float32 a span: coefficients, then their change since the frame before."""
-    from amid.media import video
+    from amid.media.film import read_one
 
-    clips = video.read_parts(
-        path,
-        [(span.start, span.end, span.box) for span in spans],
-        options.frames,
-        box=options.box,
-        margin=options.margin,
-    )
+    return describe_clips(read_one(path, request(spans, options)), spans, options)
+
+
+def request(spans: list[Span], options: Options) -> Pictures:
+    """Grey frames."""
+    parts = [(span.start, span.end, span.box) for span in spans]
+    return Pictures(parts, options.frames, options.box, options.margin)
+
+
+def describe_clips(
+    clips: list[np.ndarray | MediaError], spans: list[Span], options: Options
+) -> list[np.ndarray | MediaError]:
+    """`describe` of each clip of frames."""
     return [clip if isinstance(clip, MediaError) else describe(clip, options) for clip in clips]
 
 

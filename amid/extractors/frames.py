@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from amid.extractors import BoxOption, Span
-from amid.media import MediaError
+from amid.media import MediaError, Pictures
 
 DTYPE = np.uint8
 
@@ -31,16 +31,16 @@ def shape(options: Options) -> tuple[int | None, ...]:
     return None, *options.size, 3
 
 
-def duration(path: Path) -> float | None:
-    """Seconds of picture by the header, None if it does not tell. Raises MediaError."""
-    from amid.media import video
-
-    return video.duration(path)
-
-
 def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray | MediaError]:
     """(frames, rows, columns, 3) uint8 a span: every frame that begins in it, scaled to one size
-    whatever the picture's own shape."""
+    whatever the picture's own shape. Raises MediaError."""
+    from amid.media.film import read_one
+
+    return describe_clips(read_one(path, request(spans, options)), spans, options)
+
+
+def request(spans: list[Span], options: Options) -> Pictures:
+    """All frames, scaled as they come."""
     import cv2
 
     from amid.media import video
@@ -52,11 +52,12 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return video.colour(cv2.resize(image, (columns, rows), interpolation=method))
 
-    clips = video.read_parts(
-        path,
-        [(span.start, span.end, span.box) for span in spans],
-        None,
-        box=options.box,
-        convert=scaled,
-    )
+    parts = [(span.start, span.end, span.box) for span in spans]
+    return Pictures(parts, None, options.box, convert=scaled)
+
+
+def describe_clips(
+    clips: list[np.ndarray | MediaError], spans: list[Span], options: Options
+) -> list[np.ndarray | MediaError]:
+    """Every `every`-th frame."""
     return [clip if isinstance(clip, MediaError) else clip[:: options.every] for clip in clips]

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from amid.extractors import Span
-from amid.media import MediaError
+from amid.media import MediaError, Sound
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -79,20 +79,24 @@ def shape(options: Options) -> tuple[int, int]:
     return options.steps, options.bands
 
 
-def duration(path: Path) -> float | None:
-    """Seconds of sound by the header, None if it does not tell. Raises MediaError."""
-    from amid.media import audio
-
-    return audio.duration(path)
-
-
 def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray | MediaError]:
     """(steps, bands) float32 a span; a span without any sound is an error. Raises MediaError."""
-    from amid.media import audio
+    from amid.media.film import read_one
 
-    pieces = audio.read_spans(path, [(span.start, span.end) for span in spans], options.rate)
+    return describe_clips(read_one(path, request(spans, options)), spans, options)
+
+
+def request(spans: list[Span], options: Options) -> Sound:
+    """Sound at the rate of the options."""
+    return Sound([(span.start, span.end) for span in spans], options.rate)
+
+
+def describe_clips(
+    clips: list[np.ndarray | MediaError], spans: list[Span], options: Options
+) -> list[np.ndarray | MediaError]:
+    """`describe` of each piece of sound, with its noise."""
     result: list[np.ndarray | MediaError] = []
-    for span, piece in zip(spans, pieces, strict=True):
+    for span, piece in zip(spans, clips, strict=True):
         if isinstance(piece, MediaError):
             result.append(piece)
             continue

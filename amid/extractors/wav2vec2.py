@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from amid.extractors import Span
-from amid.media import MediaError
+from amid.media import MediaError, Sound
 
 if TYPE_CHECKING:
     from amid.networks.hub import Frozen
@@ -41,25 +41,35 @@ def shape(options: Options) -> tuple[int]:
     return (options.dims,)
 
 
-def duration(path: Path) -> float | None:
-    """Seconds of sound by the header, None if it does not tell. Raises MediaError."""
-    from amid.media import audio
-
-    return audio.duration(path)
-
-
 def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray | MediaError]:
     """(dims,) float32 a span; a span without any sound is an error.
 
     Spans go through the network one by one, so none is padded to another's length.
     Raises MediaError, and AmidError for a network that cannot be had.
     """
-    from amid.media import audio
+    from amid.media.film import read_one
+
+    return describe_clips(read_one(path, request(spans, options)), spans, options)
+
+
+def request(spans: list[Span], options: Options) -> Sound:
+    """Sound at the network's rate. Raises AmidError as `extract` does, before anything is read."""
+    _network(options)
+    return Sound([(span.start, span.end) for span in spans], RATE)
+
+
+def describe_clips(
+    clips: list[np.ndarray | MediaError], spans: list[Span], options: Options
+) -> list[np.ndarray | MediaError]:
+    """`describe` of each piece of sound. Raises AmidError as `extract` does."""
+    frozen = _network(options)
+    return [clip if isinstance(clip, MediaError) else describe(clip, frozen) for clip in clips]
+
+
+def _network(options: Options) -> Frozen:
     from amid.networks.hub import load_frozen
 
-    frozen = load_frozen("wav2vec2", options.model, options.revision, options.dims, options.layer)
-    pieces = audio.read_spans(path, [(span.start, span.end) for span in spans], RATE)
-    return [piece if isinstance(piece, MediaError) else describe(piece, frozen) for piece in pieces]
+    return load_frozen("wav2vec2", options.model, options.revision, options.dims, options.layer)
 
 
 def describe(signal: np.ndarray, frozen: Frozen) -> np.ndarray:

@@ -1,8 +1,4 @@
-"""Sound of a clip as one mono signal: .wav and .flac by soundfile, all else by PyAV.
-
-soundfile reads files that were cut short without an error and passes NaN on, so sizes, counts and
-finiteness are checked here.
-"""
+"""Sound as one mono signal, its pieces put where their time stamps say."""
 
 from __future__ import annotations
 
@@ -12,81 +8,156 @@ from pathlib import Path
 import av
 import numpy as np
 import scipy.fft
-import soundfile
 
-from amid.media import MediaError, Reason, span_error, strict
-from amid.media.container import check, damage, unopened
-from amid.media.video import DURATION_TOLERANCE
+from amid.media import MediaError, Reason, Sound, clamp_span, strict
+from amid.media.container import damage
 
+# Containers round their time stamps and recorders jitter: what strays by less stays joined. A lost
+# packet of Opus or AAC is 20 ms or more, and shorter ones add up.
+STRAY = 0.010  # seconds
+# Of stereo whose sides cancel: where the mean has less than this share of the louder side's power.
+CANCELLED = 1e-3
+CLAMPED = 0.05  # seconds from which on a span that ends after the sound is counted
 LOST_TOLERANCE = 0.1  # seconds that decoders may lose at the ends of a whole file
 CUT_PACKETS = 2  # at the start, that may need one before them
-SPAN_SLACK = 0.05  # seconds that a span may end after its sound
-BY_SOUNDFILE = (".wav", ".flac")
-FULL_SCALE = {"u1": 128.0, "i2": 2.0**15, "i4": 2.0**31, "f4": 1.0, "f8": 1.0}
+FULL_SCALE = {"u1": 128.0, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63, "f4": 1.0, "f8": 1.0}
 
 
-def read_sound(path: Path, rate: int) -> np.ndarray:
-    """Mono float32 (samples,) in [-1, 1] at `rate` Hz: the mean of the channels, resampled.
+class Signal:
+    """One mono signal that grows by decoded pieces. `channel`: only that one, None = their mean.
 
-    Sound inside a video starts with the picture: what is earlier is cut, what is missing is zero.
-    Raises MediaError.
+    stamped: whether the container has times of its own. One that has none (.avi) only tells where
+    the sound begins.
     """
-    whole = check(path)
-    read = _by_soundfile if path.suffix.lower() in BY_SOUNDFILE else _by_pyav
-    signal, source = read(path, whole)
-    if not len(signal):
-        raise MediaError(Reason.no_sound, f"{path.name} has no samples")
-    if not np.isfinite(signal).all():
-        bad = int((~np.isfinite(signal)).sum())
-        raise MediaError(
-            Reason.not_finite, f"{bad} of {len(signal)} samples of {path.name} are not finite"
-        )
-    if not signal.any():
-        raise MediaError(Reason.silent, f"all {len(signal)} samples of {path.name} are zero")
-    return np.clip(resample(signal, source, rate), -1.0, 1.0)
+
+    def __init__(self, rate: int, *, stamped: bool, channel: int | None = None) -> None:
+        self.rate, self.stamped, self.channel = rate, stamped, channel
+        self.begin: float | None = None  # seconds, on the file's clock
+        self.pieces: list[np.ndarray] = []  # (samples,) float32 each
+        self.length = 0  # samples, of all pieces
+        self.gaps: list[float] = []  # where silence fills them up to, seconds of the file's clock
+        self.overlaps = 0
+        self.waiting: tuple[np.ndarray, float, int] | None = None  # a piece, its stamp and stray
+        self.power = np.zeros(1)  # (channels,) sum of squares, of several channels
+        self.kind: tuple[int, int, str] | None = None  # channels, rate, type
+        self.changed: tuple[int, int, str] | None = None
+
+    @property
+    def end(self) -> float:
+        """Seconds, on the file's clock."""
+        return (self.begin or 0.0) + self.length / self.rate
+
+    def add(self, frame: av.AudioFrame) -> None:
+        """A decoded piece. It goes where its time stamp says: after silence where there is a gap,
+        without its beginning where it overlaps what is there; unless the next piece's stamp takes
+        that back, as those of some writers do."""
+        block = _channels(frame)  # (channels, samples)
+        kind = len(block), frame.sample_rate, block.dtype.str[1:]
+        self.kind = self.kind or kind
+        if kind[1:] != self.kind[1:]:
+            self.changed = kind
+            return
+        if len(block) > 1 and len(block) == self.kind[0]:
+            self.power = self.power + np.square(block, dtype=np.float64).sum(axis=1)
+        piece = _mono(block, self.channel)
+        time = frame.time
+        if self.begin is None:
+            self.begin = 0.0 if time is None else time
+        if not self.stamped or time is None:
+            self.flush()
+            self._append(piece)
+            return
+        if self.waiting is not None:
+            held, _, stray = self.waiting
+            next_stray = self._stray(time, len(held))
+            if stray * next_stray > 0 and abs(next_stray) >= abs(stray) - STRAY * self.rate:
+                self.flush()
+            else:
+                self._append(held)
+                self.waiting = None
+        stray = self._stray(time)
+        if abs(stray) > STRAY * self.rate:
+            self.waiting = piece, time, stray
+        else:
+            self._append(piece)
+
+    def flush(self) -> None:
+        """Puts a piece that waits where its stamp says."""
+        if self.waiting is None:
+            return
+        piece, time, stray = self.waiting
+        self.waiting = None
+        if stray > 0:
+            self.gaps.append(time)
+            self._append(np.zeros(stray, np.float32))
+        else:
+            self.overlaps += 1
+            piece = piece[-stray:]
+        self._append(piece)
+
+    def _stray(self, time: float, later: int = 0) -> int:
+        """Samples from what is there, and so many more, to a time stamp."""
+        return round((time - self.end) * self.rate) - later
+
+    def samples(self, origin: float) -> np.ndarray:
+        """(samples,) float32 from `origin` seconds of the file's clock on: what is earlier is cut,
+        what is missing at the start is zero."""
+        signal = np.concatenate(self.pieces) if self.pieces else np.zeros(0, np.float32)
+        shift = round(((self.begin or 0.0) - origin) * self.rate)
+        return np.pad(signal, (shift, 0)) if shift >= 0 else signal[-shift:]
+
+    def loudest(self) -> int | None:
+        """The channel to take instead of the mean where the channels cancel each other, as with
+        one side inverted; else None."""
+        if len(self.power) < 2 or not self.power.max():
+            return None
+        mean = sum(float(np.square(p, dtype=np.float64).sum()) for p in self.pieces)
+        scale = FULL_SCALE[self.kind[2]] ** 2
+        cancelled = mean * scale < CANCELLED * self.power.max()
+        return int(self.power.argmax()) if cancelled else None
+
+    def _append(self, piece: np.ndarray) -> None:
+        self.pieces.append(piece)
+        self.length += len(piece)
 
 
-def read_spans(
-    path: Path, spans: list[tuple[float, float]], rate: int
-) -> list[np.ndarray | MediaError]:
-    """For each span of seconds its piece of `read_sound`, (samples,) float32.
-
-    NaN stands for the sound's start or end. A span outside the sound, or without any, gives a
-    MediaError in its place. Raises MediaError for a bad file.
-    """
-    sound = read_sound(path, rate)  # (samples,)
+def cut_spans(
+    sound: np.ndarray, request: Sound, name: str
+) -> tuple[list[np.ndarray | MediaError], int]:
+    """For each span its piece (samples,) of `sound`, or an error where there is none; and how many
+    spans were cut to the sound's end."""
+    rate = request.rate
     seconds = len(sound) / rate
     result: list[np.ndarray | MediaError] = []
-    for start, end in spans:
-        error = span_error(start, end, seconds, SPAN_SLACK)
-        if error is not None:
-            result.append(error)
+    clamped = 0
+    for start, end in request.spans:
+        span = clamp_span(start, end, seconds)
+        if isinstance(span, MediaError):
+            result.append(span)
             continue
-        first = 0 if math.isnan(start) else round(start * rate)
-        last = len(sound) if math.isnan(end) else round(end * rate)
+        first, last = round(span[0] * rate), min(round(span[1] * rate), len(sound))
+        clamped += end > seconds + CLAMPED
         piece = sound[first:last]
         if piece.any():
             result.append(piece)
             continue
         place = f"{first / rate:.3f} to {last / rate:.3f} s"
-        result.append(MediaError(Reason.silent, f"{path.name} has no sound from {place}"))
-    return result
+        result.append(MediaError(Reason.silent, f"{name} has no sound from {place}"))
+    return result, clamped
 
 
-def duration(path: Path) -> float | None:
-    """Seconds of sound by the header, None if it does not tell. Raises MediaError."""
-    check(path)
-    try:
-        if path.suffix.lower() in BY_SOUNDFILE:
-            info = soundfile.info(str(path))
-            return info.frames / info.samplerate
-        with av.open(str(path), metadata_errors="replace") as container:
-            if not container.streams.audio:
-                raise MediaError(Reason.no_sound, f"{path.name} holds no sound")
-            stream = container.streams.audio[0]
-            return None if stream.duration is None else float(stream.duration * stream.time_base)
-    except (soundfile.LibsndfileError, av.error.FFmpegError) as error:
-        raise MediaError(Reason.corrupt, f"{path.name} cannot be opened: {error}") from error
+def finished(signal: np.ndarray, source: int, rate: int, name: str) -> np.ndarray:
+    """(samples,) float32 in [-1, 1] at `rate`. Raises MediaError for one that is no sound."""
+    if not len(signal):
+        raise MediaError(Reason.no_sound, f"{name} has no samples")
+    if not np.isfinite(signal).all():
+        bad = int((~np.isfinite(signal)).sum())
+        raise MediaError(
+            Reason.not_finite, f"{bad} of {len(signal)} samples of {name} are not finite"
+        )
+    if not signal.any():
+        raise MediaError(Reason.silent, f"all {len(signal)} samples of {name} are zero")
+    return np.clip(resample(signal, source, rate), -1.0, 1.0)
 
 
 def resample(signal: np.ndarray, source: int, target: int) -> np.ndarray:
@@ -111,116 +182,99 @@ def resample(signal: np.ndarray, source: int, target: int) -> np.ndarray:
     return scipy.fft.irfft(spectrum, blocks * up)[:length]
 
 
-def _by_soundfile(path: Path, whole: bool) -> tuple[np.ndarray, int]:
-    """(samples,) float32 and their rate."""
-    try:
-        with soundfile.SoundFile(str(path)) as file:
-            declared, rate = file.frames, file.samplerate
-            signal = file.read(dtype="float32", always_2d=True).mean(axis=1)
-    except soundfile.LibsndfileError:
-        return _by_pyav(path, whole)  # a second opinion, and it can tell cut from corrupt
-    if len(signal) < declared:
-        raise MediaError(
-            damage(path, Reason.corrupt if whole else Reason.truncated, whole),
-            f"{len(signal)} of {declared} samples of {path.name} can be read",
-        )
-    return signal, rate
-
-
-def _by_pyav(path: Path, whole: bool) -> tuple[np.ndarray, int]:
-    """(samples,) float32 from the start of the picture, if there is one, and their rate."""
-    try:
-        with strict.opened(path) as (container, complaints):
-            if not container.streams.audio:
-                reason = (
-                    Reason.no_sound if container.streams else damage(path, Reason.corrupt, whole)
-                )
-                raise MediaError(reason, f"{path.name} holds no sound")
-            return _decode(container, complaints, path, whole)
-    except av.error.FFmpegError as error:
-        raise MediaError(
-            unopened(path, whole), f"{path.name} cannot be opened as sound: {error.strerror}"
-        ) from error
-
-
-def _decode(
-    container: av.container.InputContainer,
-    complaints: strict.Complaints,
-    path: Path,
-    whole: bool,
-) -> tuple[np.ndarray, int]:
-    name = path.name
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:
-        raise MediaError(Reason.corrupt, f"the sound of {name} has no known codec")
-    video = container.streams.video[0] if container.streams.video else None
-    picture_end = 0  # in units of the video's time base
-    chunks: list[np.ndarray] = []  # (channels, samples) each
-    begin: float | None = None
-    number = 0
-    try:
-        for packet in container.demux(stream, *([video] if video else [])):
-            if packet.stream.type == "video":
-                if packet.pts is not None:
-                    picture_end = max(picture_end, packet.pts + (packet.duration or 0))
-                continue
-            number += 1
-            try:
-                for frame in strict.decoded(packet):
-                    begin = frame.time if begin is None else begin
-                    chunks.append(_channels(frame))
-                complaints.listen(number)
-            except av.error.FFmpegError as error:
-                complaints.listen(number, error)
-    except av.error.FFmpegError as error:
-        complaints.listen(number, error)
-    rate = stream.codec_context.sample_rate
-    if len({(len(chunk), chunk.dtype) for chunk in chunks}) > 1:
-        raise MediaError(Reason.corrupt, f"the channels of {name} change on the way")
-    signal = _mono(np.concatenate(chunks, axis=1)) if chunks else np.zeros(0, np.float32)
-    seconds = len(signal) / rate
-    declared = None if stream.duration is None else float(stream.duration * stream.time_base)
-    if declared is None and video is None and container.duration is not None:
-        declared = container.duration / av.time_base
-    # Sound that was cut out of a longer recording may have a first and last packet in want of its
-    # neighbour; what fails between them is damage.
-    inside = [words for packet, words in complaints.found if CUT_PACKETS < packet < number - 1]
-    short = declared is not None and seconds < declared - LOST_TOLERANCE
-    if inside or short:
-        # Of a file of unknown size of which only the last packet fails, the end is missing.
-        cut = not whole and all(packet >= number - 1 for packet, _ in complaints.found)
-        found = f"{seconds:.2f} s" if declared is None else f"{seconds:.2f} of {declared:.2f} s"
-        raise MediaError(
-            damage(path, Reason.truncated if cut else Reason.corrupt, whole),
-            f"{found} of the sound of {name} can be decoded{': ' if inside else ''}"
-            + "".join(inside[:1]),
-        )
-    if video is None or begin is None:
-        return signal, rate
-
-    origin = float((video.start_time or 0) * video.time_base)
-    picture = float(picture_end * video.time_base) - origin
-    if picture > 0 and abs(begin + seconds - origin - picture) > DURATION_TOLERANCE:
-        raise MediaError(
-            Reason.durations_disagree,
-            f"the sound of {name} ends at {begin + seconds - origin:.2f} s, its picture at "
-            f"{picture:.2f} s",
-        )
-    shift = round((begin - origin) * rate)
-    if shift >= 0:
-        return np.pad(signal, (shift, 0)), rate
-    return signal[-shift:], rate
-
-
 def _channels(frame: av.AudioFrame) -> np.ndarray:
     """(channels, samples) of one decoded piece, in the decoder's own numbers."""
     block = frame.to_ndarray()  # (channels, samples) if planar, else (1, samples * channels)
     return block if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels).T
 
 
-def _mono(block: np.ndarray) -> np.ndarray:
+def _mono(block: np.ndarray, channel: int | None) -> np.ndarray:
     """(channels, samples) integers or floats -> (samples,) float32, the mean, full scale at 1."""
     kind = block.dtype.str[1:]
-    mono = block[0] if len(block) == 1 else block.mean(axis=0, dtype=np.float32)
+    if channel is not None and channel < len(block):
+        mono = block[channel]
+    else:
+        mono = block[0] if len(block) == 1 else block.mean(axis=0, dtype=np.float32)
     signal = mono.astype(np.float32)
     return (signal - 128.0 if kind == "u1" else signal) / np.float32(FULL_SCALE[kind])
+
+
+class SoundTrack:
+    """The sound of a film, packet by packet. `wanted`: whether it is decoded, else only its end is
+    looked for; `by_header`: there, where it tells."""
+
+    def __init__(
+        self,
+        stream: av.AudioStream,
+        complaints: strict.Complaints,
+        *,
+        wanted: bool,
+        stamped: bool,
+        channel: int | None,
+        by_header: bool,
+    ) -> None:
+        self.stream, self.complaints, self.wanted = stream, complaints, wanted
+        self.by_header = by_header and not wanted and bool(stream.duration)
+        self.signal = Signal(stream.codec_context.sample_rate, stamped=stamped, channel=channel)
+        self.packets = 0
+        self.last: int | None = None  # where the packets end, in units of the stream's clock
+
+    def take(self, packet: av.Packet) -> Exception | None:
+        """The last packet of a stream is empty. Gives back what is wrong with a packet, beside what
+        is in the log."""
+        self.packets += 1
+        if not self.wanted:
+            pts = packet.pts
+            if pts is not None:
+                end = pts + (packet.duration or 0)
+                if self.last is None or end > self.last:
+                    self.last = end
+            return None
+        try:
+            for frame in strict.decoded(packet):
+                self.signal.add(frame)
+        except av.error.FFmpegError as error:
+            return error
+        return None
+
+    def leaves_out(self, packet: av.Packet) -> bool:
+        """Sound that is in want of what was cut off is damage at its very ends only: `check`."""
+        return False
+
+    def finish(self) -> None:
+        """After the last packet."""
+        self.signal.flush()
+
+    @property
+    def end(self) -> float | None:
+        """Where the sound ends, in seconds of the file's clock; None where there is none."""
+        if self.wanted:
+            return self.signal.end if self.signal.pieces else None
+        if self.by_header:
+            stream = self.stream
+            return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        return None if self.last is None else float(self.last * self.stream.time_base)
+
+    def check(self, path: Path, whole: bool, declared: float | None) -> None:
+        """Raises MediaError for damage. declared: the seconds that the file promises."""
+        signal, name = self.signal, path.name
+        if signal.changed is not None:
+            raise MediaError(
+                Reason.corrupt,
+                f"the rate or number format of the sound of {name} changes on the way",
+            )
+        seconds = signal.length / signal.rate
+        # Sound that was cut out of a longer recording may have a first and last packet in want of
+        # its neighbour; what fails between them is damage.
+        found = self.complaints.found
+        inside = [words for packet, words in found if CUT_PACKETS < packet < self.packets - 1]
+        short = declared is not None and seconds < declared - LOST_TOLERANCE
+        if inside or short:
+            # Of a file of unknown size of which only the last packet fails, the end is missing.
+            cut = not whole and all(packet >= self.packets - 1 for packet, _ in found)
+            of = f"{seconds:.2f} s" if declared is None else f"{seconds:.2f} of {declared:.2f} s"
+            raise MediaError(
+                damage(path, Reason.truncated if cut else Reason.corrupt, whole),
+                f"{of} of the sound of {name} can be decoded{': ' if inside else ''}"
+                + "".join(inside[:1]),
+            )

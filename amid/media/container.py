@@ -11,6 +11,7 @@ import codecs
 import mmap
 import os
 import re
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,8 +44,9 @@ def check(path: Path) -> bool:
     that was cut off.
     """
     try:
-        size = os.stat(path).st_size
-        if not path.is_file():
+        found = os.stat(path)
+        size = found.st_size
+        if not stat.S_ISREG(found.st_mode):
             raise MediaError(Reason.missing_file, f"{path.name} is not a file")
         if size == 0:
             raise MediaError(Reason.empty_file, f"{path.name} has no bytes")
@@ -86,12 +88,30 @@ def unopened(path: Path, whole: bool) -> Reason:
     return damage(path, Reason.corrupt if known else Reason.not_media, whole)
 
 
+def tells_length(path: Path) -> bool:
+    """Whether the length that FFmpeg tells is the file's own word. MPEG audio has one only in the
+    first frame that some encoders write; else FFmpeg divides the file's size by the bit rate of its
+    beginning."""
+    with open(path, "rb") as file:
+        head = file.read(16)
+        if head[:3] == b"ID3":
+            size = 0
+            for byte in head[6:10]:
+                size = size << 7 | byte & 0x7F
+            file.seek(10 + size)
+            head = file.read(16)
+        if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+            return True
+        file.seek(-len(head), os.SEEK_CUR)
+        return re.search(rb"Xing|Info|VBRI", file.read(1024)) is not None
+
+
 def content(head: bytes) -> str | None:
     """What kind of file starts like this, None if that is not known."""
     if head.startswith(b"RIFF"):
         return RIFF_CONTENTS.get(head[8:12])
     if head[4:8] == b"ftyp":
-        return "sound" if head[8:11] == b"M4A" else "a film"
+        return None if head[8:11] == b"M4A" else "a film"  # sound, under a film's name as well
     return next((kind for kind, starts in CONTENTS.items() if head.startswith(starts)), None)
 
 

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import av
 
-CHECKS = {"err_detect": "crccheck+bitstream+buffer+explode"}
+CHECKS = "crccheck+bitstream+buffer+explode"
+# MPEG-1 and MPEG-2 of a constant bit rate fill up with zeros before a start code, which is legal,
+# but `bitstream` calls more than a byte of them an "end mismatch". Bits other than zero are one
+# without it, too.
+STUFFED = ("mpeg1video", "mpeg2video")
 
 
 class Complaints:
-    """What FFmpeg said, and where: the number of packets that had been read by then."""
+    """What FFmpeg said of one stream, and where: the number of its packets read by then."""
 
     def __init__(self, log: list[tuple[int, str, str]]) -> None:
         self.log = log  # (level, who, words), grows by itself
@@ -24,11 +28,17 @@ class Complaints:
 
     def listen(self, packet: int, error: Exception | None = None) -> None:
         """Notes whatever is new, as heard at `packet`."""
+        if error is None and self.heard == len(self.log):
+            return
         new = [f"{who}: {words.strip()}" for _, who, words in self.log[self.heard :]]
         if error is not None and not new:
             new = [str(getattr(error, "strerror", None) or error)]
         self.heard = len(self.log)
         self.found += [(packet, words) for words in new]
+
+    def skip(self) -> None:
+        """Lets whatever is new pass: it is about another stream."""
+        self.heard = len(self.log)
 
 
 def decoded(packet: av.Packet) -> list[av.VideoFrame] | list[av.AudioFrame]:
@@ -38,26 +48,34 @@ def decoded(packet: av.Packet) -> list[av.VideoFrame] | list[av.AudioFrame]:
     larger than its file.
     """
     try:
-        return packet.decode()
+        return packet.stream.codec_context.decode(packet)  # what packet.decode() ends in
     except av.error.MemoryError as error:  # an FFmpegError, too
         raise MemoryError(f"frames at byte {packet.pos}") from error
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, Complaints]]:
-    """The file, to be decoded by one thread. Raises av.error.FFmpegError."""
-    level = av.logging.get_level()
+def opened(
+    path: Path,
+) -> Iterator[tuple[av.container.InputContainer, list[tuple[int, str, str]]]]:
+    """The file, to be decoded by one thread, and the log. Raises av.error.FFmpegError."""
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
+    # else a complaint that equals the last one, of whatever file, is not heard
+    av.logging.set_skip_repeated(False)
     try:
         with (
             av.logging.Capture() as log,
             av.open(str(path), metadata_errors="replace") as container,
         ):
             for stream in container.streams:
-                if stream.codec_context is not None:
-                    stream.codec_context.thread_type = "NONE"
-                    stream.codec_context.options = CHECKS
+                context = stream.codec_context
+                if context is not None:
+                    context.thread_type = "NONE"
+                    stuffed = context.name in STUFFED
+                    checks = CHECKS.replace("bitstream+", "") if stuffed else CHECKS
+                    context.options = {"err_detect": checks}
             log.clear()  # what guessing the streams' parameters met will be met again
-            yield container, Complaints(log)
+            yield container, log
     finally:
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)

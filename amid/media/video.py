@@ -1,87 +1,68 @@
-"""Frames of a clip, by OpenCV, once PyAV has found nothing wrong with it.
+"""Frames of a film, chosen by the times at which they are shown.
 
-OpenCV reports no error on damaged files: it returns fewer frames than the header promises, or none.
-A clip is accepted only if every frame can be decoded by FFmpeg with its checks on, as many could be
-as were declared (give or take one), or their time stamps reach the promised end, and picture and
-sound last equally long, where one file holds both.
+Fields of interlaced films are woven into frames, as FFmpeg delivers them. Colours follow the film's
+own tags (matrix and range; BT.601 where there is none).
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from amid.media import MediaError, Reason, span_error, strict
-from amid.media.container import check, damage, unopened
+from amid.media import Box, MediaError, Pictures, box_within, clamp_span
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silent; read when a file is first opened
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 cv2.setNumThreads(1)  # files are read in parallel, and one thread gives the same bits anywhere
 
-DURATION_TOLERANCE = 0.25  # seconds that picture and sound of one clip may differ
-FRAME_TOLERANCE = 1  # frame counts in headers are often rounded
-
-STEADY = ("mpeg1video", "mpeg2video")
-LARGEST_GAP = 4.0  # frames from one to the next: FFmpeg itself is one or two off in places
-
-Box = tuple[float, float, float, float]
-Convert = Callable[[np.ndarray], np.ndarray]
+SMALL = 1e-6  # seconds by which rounded times may be late
+# Matrices that FFmpeg's scaler refuses, by their numbers in ITU-T H.273. BT.2020 with constant
+# luminance (10) is converted as without, as players do: greys are right, the most saturated colours
+# up to 42 of 255 off.
+YCGCO, MATRICES = 8, {10: Colorspace.BT2020}
 
 
 class Clock(NamedTuple):
-    """When the frames of a clip are shown."""
+    """When the frames of a film are shown: from `times` (count,) on, the last until `duration`, in
+    seconds from the film's start."""
 
-    count: int
-    rate: float  # frames a second, on the average
-    times: np.ndarray | None = None  # (count,) seconds from the first frame; None: evenly
+    times: np.ndarray
+    duration: float
 
     @property
-    def duration(self) -> float:
-        return self.count / self.rate
+    def count(self) -> int:
+        return len(self.times)
 
     def frames_at(self, seconds: np.ndarray) -> np.ndarray:
         """Numbers (N,) of the frames that are shown at `seconds` (N,)."""
-        if self.times is None:
-            numbers = np.floor(seconds * self.rate + 1e-6).astype(np.int64)
-        else:
-            numbers = np.searchsorted(self.times, seconds + 1e-6, side="right") - 1
+        numbers = np.searchsorted(self.times, seconds + SMALL, side="right") - 1
         return np.clip(numbers, 0, self.count - 1)
 
     def frames_between(self, start: float, end: float) -> np.ndarray:
-        """Numbers of the frames that begin in [start, end) seconds, at least one."""
-        times = np.arange(self.count) / self.rate if self.times is None else self.times
-        first, last = np.searchsorted(times, (start - 1e-6, end - 1e-6))
-        first = min(first, self.count - 1)
-        return np.arange(first, max(last, first + 1))
+        """Numbers of the frames that begin in [start, end) seconds; where none does, that of the
+        one that is shown at the start."""
+        first, last = np.searchsorted(self.times, (start - SMALL, end - SMALL))
+        return np.arange(first, last) if first < last else self.frames_at(np.array([start]))
 
 
-Wanted = Callable[[Clock], set[int]]
+def sample_times(start: float, end: float, frames: int) -> np.ndarray:
+    """The middles (frames,) of as many equal parts of [start, end) seconds."""
+    return start + (np.arange(frames) + 0.5) / frames * (end - start)
 
 
-class Film(NamedTuple):
-    """What PyAV's strict look at a file found."""
+def sample_indices(start: float, end: float, clock: Clock, frames: int | None) -> np.ndarray:
+    """Numbers of `frames` frames evenly over [start, end) seconds, (frames,).
 
-    declared: int  # frames the header promises, 0 if it promises none
-    promised: float  # seconds the header promises, 0 if none
-    times: list[float | None]  # of the frames that can be decoded, as they are shown
-    turned: int  # quarter turns, to the left, by which they are to be shown
-    sound: float | None  # where the sound ends, in seconds from the picture's start
-    steady: bool  # whether its codec knows but one frame rate
-
-
-class Picture(NamedTuple):
-    """What OpenCV's pass over a file gave."""
-
-    declared: int  # frames the header promises
-    clock: Clock
-    images: dict[int, np.ndarray]  # frame number -> (H, W) uint8, or what `convert` made of it
+    The span is cut into `frames` equal parts; each gives the frame shown at its middle. Short spans
+    repeat frames. None = all frames that begin in the span, at least one.
+    """
+    if frames is None:
+        return clock.frames_between(start, end)
+    return clock.frames_at(sample_times(start, end, frames))
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -94,146 +75,149 @@ def colour(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def sample_indices(start: float, end: float, clock: Clock, frames: int | None) -> np.ndarray:
-    """Numbers of `frames` frames evenly over [start, end) seconds of a clip, (frames,).
+class Painter:
+    """Makes pictures of decoded frames: upright, (H, W, 3) uint8, blue first."""
 
-    The span is cut into `frames` equal parts; each gives the frame shown at its middle. Short spans
-    repeat frames. None = all frames that begin in the span, at least one. NaN stands for the start
-    and the end of the clip.
-    """
-    start = 0.0 if math.isnan(start) else start
-    end = clock.duration if math.isnan(end) else end
-    if frames is None:
-        return clock.frames_between(start, end)
-    middles = start + (np.arange(frames) + 0.5) / frames * (end - start)  # (frames,)
-    return clock.frames_at(middles)
+    def __init__(self) -> None:
+        self.scaler = VideoReformatter()  # one for a film: it prepares itself for a kind of frame
+        self.size: tuple[int, int] | None = None  # of the film's first frame: rows, columns
+        self.frame: av.VideoFrame | None = None
+        self.image: np.ndarray | None = None
 
+    def begin(self, frame: av.VideoFrame) -> None:
+        """The film's first frame."""
+        size = frame.height, frame.width
+        self.size = size[::-1] if _turned(frame) % 2 else size
 
-def read_frames(
-    path: Path,
-    spans: list[tuple[float, float]],
-    frames: int | None,
-    *,
-    box: Box | None = None,
-    margin: float = 0.0,
-    convert: Convert = grey,
-) -> list[np.ndarray | MediaError]:
-    """For each span of seconds its frames, (frames, H, W) uint8 grey, evenly over the span, or all
-    of them where `frames` is None.
+    def paint(self, frame: av.VideoFrame) -> np.ndarray:
+        """A picture that is valid until the next call. One of another size than the film's first
+        frame, where a film changes it on the way, is brought to that."""
+        if frame is not self.frame:
+            image = self._convert(frame)
+            if turned := _turned(frame):
+                image = np.ascontiguousarray(np.rot90(image, turned))
+            if image.shape[:2] != self.size:
+                image = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA)
+            self.frame, self.image = frame, image
+        return self.image
 
-    `convert` makes another array of each picture, (H, W, 3) uint8, blue first, once it is cut:
-    `colour`, or one that makes it small, as all frames of a file are held at once. It must return
-    an array of its own, not a view, and all of one shape for a file.
+    def _convert(self, frame: av.VideoFrame) -> np.ndarray:
+        if frame.colorspace == YCGCO:
+            return self._from_ycgco(frame)
+        scaled = self._scaled(frame, "bgr24", MATRICES.get(frame.colorspace))
+        (plane,) = scaled.planes
+        return _rows(plane, 3 * scaled.width).reshape(scaled.height, scaled.width, 3)
 
-    Spans count from the first frame; NaN stands for the clip's start or end. Frames are taken by
-    the times at which they are shown, upright where the file says how they are turned. `box` =
-    (top, bottom, left, right) in shares of the picture cuts every frame; `margin` widens spans by
-    so many seconds on each side, as far as the clip goes. A span outside the clip gives a
-    MediaError in its place. Raises MediaError for a bad file.
-    """
-    whole = check(path)
+    def _from_ycgco(self, frame: av.VideoFrame) -> np.ndarray:
+        """ITU-T H.273, matrix 8: green and orange as differences from brightness."""
+        planar = self._scaled(frame, "yuv444p", Colorspace.ITU601)
+        y, cg, co = (_rows(p, planar.width).astype(np.float32) for p in planar.planes)  # (H, W)
+        full = frame.color_range == ColorRange.JPEG
+        y = y if full else (y - 16.0) * np.float32(255 / 219)
+        scale = np.float32(1.0 if full else 255 / 224)
+        cg, co = (cg - 128.0) * scale, (co - 128.0) * scale
+        image = np.stack([y - cg - co, y + cg, y - cg + co], axis=2)  # (H, W, 3), blue first
+        return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
-    def wanted(clock: Clock) -> set[int]:
-        return {
-            int(index)
-            for start, end in spans
-            if span_error(start, end, clock.duration, 1 / clock.rate) is None
-            for index in sample_indices(*widen(start, end, clock.duration), clock, frames)
-        }
-
-    def widen(start: float, end: float, duration: float) -> tuple[float, float]:
-        return max(start - margin, 0.0), min(end + margin, duration)  # NaN stays NaN
-
-    film = _inspect(path, whole)
-    picture = _by_opencv(path, film, wanted, box, convert)
-    if picture is None or abs(picture.clock.count - picture.declared) > FRAME_TOLERANCE:
-        clock = _promised(path, film, whole)
-        images = _by_pyav(path, film, wanted(clock), box, convert)
-    elif not picture.images.keys() >= wanted(picture.clock):
-        # The header was one off, so other frames are in the middle of the parts: read those.
-        clock = picture.clock
-        again = _by_opencv(path, film, lambda _: wanted(clock), box, convert)
-        if again is None:
-            raise MediaError(Reason.corrupt, f"{path.name} could be opened only once")
-        images = again.images
-    else:
-        clock, images = picture.clock, picture.images
-    if clock.count < 2:
-        raise MediaError(Reason.too_few_frames, f"{path.name} has a single frame")
-    if film.sound is not None and abs(film.sound - clock.duration) > DURATION_TOLERANCE:
-        raise MediaError(
-            Reason.durations_disagree,
-            f"the picture of {path.name} lasts {clock.duration:.2f} s, its sound "
-            f"{film.sound:.2f} s",
+    def _scaled(self, frame: av.VideoFrame, form: str, matrix: Colorspace | None) -> av.VideoFrame:
+        return self.scaler.reformat(
+            frame,
+            format=form,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            interpolation=Interpolation.BICUBIC,
+            threads=1,
         )
 
-    result: list[np.ndarray | MediaError] = []
+
+def _turned(frame: av.VideoFrame) -> int:
+    """Quarter turns, to the left, by which a frame is to be shown."""
+    return round(frame.rotation / 90) % 4
+
+
+def _rows(plane: av.video.plane.VideoPlane, width: int) -> np.ndarray:
+    """(height, width) uint8: a view of the plane, without what fills up its rows."""
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, :width]
+
+
+class Picker:
+    """Keeps what a request wants of a film's frames while they go by.
+
+    duration: how long the film is believed to last. numbers: the frames that are wanted, where an
+    earlier pass found out; without them a frame is kept by its time.
+    """
+
+    def __init__(
+        self,
+        request: Pictures,
+        part: Box | None,
+        spans: Sequence[tuple[float, float]],
+        duration: float | None,
+        numbers: set[int] | None = None,
+    ) -> None:
+        self.request, self.numbers = request, numbers
+        self.box = box_within(part, request.box)
+        self.images: dict[int, np.ndarray] = {}
+        self.ranges: list[tuple[float, float]] = []
+        instants: list[np.ndarray] = [np.zeros(0)]
+        believed = math.inf if duration is None else duration
+        if numbers is None:
+            for start, end in spans:
+                found = widened(start, end, request.margin, believed)
+                if isinstance(found, MediaError):
+                    continue
+                if request.frames is None:
+                    self.ranges.append(found)
+                    instants.append(np.array(found[:1]))
+                elif math.isfinite(found[1]):
+                    instants.append(sample_times(*found, request.frames))
+        self.instants = np.unique(np.concatenate(instants)).tolist()[::-1]  # the next one last
+
+    @property
+    def due(self) -> float:
+        """Seconds of the film. A frame is not wanted that is not shown any longer by then."""
+        if self.numbers is not None or self.ranges:
+            return -math.inf
+        return self.instants[-1] + SMALL if self.instants else math.inf
+
+    def shown(
+        self, number: int, frame: av.VideoFrame, start: float, end: float, painter: Painter
+    ) -> None:
+        """A frame is shown from start to end, in seconds of the film."""
+        if self.numbers is not None:
+            wanted = number in self.numbers
+        else:
+            wanted = any(first - SMALL <= start < last - SMALL for first, last in self.ranges)
+            while self.instants and self.instants[-1] + SMALL < end:
+                self.instants.pop()
+                wanted = True
+        if wanted:
+            image = _cut(painter.paint(frame), self.box)
+            self.images[number] = (self.request.convert or grey)(image)
+
+
+def widened(
+    start: float, end: float, margin: float, duration: float
+) -> tuple[float, float] | MediaError:
+    """The part of a film that is looked at for a span of it."""
+    span = clamp_span(start, end, duration)
+    if isinstance(span, MediaError):
+        return span
+    return max(span[0] - margin, 0.0), min(span[1] + margin, duration)
+
+
+def wanted(
+    spans: Sequence[tuple[float, float]], request: Pictures, clock: Clock
+) -> list[np.ndarray | MediaError]:
+    """For each span the numbers of its frames."""
+    found: list[np.ndarray | MediaError] = []
     for start, end in spans:
-        error = span_error(start, end, clock.duration, 1 / clock.rate)
-        if error is not None:
-            result.append(error)
-            continue
-        indices = sample_indices(*widen(start, end, clock.duration), clock, frames)
-        result.append(np.stack([images[int(i)] for i in indices]))  # (frames, H, W, ...)
-    return result
-
-
-def read_parts(
-    path: Path,
-    spans: list[tuple[float, float, Box | None]],
-    frames: int | None,
-    *,
-    box: Box | None = None,
-    margin: float = 0.0,
-    convert: Convert = grey,
-) -> list[np.ndarray | MediaError]:
-    """As `read_frames`, for spans that each have a part of the picture, None for all of it; `box`
-    is then in shares of that part. The file is decoded once for each different part."""
-    result: dict[int, np.ndarray | MediaError] = {}
-    for part in dict.fromkeys(span[2] for span in spans):
-        places = [place for place, span in enumerate(spans) if span[2] == part]
-        clips = read_frames(
-            path,
-            [spans[place][:2] for place in places],
-            frames,
-            box=box_within(part, box),
-            margin=margin,
-            convert=convert,
-        )
-        result |= dict(zip(places, clips, strict=True))
-    return [result[place] for place in range(len(spans))]
-
-
-def box_within(part: Box | None, box: Box | None) -> Box | None:
-    """The box of the picture that is `box`, in shares of `part`; None stands for the whole."""
-    if part is None or box is None:
-        return part if box is None else box
-    top, bottom, left, right = part
-    height, width = bottom - top, right - left
-    return (
-        top + box[0] * height,
-        top + box[1] * height,
-        left + box[2] * width,
-        left + box[3] * width,
-    )
-
-
-def duration(path: Path) -> float | None:
-    """Seconds of picture by the header, None if it does not tell. Raises MediaError."""
-    check(path)
-    capture = _open(path)
-    if not capture.isOpened():
-        raise MediaError(Reason.no_picture, f"{path.name} cannot be opened as a video")
-    count, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    return count / rate if count > 0 and _plausible(rate) else None
-
-
-def _open(path: Path) -> cv2.VideoCapture:
-    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-
-
-def _plausible(rate: float) -> bool:
-    return 0.5 <= rate <= 1000.0
+        span = widened(start, end, request.margin, clock.duration)
+        if isinstance(span, MediaError):
+            found.append(span)
+        else:
+            found.append(sample_indices(*span, clock, request.frames))
+    return found
 
 
 def _cut(image: np.ndarray, box: Box | None) -> np.ndarray:
@@ -244,148 +228,3 @@ def _cut(image: np.ndarray, box: Box | None) -> np.ndarray:
     top, left = min(round(box[0] * height), height - 1), min(round(box[2] * width), width - 1)
     bottom, right = max(round(box[1] * height), top + 1), max(round(box[3] * width), left + 1)
     return image[top:bottom, left:right]
-
-
-def _by_opencv(
-    path: Path, film: Film, wanted: Wanted, box: Box | None, convert: Convert
-) -> Picture | None:
-    """Decode every frame, convert only the wanted ones; None if OpenCV cannot make sense of it."""
-    capture = _open(path)
-    if not capture.isOpened():
-        return None
-    declared = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    declared = int(declared) if abs(declared) < 1e9 else 0  # unknown lengths come as huge numbers
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    if declared <= 0 or not _plausible(rate):
-        return None
-    indices = wanted(_clock(film, declared, rate))
-    images: dict[int, np.ndarray] = {}
-    count = 0
-    try:
-        while capture.grab():
-            if count in indices:
-                good, image = capture.retrieve()
-                if not good or image is None:
-                    return None
-                images[count] = convert(_cut(image, box))
-            count += 1
-    except cv2.error:
-        return None
-    return Picture(declared, _clock(film, count, rate), images) if count else None
-
-
-def _clock(film: Film, count: int, rate: float) -> Clock:
-    """Even, at `rate`, unless the time stamps of as many frames stray from that by half a frame."""
-    if film.steady or None in film.times or len(film.times) != count or count < 2:
-        return Clock(count, rate)
-    times = np.array(film.times) - film.times[0]  # (count,)
-    if (np.diff(times) <= 0).any() or (np.abs(times * rate - np.arange(count)) < 0.5).all():
-        return Clock(count, rate)
-    return Clock(count, (count - 1) / times[-1], times)
-
-
-def _inspect(path: Path, whole: bool) -> Film:
-    """PyAV's strict look at all frames. Raises MediaError if it finds damage."""
-    times: list[float | None] = []
-    ends: list[int] = []  # of the packets of sound, in units of its time base
-    turned = number = size = 0
-    try:
-        with strict.opened(path) as (container, complaints):
-            if not container.streams.video:
-                reason = Reason.no_picture if container.streams else Reason.corrupt
-                raise MediaError(damage(path, reason, whole), f"{path.name} holds no video stream")
-            video = container.streams.video[0]
-            if video.codec_context is None:
-                raise MediaError(Reason.corrupt, f"the picture of {path.name} has no known codec")
-            sound = container.streams.audio[0] if container.streams.audio else None
-            declared, rate = video.frames, float(video.average_rate or video.guessed_rate or 25)
-            promised = declared / rate
-            if not declared and video.duration is not None:
-                promised = float(video.duration * video.time_base)
-            try:
-                for packet in container.demux(video, *([sound] if sound else [])):
-                    if packet.stream.type == "audio":
-                        if packet.pts is not None:
-                            ends.append(packet.pts + (packet.duration or 0))
-                        continue
-                    number += 1
-                    size += packet.size
-                    complaints.listen(number)
-                    try:
-                        for frame in strict.decoded(packet):
-                            times.append(frame.time)
-                            turned = round(frame.rotation / 90) % 4
-                            if frame.is_corrupt:
-                                complaints.listen(number, ValueError("a damaged frame"))
-                        complaints.listen(number)
-                    except av.error.FFmpegError as error:
-                        complaints.listen(number, error)
-            except av.error.FFmpegError as error:
-                complaints.listen(number, error)
-            steady = video.codec_context.name in STEADY
-            if "matroska" in container.format.name and not size:
-                promised = 0.0  # what it has told is the whole file's, that of its sound
-            origin = float((video.start_time or 0) * video.time_base)
-            end = float(max(ends) * sound.time_base) - origin if ends else None
-    except av.error.FFmpegError as error:
-        raise MediaError(
-            unopened(path, whole), f"{path.name} cannot be opened as video: {error.strerror}"
-        ) from error
-    film = Film(declared, promised, times, turned, end, steady)
-    if complaints.found:
-        # Damage, unless it is at the last packet, of a file of unknown size: that is just cut.
-        first, words = complaints.found[0]
-        cut = not whole and first >= number - 1
-        raise MediaError(
-            damage(path, Reason.truncated if cut else Reason.corrupt, whole),
-            f"{_found(path, film)}: {words}",
-        )
-    if promised <= 0 and not size:
-        reason = damage(path, Reason.too_few_frames, whole)
-        raise MediaError(reason, f"{path.name} has no frame")
-    if film.steady and None not in times and len(times) > 1:
-        gaps = np.diff(times) * rate  # frames
-        if gaps.max() > LARGEST_GAP:
-            raise MediaError(
-                damage(path, Reason.corrupt, whole),
-                f"{len(times)} frames of {path.name} can be decoded, but about "
-                f"{round(gaps.max()) - 1} are missing at {times[int(gaps.argmax())]:.2f} s",
-            )
-    return film
-
-
-def _promised(path: Path, film: Film, whole: bool) -> Clock:
-    """The clock of a film whose header promised another number of frames.
-
-    Accepted if the time stamps reach the promised end: then the number is wrong (variable rate),
-    but no frame is missing. Raises MediaError.
-    """
-    lost = damage(path, Reason.corrupt if whole else Reason.truncated, whole)
-    times = film.times
-    if not times:
-        raise MediaError(lost, _found(path, film))
-    if None in times:
-        raise MediaError(Reason.corrupt, f"{_found(path, film)}, but not all have a time stamp")
-    seconds = times[-1] - times[0]
-    rate = (len(times) - 1) / seconds if seconds > 0 else 25.0
-    if seconds + 1 / rate < film.promised - (FRAME_TOLERANCE + 0.5) / rate:
-        raise MediaError(lost, _found(path, film))
-    return _clock(film, len(times), rate)
-
-
-def _found(path: Path, film: Film) -> str:
-    return f"{len(film.times)} of {film.declared} frames of {path.name} can be decoded"
-
-
-def _by_pyav(
-    path: Path, film: Film, wanted: set[int], box: Box | None, convert: Convert
-) -> dict[int, np.ndarray]:
-    """The wanted frames of a file that `_inspect` found whole; as OpenCV does, turned upright."""
-    with strict.opened(path) as (container, _):
-        frames = enumerate(container.decode(container.streams.video[0]))
-        images = {}
-        for number, frame in frames:
-            if number in wanted:
-                image = np.rot90(frame.to_ndarray(format="bgr24"), film.turned)
-                images[number] = convert(_cut(np.ascontiguousarray(image), box))
-        return images

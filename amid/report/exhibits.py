@@ -13,9 +13,8 @@ import numpy as np
 
 from amid.checkpoint import read_checkpoint, write_atomic
 from amid.features import plan
-from amid.media import MediaError
+from amid.media import MediaError, Pictures, box_within
 from amid.media.guard import guarded
-from amid.media.video import box_within, read_parts
 from amid.reproducible import derive_seed
 from amid.sums import sum_files
 
@@ -190,8 +189,10 @@ def contact_sheet(task: Task) -> tuple[bytes, int, int] | MediaError:
     """FRAMES frames evenly over a span of a film, side by side as a JPEG; its width and height."""
     import cv2
 
+    from amid.media.film import read_one
+
     path, start, end, box = task
-    (frames,) = read_parts(path, [(start, end, box)], FRAMES, convert=_small)
+    (frames,) = read_one(path, Pictures([(start, end, box)], FRAMES, convert=_small))
     if isinstance(frames, MediaError):
         return frames
     sheet = np.concatenate(list(frames), axis=1)  # (H, FRAMES * W, 3), blue first
@@ -216,7 +217,7 @@ def _tasks(manifest: pd.DataFrame, block: DataSet, names: Sequence[str], data: P
     found = {
         row: (task.path, span.start, span.end, box_within(span.box, box))
         for task in plan(rows, data, {target: block.extract[target]})
-        for row, span in zip(task.rows, task.spans, strict=True)
+        for row, span in zip(task.parts[0].rows, task.parts[0].spans, strict=True)
     }
     return [found[row] for row in range(len(names))]
 

@@ -80,7 +80,7 @@ def campaign(
         """Seconds of an extraction into the folder `name`."""
         settings = Settings.of(environment, 2)
         start = time.monotonic()
-        index, lost = extract_features(
+        index, lost, _ = extract_features(
             manifest,
             place / "raw",
             place / name,

@@ -144,14 +144,14 @@ def test_segments_without_length_or_outside_are_problems(
     source: tuple[Path, dict], tmp_path: Path
 ) -> None:
     label = LABELS[0]
-    spans = [(0.2, 0.2), (0.6, 0.3), (-0.5, 0.5), (0.5, 1.2), (2.0, 3.0), (1.01, 1.04), (0.5, 1.03)]
+    spans = [(0.2, 0.2), (0.6, 0.3), (-0.5, 0.5), (0.5, 1.3), (2.0, 3.0), (1.01, 1.04), (0.5, 1.2)]
     changed = {"clip_00-abc": entry("training", 1.0, *((label, *span) for span in spans))}
     folder = write(linked(source[0], tmp_path / "bad"), source[1] | changed)
     frame, _, _ = made(folder, tmp_path / "out")
     lost = activitynet.problems(Options(), tmp_path / "out")
     assert lost["id"].tolist() == [f"clip_00-abc-{n:03d}" for n in range(6)]
     assert set(lost["reason"]) == {"span_outside"}
-    assert "0.500 to 1.200 s does not lie in the clip's 0 to 1.000 s" in lost["detail"][3]
+    assert "0.500 to 1.300 s does not lie in the clip's 0 to 1.000 s" in lost["detail"][3]
     # an end within the rounding of the annotators is the video's end
     assert frame.set_index("id").loc["clip_00-abc-006", "video_end"] == 1.0
 

@@ -162,7 +162,7 @@ def test_the_marked_speaker_sits_on_the_named_side(dialogue, speaker):
 
 def test_features_are_of_the_speakers_half(release):
     manifest, _, _ = got(release)
-    index, quarantine = extract_features(
+    index, quarantine, _ = extract_features(
         manifest,
         release.parent / "data",
         release.parent / "features",
@@ -208,6 +208,7 @@ def letterboxed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list, np.ndar
     folder = release.parent / "data"
     tasks = exhibits._tasks(manifest, block, list(manifest["id"]), folder)
     (extraction,) = plan(manifest, folder, {"video": block.extract["video"]})
+    assert len(extraction.parts) == 1
     return [extraction, *tasks], drawn
 
 
@@ -222,16 +223,16 @@ def seen(values: np.ndarray, options: frame_dct.Options) -> np.ndarray:
 
 def test_the_blocks_own_options_leave_the_black_bars_out(letterboxed):
     (extraction, *_), _ = letterboxed
-    options = extraction.options
+    options = extraction.parts[0].options
     left, right = (
         seen(values, options)
-        for values in frame_dct.extract(extraction.path, extraction.spans, options)
+        for values in frame_dct.extract(extraction.path, extraction.parts[0].spans, options)
     )
     assert left.shape == right.shape == (8, 32, 32)
     np.testing.assert_allclose(left, 110, atol=15)  # every pixel: no bar, nothing of the other
     np.testing.assert_allclose(right, 210, atol=15)
     whole = options.model_copy(update={"box": None})  # as params.yaml says: the whole half
-    for values in frame_dct.extract(extraction.path, extraction.spans, whole):
+    for values in frame_dct.extract(extraction.path, extraction.parts[0].spans, whole):
         rows = seen(values, options).mean(axis=(0, 2))
         assert (rows[:6] < 40).all()
         assert (rows[-6:] < 40).all()
@@ -239,9 +240,9 @@ def test_the_blocks_own_options_leave_the_black_bars_out(letterboxed):
 
 def test_the_blocks_box_is_rows_112_to_368_of_480(letterboxed):
     (extraction, *_), drawn = letterboxed
-    box = extraction.options.box
+    box = extraction.parts[0].options.box
     clips = frames.extract(
-        extraction.path, extraction.spans, frames.Options(size=(256, 360), box=box)
+        extraction.path, extraction.parts[0].spans, frames.Options(size=(256, 360), box=box)
     )
     for clip, left in zip(clips, (0, 360), strict=True):
         wanted = drawn[LETTERBOXED, left : left + 360].astype(int)
@@ -289,7 +290,7 @@ def test_what_is_wrong_with_a_video_ends_in_quarantine(release):
     edit(labels, "[2.5000 - 2.9000]", "[92.5000 - 92.9000]")
     manifest, lost, _ = got(release)
     assert lost.empty
-    index, quarantine = extract_features(
+    index, quarantine, _ = extract_features(
         manifest,
         release.parent / "data",
         release.parent / "features",

@@ -132,7 +132,7 @@ def test_spans_cut_the_sound(tmp_path):
             Span("a", 0.0, 0.5),
             Span("b", 0.5, 1.0),
             Span("c", 1.0, 1.005),
-            Span("d", 1.0, 1.6),
+            Span("d", 1.0, 1.8),
             Span("e", 1.0, 1.54),
         ],
         options,

@@ -14,9 +14,43 @@ import numpy as np
 import soundfile
 
 from amid import decoding
+from amid.media import Box, MediaError, Pictures, Reading, Sound
+from amid.media.film import read, read_one
 
 NAN = float("nan")
 WHOLE = (NAN, NAN)
+
+
+def see(
+    path: Path,
+    spans: Sequence[tuple[float, float]] = (WHOLE,),
+    frames: int | None = 8,
+    box: Box | None = None,
+    **options: object,
+) -> list[np.ndarray | MediaError]:
+    """Frames of spans of a film, one clip a span. Raises MediaError for a bad film."""
+    return read_one(path, looking(spans, frames, box, **options))
+
+
+def looking(
+    spans: Sequence[tuple[float, float]] = (WHOLE,),
+    frames: int | None = 8,
+    box: Box | None = None,
+    **options: object,
+) -> Pictures:
+    """The request for that."""
+    return Pictures([(*span, None) for span in spans], frames, box, **options)
+
+
+def hear(path: Path, rate: int = 16000) -> np.ndarray:
+    """The whole sound of a file, (samples,). Raises MediaError for a bad one."""
+    return read_one(path, Sound([WHOLE], rate))[0]
+
+
+def both(path: Path, frames: int | None = 8, rate: int = 16000) -> tuple[Reading, Reading]:
+    """Picture and sound of a whole film, by one pass."""
+    picture, sound = read(path, [looking(frames=frames), Sound([WHOLE], rate)])
+    return picture, sound
 
 
 def write_video(
@@ -152,7 +186,7 @@ def grid_clips(shared: Path, folder: Path, number: int) -> dict[Path, list[tuple
     return clips
 
 
-def die_of_ab(task: decoding.Task) -> decoding.Outcome:
+def die_of_ab(task: decoding.Task) -> list[decoding.Outcome]:
     """`decoding.decode`, with a decoder that ends its process over the files named ab."""
     if task.path.stem == "ab":
         os._exit(3)

@@ -1,19 +1,24 @@
 import pickle
 
+import av
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amid.media import MediaError, Reason, span_error
-from amid.media.video import Clock, colour, duration, read_frames, sample_indices
+from amid.media import MediaError, Reason, Sound, strict
+from amid.media.film import read
+from amid.media.video import Clock, colour, grey, sample_indices
 from tests.media.clips import (
     NAN,
     WHOLE,
     blank,
     cut,
     grid_clips,
+    hear,
+    looking,
+    see,
     tone,
     write_both,
     write_sound,
@@ -28,20 +33,22 @@ def levels(clip: np.ndarray) -> list[int]:
 
 def reason(path, spans=(WHOLE,), frames=8, **options) -> Reason:
     with pytest.raises(MediaError) as caught:
-        read_frames(path, list(spans), frames, **options)
+        see(path, spans, frames, **options)
     assert path.name in caught.value.detail
     return caught.value.reason
 
 
 def test_frames_are_the_middles_of_equal_parts(tmp_path):
     path = write_video(tmp_path / "clip.avi")  # 30 frames, 1.2 s
-    whole, part, short = read_frames(path, [WHOLE, (0.4, 0.8), (0.44, 0.48)], 5)
+    whole, part, short = see(path, [WHOLE, (0.4, 0.8), (0.44, 0.48)], 5)
     assert whole.shape == (5, 48, 64)
     assert whole.dtype == np.uint8
     assert levels(whole) == [3, 9, 15, 21, 27]
     assert levels(part) == [11, 13, 15, 17, 19]
     assert levels(short) == [11] * 5
-    assert duration(path) == pytest.approx(1.2)
+    (reading,) = read(path, [looking()])
+    assert reading.seconds == pytest.approx(1.2)
+    assert not reading.notes
 
 
 @given(
@@ -53,7 +60,7 @@ def test_frames_are_the_middles_of_equal_parts(tmp_path):
 def test_indices_are_in_order_and_inside(start, length, count, frames):
     seconds = count / 25
     first, last = start * seconds, min(start + length, 1) * seconds
-    indices = sample_indices(first, last, Clock(count, 25.0), frames)
+    indices = sample_indices(first, last, Clock(np.arange(count) / 25, seconds), frames)
     assert len(indices) == frames
     assert (np.diff(indices) >= 0).all()
     assert indices.min() >= int(first * 25 - 1e-6)
@@ -67,15 +74,13 @@ def test_box_and_margin(tmp_path):
     for _ in range(10):
         writer.write(np.repeat(picture[:, :, None], 3, 2).astype(np.uint8))
     writer.release()
-    (clip,) = read_frames(path, [WHOLE], 2, box=(10 / 48, 20 / 48, 30 / 64, 60 / 64))
+    (clip,) = see(path, [WHOLE], 2, box=(10 / 48, 20 / 48, 30 / 64, 60 / 64))
     np.testing.assert_array_equal(clip, [picture[10:20, 30:60]] * 2)
-    (clip,) = read_frames(path, [WHOLE], 2, box=(0.999, 1.0, 0.999, 1.0))
+    (clip,) = see(path, [WHOLE], 2, box=(0.999, 1.0, 0.999, 1.0))
     np.testing.assert_array_equal(clip, [picture[-1:, -1:]] * 2)
 
     path = write_video(tmp_path / "levels.avi")
-    early, middle, late = read_frames(
-        path, [(0.04, 0.08), (0.48, 0.56), (1.12, 1.2)], 4, margin=0.08
-    )
+    early, middle, late = see(path, [(0.04, 0.08), (0.48, 0.56), (1.12, 1.2)], 4, margin=0.08)
     assert levels(early) == [0, 1, 2, 3]
     assert levels(middle) == [10, 12, 13, 15]
     assert levels(late) == [26, 27, 28, 29]
@@ -84,35 +89,93 @@ def test_box_and_margin(tmp_path):
 def test_spans_outside_the_clip_are_refused_alone(tmp_path):
     path = write_video(tmp_path / "clip.avi")  # 1.2 s
     spans = [(0.0, 1.0), (1.0, 1.5), (-0.1, 0.5), (0.5, 0.5), (NAN, 0.6), (1.0, 1.23), (1.3, NAN)]
-    result = read_frames(path, spans, 4)
+    (reading,) = read(path, [looking(spans, 4)])
+    result = reading.clips
     assert [isinstance(item, MediaError) for item in result] == [
         False, True, True, True, False, False, True,
     ]  # fmt: skip
     assert {item.reason for item in result if isinstance(item, MediaError)} == {Reason.span_outside}
     assert "1.000 to 1.500" in result[1].detail
-    assert span_error(0.0, 1.2, 1.2, 0.0) is None
+    assert not reading.notes  # a span that ends less than a frame after the clip is not counted
+
+
+def test_spans_that_end_a_little_after_the_clip_end_with_it(tmp_path):
+    path = write_video(tmp_path / "clip.avi")  # 1.2 s
+    spans = [(0.8, 1.2), (0.8, 1.23), (0.8, 1.25), (0.8, 1.449), (0.8, 1.451), (1.2, 1.3)]
+    (reading,) = read(path, [looking(spans, 5)])
+    assert [isinstance(clip, MediaError) for clip in reading.clips] == [False] * 4 + [True] * 2
+    assert [levels(clip) for clip in reading.clips[:4]] == [[21, 23, 25, 27, 29]] * 4
+    assert reading.notes == {"clamped_spans": 2}  # those later than a frame of 0.04 s
+
+
+def test_without_a_number_all_frames_that_begin_in_the_span_are_wanted(tmp_path):
+    path = write_video(tmp_path / "clip.avi")
+    clips = see(path, [WHOLE, (0.4, 0.52), (0.41, 0.53), (0.41, 0.43)], None)
+    assert [levels(clip) for clip in clips] == [
+        list(range(30)),
+        [10, 11, 12],
+        [11, 12, 13],
+        [10],  # none begins in it: the one that is shown
+    ]
+
+
+class Counted:
+    """How often files are opened, frames decoded and pictures made."""
+
+    def __init__(self, monkeypatch):
+        self.opened = self.frames = self.pieces = self.converted = 0
+        opened, decoded = strict.opened, strict.decoded
+
+        def open_counted(path):
+            self.opened += 1
+            return opened(path)
+
+        def decode_counted(packet):
+            found = decoded(packet)
+            if packet.stream.type == "video":
+                self.frames += len(found)
+            else:
+                self.pieces += len(found)
+            return found
+
+        monkeypatch.setattr(strict, "opened", open_counted)
+        monkeypatch.setattr(strict, "decoded", decode_counted)
+
+    def convert(self, image):
+        self.converted += 1
+        return grey(image)
 
 
 def test_each_frame_is_decoded_once_and_only_wanted_ones_are_converted(tmp_path, monkeypatch):
     path = write_video(tmp_path / "clip.avi")
-    calls = {"open": 0, "grab": 0, "retrieve": 0}
+    counted = Counted(monkeypatch)
+    see(path, [(0.0, 0.4), (0.2, 0.6), (0.2, 0.6)], 3, convert=counted.convert)
+    assert (counted.opened, counted.frames, counted.converted) == (1, 30, 6)
 
-    class Counting:
-        def __init__(self, *arguments):
-            calls["open"] += 1
-            self.inner = inner(*arguments)
 
-        def __getattr__(self, name):
-            if name in calls:
-                calls[name] += 1
-            return getattr(self.inner, name)
+def test_one_pass_gives_picture_and_sound(tmp_path, monkeypatch):
+    path = write_both(tmp_path / "clip.mkv", np.arange(30) / 25, tone(1.2))
+    (pieces,) = see(path, [WHOLE], 5)
+    sound = hear(path)
+    counted = Counted(monkeypatch)
+    pictures, heard = read(
+        path, [looking([WHOLE], 5, convert=counted.convert), Sound([WHOLE, (0.4, 0.6)], 16000)]
+    )
+    assert (counted.opened, counted.frames, counted.converted) == (1, 30, 5)
+    assert counted.pieces
+    np.testing.assert_array_equal(pictures.clips[0], pieces)
+    np.testing.assert_array_equal(heard.clips[0], sound)
+    np.testing.assert_array_equal(heard.clips[1], sound[6400:9600])
 
-    inner = cv2.VideoCapture
-    monkeypatch.setattr(cv2, "VideoCapture", Counting)
-    read_frames(path, [(0.0, 0.4), (0.2, 0.6), (0.2, 0.6)], 3)
-    assert calls["open"] == 1
-    assert calls["grab"] == 31
-    assert calls["retrieve"] == 6
+
+def test_what_is_not_wanted_is_not_decoded(tmp_path, monkeypatch):
+    path = write_both(tmp_path / "clip.mkv", np.arange(30) / 25, tone(1.2))
+    counted = Counted(monkeypatch)
+    hear(path)
+    assert (counted.opened, counted.frames) == (1, 1)  # the film's clock begins with that
+    counted.pieces = 0
+    see(path)
+    assert counted.pieces == 0
 
 
 @pytest.mark.parametrize("share", [0.95, 0.6, 0.2])
@@ -128,7 +191,7 @@ def test_each_frame_is_decoded_once_and_only_wanted_ones_are_converted(tmp_path,
 )
 def test_cut_files_are_truncated(tmp_path, name, codec, share):
     path = write_video(tmp_path / name, codec=codec)
-    assert isinstance(read_frames(path, [WHOLE], 8)[0], np.ndarray)
+    assert isinstance(see(path, [WHOLE], 8)[0], np.ndarray)
     # A fifth of the small FFV1 file is less than an .avi header with its index to be filled.
     short = Reason.header_only if (name, share) == ("b.avi", 0.2) else Reason.truncated
     assert reason(cut(path, share)) is short
@@ -158,19 +221,18 @@ def test_files_without_a_moving_picture(tmp_path):
 def test_sound_of_another_length_is_noticed(tmp_path):
     times = np.arange(30) / 25
     good = write_both(tmp_path / "good.mkv", times, tone(1.1))
-    assert levels(read_frames(good, [WHOLE], 3)[0]) == [5, 15, 25]
+    assert levels(see(good, [WHOLE], 3)[0]) == [5, 15, 25]
     short = write_both(tmp_path / "short.mkv", times, tone(0.8))
     assert reason(short) is Reason.durations_disagree
 
 
 def test_a_variable_frame_rate_is_sampled_by_time(tmp_path):
-    # 20 frames in 0.8 s, then 10 in 2 s: OpenCV promises 25 frames/s all the way, 66 or so.
+    # 20 frames in 0.8 s, then 10 in 2 s.
     times = [*(np.arange(20) / 25), *(0.8 + np.arange(10) / 5)]
     path = write_both(tmp_path / "clip.mkv", times)
-    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) > 31
-    (clip,) = read_frames(path, [WHOLE], 3)
-    assert levels(clip) == [11, 22, 27]  # shown at 0.45, 1.34 and 2.24 s of 2.69 s
-    part, late = read_frames(path, [(0.2, 0.4), (1.0, 1.8)], 2)
+    (clip,) = see(path, [WHOLE], 3)
+    assert levels(clip) == [11, 22, 27]  # shown at 0.44, 1.32 and 2.20 s of 2.64 s
+    part, late = see(path, [(0.2, 0.4), (1.0, 1.8)], 2)
     assert (levels(part), levels(late)) == ([6, 8], [22, 24])
 
 
@@ -178,15 +240,16 @@ def test_a_header_that_is_one_off_moves_no_frame(tmp_path):
     path = write_video(tmp_path / "clip.avi")
     data = path.read_bytes()
     assert data.count((30).to_bytes(4, "little")) >= 2  # the counts in avih and strh
-    expected = levels(read_frames(path, [WHOLE], 15)[0])
+    expected = levels(see(path, [WHOLE], 15)[0])
     for declared in (29, 31):
         at = data.index(b"strh") + 8 + 32
         avih = data.index(b"avih") + 8 + 16
         changed = bytearray(data)
         changed[at : at + 4] = changed[avih : avih + 4] = declared.to_bytes(4, "little")
         path.write_bytes(changed)
-        assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == declared
-        assert levels(read_frames(path, [WHOLE], 15)[0]) == expected
+        with av.open(str(path)) as film:
+            assert film.streams.video[0].frames == declared
+        assert levels(see(path, [WHOLE], 15)[0]) == expected
 
 
 def test_errors_survive_the_way_between_processes():
@@ -199,7 +262,7 @@ def test_real_clips(shared, tmp_path, capfd):
     clips = grid_clips(shared, tmp_path, 20)
     for path, spans in clips.items():
         assert len(spans) == 6
-        result = read_frames(path, spans, 8, box=(0.6389, 0.8333, 0.3222, 0.5556))
+        result = see(path, spans, 8, box=(0.6389, 0.8333, 0.3222, 0.5556))
         assert [item.shape for item in result] == [(8, 28, 42)] * 6
     path = next(iter(clips))
     for share in np.linspace(0.03, 0.995, 12):
@@ -217,16 +280,16 @@ def test_colour_is_red_first_and_grey_is_its_mix(tmp_path):
         image[:, 32:] = (180, 20, 10)
         writer.write(image)
     writer.release()
-    plain = read_frames(path, [WHOLE], 5)[0]
+    plain = see(path, [WHOLE], 5)[0]
     assert plain.shape == (5, 48, 64)
-    boxed = read_frames(path, [WHOLE], 5, box=(0.0, 0.5, 0.0, 0.5), convert=colour)[0]
+    boxed = see(path, [WHOLE], 5, box=(0.0, 0.5, 0.0, 0.5), convert=colour)[0]
     assert boxed.shape == (5, 24, 32, 3)
     assert boxed.dtype == np.uint8
     # FFV1 stores brightness and two colour differences, so a level may move by a few.
     wanted = [(201, 20, 0), (203, 20, 0), (205, 20, 0), (207, 20, 0), (209, 20, 0)]
     np.testing.assert_allclose(boxed.mean(axis=(1, 2)), wanted, atol=4)
-    coloured = read_frames(path, [WHOLE], 5, convert=colour)[0]
+    coloured = see(path, [WHOLE], 5, convert=colour)[0]
     mixed = coloured @ np.array([0.299, 0.587, 0.114])  # (5, 48, 64)
     np.testing.assert_allclose(plain, mixed, atol=0.51)
-    small = read_frames(path, [WHOLE], 5, convert=lambda image: image[::24, ::32].copy())[0]
+    small = see(path, [WHOLE], 5, convert=lambda image: image[::24, ::32].copy())[0]
     np.testing.assert_array_equal(small[..., ::-1], coloured[:, ::24, ::32])
