@@ -331,10 +331,13 @@ class Trainer:
         return predictions, {**retrieval, "map": precision}
 
     def card(self, heads: tuple[str, ...]) -> dict[str, Any]:
-        """All that `load_model` needs beside the weights that serve `heads`."""
-        auxiliary = self.data.train.auxiliary if "teacher" in heads else {}
+        """All that `load_model` needs beside the weights that serve `heads`.
+
+        It is written as JSON with its keys sorted: what has an order stands in a list.
+        """
+        widths = self.networks.widths if "teacher" in heads else {}
         return {
-            "auxiliary": {name: values.shape[1] for name, values in auxiliary.items()},
+            "auxiliary": [{"modality": name, "width": width} for name, width in widths.items()],
             "classes": self.data.classes,
             "directions": self.method.directions,
             "heads": list(heads),
@@ -499,10 +502,12 @@ def train(
             on_start=on_start,
         )
     world = world_of(devices)
-    fixed = None
-    if teacher is not None:
-        fixed = load_model(*reversed(world.agreed(lambda: read_checkpoint(teacher))))
-    trainer = Trainer(spec, load_splits(data_folder, spec), fixed)
+    if teacher is None:
+        trainer = Trainer(spec, load_splits(data_folder, spec))
+    else:
+        weights, card = world.agreed(lambda: read_checkpoint(teacher))
+        fixed = load_model(card, weights, teacher)
+        trainer = Trainer(spec, load_splits(data_folder, spec), fixed)
     checkpoint = run_folder / "checkpoint.safetensors"
     if (found := world.agreed(lambda: read_newest(checkpoint))) is not None:
         trainer.resume(*found)
@@ -518,19 +523,39 @@ def train(
     return record
 
 
-def load_model(card: dict[str, Any], weights: dict[str, Tensor]) -> CrossModal:
-    """A trained student or teacher, ready to classify; card and weights as in a model file."""
+def load_model(
+    card: dict[str, Any], weights: dict[str, Tensor], path: Path | None = None
+) -> CrossModal:
+    """A trained student or teacher, ready to classify; card and weights as in a model file, which
+    is named by `path` where there is one. AmidError where the card does not tell in which order a
+    teacher joins its auxiliary modalities: a wrong one is not to be seen, only to be measured."""
     networks = CrossModal(
         trains=("student", *card["heads"]),
         directions=card["directions"],
         classes=len(card["classes"]),
         target_shape=tuple(card["shape"]),
-        auxiliary_dims=card["auxiliary"],
+        auxiliary_dims=_joined(card, path),
         network=card["network"],
         seed=0,
     )
     networks.load_state_dict(weights)
     return networks.eval()
+
+
+def _joined(card: dict[str, Any], path: Path | None) -> dict[str, int]:
+    """Width of each auxiliary modality that a model joins, in its order."""
+    auxiliary = card["auxiliary"]
+    if isinstance(auxiliary, list):
+        return {entry["modality"]: entry["width"] for entry in auxiliary}
+    # Earlier versions wrote an object, whose keys JSON sorts: only of one there is no doubt.
+    if len(auxiliary) > 1:
+        place = "The model" if path is None else path
+        raise AmidError(
+            f"{place} (run {card['run']}) does not tell in which order its teacher joins the "
+            f"auxiliary modalities ({', '.join(sorted(auxiliary))}), as an earlier version of amid "
+            "wrote it: delete it and train that run again."
+        )
+    return auxiliary
 
 
 @torch.no_grad()
