@@ -28,7 +28,7 @@ from amid.runs.plan import PlannedRun
 from amid.runs.store import CHECKPOINT, MODEL
 from amid.types import Batch, RunRecord, RunSpec, canonical_json
 from tests.released import EXTRACT, release_small, write_clips
-from tests.small import small_params, small_run
+from tests.small import small_params, small_run, sum_all
 
 MODALITIES = ("appearance", "audio", "text")  # all 16 wide: no shape tells one from another
 ORDERS = list(itertools.permutations(MODALITIES))
@@ -278,3 +278,91 @@ def test_a_model_of_an_earlier_version_is_read_where_there_is_no_doubt(
         reps = engine.load_model(card, weights, path)(load_splits(data, run.spec).test)
     head = "teacher" if order else "student"
     assert torch.equal(getattr(reps, f"{head}_logits"), said["test"][f"{head}_logits"])
+
+
+def test_a_model_tells_how_often_it_was_right_on_validation(data, tmp_path) -> None:
+    for configuration, head in (("teacher_alone", "teacher"), ("amid", "student")):
+        folder = tmp_path / configuration
+        record = train(planned(data, configuration, MODALITIES).spec, data, folder)
+        _, card = read_checkpoint(folder / MODEL)
+        right = record.history[record.best_epoch][f"validation_{head}"]
+        assert card["validation"] == {head: right}
+
+
+def test_a_teacher_with_other_weights_stops_the_run(data, distilling, tmp_path) -> None:
+    spec, path = distilling
+    weights, card = read_checkpoint(path)
+    weights["classifier.weight"] *= -1
+    write_checkpoint(path, weights, card)
+    told = card["validation"]["teacher"]
+    with pytest.raises(AmidError) as refused:
+        train(spec, data, tmp_path / "run", path)
+    sentence = str(refused.value)
+    assert sentence.startswith(f"run {spec.key} (crd on avlips, seed 0) cannot be trained: ")
+    assert f"teacher, run {spec.teacher}, is right about " in sentence
+    assert f"{path} tells of {100 * told:.2f} %; delete the folder {path.parent} " in sentence
+    assert "\n" not in sentence
+    assert not (tmp_path / "run" / MODEL).exists()
+
+
+def test_a_teacher_that_joins_its_modalities_in_another_order_stops_the_run(tmp_path) -> None:
+    data = write_clips(tmp_path / "avlips", modalities=MODALITIES)
+    for number, name in enumerate(MODALITIES):  # each has its own way to tell the classes apart
+        path = data / "embeddings" / f"{name}.npy"
+        np.save(path, np.roll(np.load(path, allow_pickle=False), number, axis=1))
+    sum_all(data / "embeddings")
+    run = small_run(data, "crd", auxiliary=MODALITIES)
+    train(run.teacher, data, tmp_path / "teacher")
+    path = tmp_path / "teacher" / MODEL
+    _, card = read_checkpoint(path)
+    rewritten(path, auxiliary=card["auxiliary"][::-1])
+    with pytest.raises(AmidError, match=r"is right about .* of the validation clips, but"):
+        train(run.spec, data, tmp_path / "run", path)
+
+
+def test_a_teacher_may_be_right_about_one_clip_more_or_less(data, distilling, tmp_path) -> None:
+    spec, path = distilling
+    _, card = read_checkpoint(path)
+    told = card["validation"]["teacher"]  # of 24 clips
+    away = -1 if told > 0.5 else 1
+    train(spec, data, tmp_path / "one", rewritten(path, validation={"teacher": told + away / 24}))
+    rewritten(path, validation={"teacher": told + 2 * away / 24})
+    with pytest.raises(AmidError, match=r"is right about .* validation clips, but its model"):
+        train(spec, data, tmp_path / "two", path)
+    rewritten(path, validation={})
+    with pytest.raises(AmidError, match=r"model\.safetensors tells of none; delete the folder"):
+        train(spec, data, tmp_path / "none", path)
+
+
+def test_the_teacher_of_another_run_is_refused(data, distilling, tmp_path) -> None:
+    spec, path = distilling
+    other = small_run(data, "crd", seed=1, auxiliary=MODALITIES)
+    with pytest.raises(AmidError) as refused:
+        train(other.spec, data, tmp_path / "run", path)
+    words = f"teacher is run {other.spec.teacher}, but {path} is the model of run {spec.teacher};"
+    assert words in str(refused.value)
+
+
+def test_without_validation_clips_there_is_nothing_to_compare(tmp_path) -> None:
+    data = write_clips(tmp_path / "avlips", modalities=MODALITIES)
+    path = data / "features" / "index.parquet"
+    index = pd.read_parquet(path)
+    index.loc[index["split"] == "validation", "split"] = "train"
+    index.to_parquet(path, index=False)
+    sum_all(data / "features")
+    run = planned(data, "crd", MODALITIES, epochs=1)
+    train(run.teacher, data, tmp_path / "teacher")
+    model = tmp_path / "teacher" / MODEL
+    assert read_checkpoint(model)[1]["validation"] == {}
+    train(run.spec, data, tmp_path / "run", model)
+
+
+def test_a_fold_has_the_teacher_of_that_fold(data, tmp_path) -> None:
+    run = planned(data, "crd", MODALITIES, epochs=1)
+    for fold in (0, 1):
+        teacher = dataclasses.replace(run.teacher, fold=fold)
+        spec = dataclasses.replace(run.spec, fold=fold, teacher=teacher.key)
+        train(teacher, data, tmp_path / f"teacher{fold}")
+        train(spec, data, tmp_path / f"run{fold}", tmp_path / f"teacher{fold}" / MODEL)
+    with pytest.raises(AmidError, match=r"but .* is the model of run"):
+        train(spec, data, tmp_path / "mixed", tmp_path / "teacher0" / MODEL)
