@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 EVALUATION_BATCH = 256  # small enough for the processor's cache: a third faster than one batch
 WINDOWS = 16  # of videos at once
 RECALL_AT = (1, 5, 10)
+# Share of the validation clips, one of them in any case, that a fixed teacher may be right about
+# more or fewer than when it was trained. On the same processor it is none; sums in another order
+# (another processor, a GPU) move last bits, and so single clips between two classes. What a teacher
+# said in bfloat16 it says in float32 now, which moves more. A wrong teacher is further off.
+MOVED = {"float32": 0.005, "bfloat16": 0.02}
 
 
 @dataclass(frozen=True)
@@ -331,17 +336,25 @@ class Trainer:
         return predictions, {**retrieval, "map": precision}
 
     def card(self, heads: tuple[str, ...]) -> dict[str, Any]:
-        """All that `load_model` needs beside the weights that serve `heads`."""
-        auxiliary = self.data.train.auxiliary if "teacher" in heads else {}
+        """All that `load_model` needs beside the weights that serve `heads`, and how often these
+        were right on validation at the best epoch.
+
+        It is written as JSON with its keys sorted: what has an order stands in a list.
+        """
+        widths = self.networks.widths if "teacher" in heads else {}
+        best = self.state.history[self.state.best_epoch] if self.state.best_epoch >= 0 else {}
+        right = {head: best.get(f"validation_{head}") for head in heads}
         return {
-            "auxiliary": {name: values.shape[1] for name, values in auxiliary.items()},
+            "auxiliary": [{"modality": name, "width": width} for name, width in widths.items()],
             "classes": self.data.classes,
             "directions": self.method.directions,
             "heads": list(heads),
             "network": self.spec.network,
+            "precision": self.spec.training.get("precision", "float32"),
             "run": self.spec.key,
             "shape": list(self.data.train.target.shape[1:]),
             "target": self.spec.target,
+            "validation": {head: share for head, share in right.items() if share is not None},
         }
 
     def deployed_heads(self) -> tuple[str, ...]:
@@ -479,7 +492,8 @@ def train(
     parent: the warm-up's checkpoint. teacher: a fixed teacher's model.safetensors. on_start gets
     the epochs already done and their metrics. Leaves checkpoint.safetensors and model.safetensors
     (the best epoch's student; of a run without a student, its teacher) in `run_folder`.
-    Raises Stopped when `stop` says so; the run then goes on from the batch it was at.
+    Raises Stopped when `stop` says so; the run then goes on from the batch it was at. AmidError for
+    a fixed teacher that is another run's, or says of the validation clips what it never said.
     With `training.devices` above 1 it starts as many processes, or is one of them: then the first
     alone reads and writes below `run_folder`, and the callbacks are called in each.
     """
@@ -499,10 +513,14 @@ def train(
             on_start=on_start,
         )
     world = world_of(devices)
-    fixed = None
-    if teacher is not None:
-        fixed = load_model(*reversed(world.agreed(lambda: read_checkpoint(teacher))))
-    trainer = Trainer(spec, load_splits(data_folder, spec), fixed)
+    if teacher is None:
+        trainer = Trainer(spec, load_splits(data_folder, spec))
+    else:
+        weights, card = world.agreed(lambda: read_checkpoint(teacher))
+        _check_run(spec, card, teacher)
+        fixed = load_model(card, weights, teacher)
+        trainer = Trainer(spec, load_splits(data_folder, spec), fixed)
+        _check_taught(spec, card, teacher, trainer.data.validation)
     checkpoint = run_folder / "checkpoint.safetensors"
     if (found := world.agreed(lambda: read_newest(checkpoint))) is not None:
         trainer.resume(*found)
@@ -518,19 +536,78 @@ def train(
     return record
 
 
-def load_model(card: dict[str, Any], weights: dict[str, Tensor]) -> CrossModal:
-    """A trained student or teacher, ready to classify; card and weights as in a model file."""
+def load_model(
+    card: dict[str, Any], weights: dict[str, Tensor], path: Path | None = None
+) -> CrossModal:
+    """A trained student or teacher, ready to classify; card and weights as in a model file, which
+    is named by `path` where there is one. AmidError where the card does not tell in which order a
+    teacher joins its auxiliary modalities: a wrong one is not to be seen, only to be measured."""
     networks = CrossModal(
         trains=("student", *card["heads"]),
         directions=card["directions"],
         classes=len(card["classes"]),
         target_shape=tuple(card["shape"]),
-        auxiliary_dims=card["auxiliary"],
+        auxiliary_dims=_joined(card, path),
         network=card["network"],
         seed=0,
     )
     networks.load_state_dict(weights)
     return networks.eval()
+
+
+def _joined(card: dict[str, Any], path: Path | None) -> dict[str, int]:
+    """Width of each auxiliary modality that a model joins, in its order."""
+    auxiliary = card["auxiliary"]
+    if isinstance(auxiliary, list):
+        return {entry["modality"]: entry["width"] for entry in auxiliary}
+    # Earlier versions wrote an object, whose keys JSON sorts: only of one there is no doubt.
+    if len(auxiliary) > 1:
+        place = "The model" if path is None else path
+        raise AmidError(
+            f"{place} (run {card['run']}) does not tell in which order its teacher joins the "
+            f"auxiliary modalities ({', '.join(sorted(auxiliary))}), as an earlier version of amid "
+            "wrote it: delete it and train that run again."
+        )
+    return auxiliary
+
+
+def _check_run(spec: RunSpec, card: dict[str, Any], path: Path) -> None:
+    """AmidError where a teacher's file is of another run than the one to be distilled."""
+    if card["run"] != spec.teacher:
+        raise _wrong_teacher(
+            spec,
+            f"its fixed teacher is run {spec.teacher}, but {path} is the model of run "
+            f"{card['run']}",
+            path,
+        )
+
+
+def _check_taught(spec: RunSpec, card: dict[str, Any], path: Path, validation: Batch) -> None:
+    """AmidError where a fixed teacher is not as often right about the validation clips as when it
+    was trained: its weights, or what they are given, are not what they were. The clips are the same
+    ones, as the teacher's run has the data set, the target and the fold of this one."""
+    clips = len(validation)
+    if not clips:
+        return
+    right = int((validation.teacher_logits.argmax(1) == validation.labels).sum())
+    told = card.get("validation", {}).get("teacher")
+    allowed = max(1, int(MOVED[card.get("precision", "float32")] * clips))
+    if told is None or abs(right - round(told * clips)) > allowed:
+        before = "tells of none" if told is None else f"tells of {100 * told:.2f} %"
+        raise _wrong_teacher(
+            spec,
+            f"its fixed teacher, run {card['run']}, is right about {100 * right / clips:.2f} % of "
+            f"the validation clips, but its model {path} {before}",
+            path,
+        )
+
+
+def _wrong_teacher(spec: RunSpec, why: str, path: Path) -> AmidError:
+    return AmidError(
+        f"run {spec.key} ({spec.method} on {spec.dataset}, seed {spec.seed}) cannot be trained: "
+        f"{why}; delete the folder {path.parent} (of a store with a URL, there as well) and run "
+        "again: the teacher is then trained anew."
+    )
 
 
 @torch.no_grad()

@@ -77,7 +77,7 @@ def release(
     configuration, run = choose(candidates)
     model = model_of[run.key]
     weights, network = read_checkpoint(model)
-    networks = load_model(network, weights)
+    networks = load_model(network, weights, model)
     card = describe(configuration, run, candidates, block)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

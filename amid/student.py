@@ -316,7 +316,7 @@ def load(folder: str | Path) -> Student:
     from amid.engine import load_model
 
     weights, network = read_checkpoint(folder / WEIGHTS)
-    return Student(folder, card, load_model(network, weights))
+    return Student(folder, card, load_model(network, weights, folder / WEIGHTS))
 
 
 def sentence(path: str | Path, error: MediaError) -> str:

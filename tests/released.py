@@ -24,9 +24,9 @@ SEEDS = (0, 1)
 EXTRACT = {"frames": 8, "box": None, "size": [4, 4], "coefficients": 3, "differences": True}
 
 
-def write_clips(folder: Path) -> Path:
+def write_clips(folder: Path, *, modalities: tuple[str, ...] = ("audio",)) -> Path:
     """The data of tests.small, and a manifest with a path a clip and a span for every second."""
-    data = write_data(folder)
+    data = write_data(folder, modalities=modalities)
     index = pd.read_parquet(data / "features" / "index.parquet")
     manifest = index[["id", "label", "split", "fold", "group"]].copy()
     manifest["video_path"] = [f"raw/{clip}.avi" for clip in manifest["id"]]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from amid.errors import AmidError
 from amid.losses.cosine import unit_rows
 from amid.networks import ENCODERS
 from amid.networks.recompute import in_parts
@@ -42,6 +43,8 @@ class CrossModal(nn.Module):
 
     trains: which of "student", "auxiliary" (that projection) and "teacher" are built; a batch that
         brings a fixed teacher's representations needs none.
+    auxiliary_dims: width of each auxiliary modality's embeddings. Its order is the one in which
+        they are joined: part of what the weights mean, while a batch's own order means nothing.
     directions: representations are brought to length sqrt(D), so that the classifier sees
         directions only.
     parts: of a batch that go through the student one after another (amid.networks.recompute).
@@ -69,7 +72,7 @@ class CrossModal(nn.Module):
             lambda: encoder(target_shape, dim, slope, network[kind]), seed, "student"
         )
         self.classifier = built(lambda: nn.Linear(dim, classes), seed, "classifier")
-        self.modalities = tuple(auxiliary_dims)
+        self.widths = dict(auxiliary_dims)
         joined = sum(auxiliary_dims.values())
         self.join: nn.Module | None = None
         self.teacher: nn.Module | None = None
@@ -83,7 +86,7 @@ class CrossModal(nn.Module):
         encoded = in_parts(self.student, batch.target, self.parts)  # (B, D)
         student = self._direction(encoded)  # (B, D)
         student_logits = self.classifier(student)  # (B, C)
-        modalities = {name: batch.auxiliary[name] for name in self.modalities}
+        modalities = self._embeddings(batch)
         auxiliary = teacher = teacher_logits = None
         if modalities:
             joined = torch.cat(list(modalities.values()), dim=1)  # (B, E)
@@ -97,8 +100,28 @@ class CrossModal(nn.Module):
             student, student_logits, batch.samples, auxiliary, teacher, teacher_logits, modalities
         )
 
+    def _embeddings(self, batch: Batch) -> dict[str, Tensor]:
+        """The batch's embeddings by name, (B, E) each, in the order that these networks join them;
+        modalities that they do not know are left out."""
+        found = {}
+        for name, width in self.widths.items():
+            embedding = batch.auxiliary.get(name)
+            if embedding is None or embedding.shape[1] != width:
+                given = {m: e.shape[1] for m, e in batch.auxiliary.items()}
+                raise AmidError(
+                    f"The networks join the auxiliary modalities {_listed(self.widths)}, but the "
+                    f"samples come with {_listed(given) or 'none'}: give them the data of the data "
+                    "set that they were trained on."
+                )
+            found[name] = embedding
+        return found
+
     def _direction(self, rows: Tensor) -> Tensor:
         return unit_rows(rows) * rows.shape[1] ** 0.5 if self.directions else rows  # (B, D)
+
+
+def _listed(widths: dict[str, int]) -> str:
+    return ", ".join(f"{name} ({width} wide)" for name, width in widths.items())
 
 
 def deployed(state: dict[str, Tensor], heads: tuple[str, ...]) -> dict[str, Tensor]:

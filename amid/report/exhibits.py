@@ -149,7 +149,8 @@ def samples(
     places = right_and_wrong(run, chosen)
     weights, network = read_checkpoint(models[run.key])
     card = describe(configuration, run, candidates, block)
-    student = Student(models[run.key].parent, card, load_model(network, weights))
+    networks = load_model(network, weights, models[run.key])
+    student = Student(models[run.key].parent, card, networks)
     names = [run.clips[place] for place in places]
     answers = student.answer(_features(features, run.spec.target, names))
     clips = [

@@ -32,7 +32,8 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
 
     modality = record.spec.target
     target.mkdir(parents=True, exist_ok=True)
-    networks = load_model(*reversed(read_checkpoint(model)))
+    weights, network = read_checkpoint(model)
+    networks = load_model(network, weights, model)
     rows = np.arange(len(features.index))
     if features.ragged(modality):  # there is no step at all where the modality is missing
         rows = rows[features.index[f"has_{modality}"]]
@@ -43,8 +44,8 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
             samples = targets(features, modality, part)
             raw[part] = embedded(networks, samples).double().numpy()
     seen = _write(raw, modality, record.spec.corpus, features, target)
-    weights = f"{modality}.safetensors"
-    shutil.copyfile(model, target / weights)
+    copied = f"{modality}.safetensors"
+    shutil.copyfile(model, target / copied)
     card = {
         "run": record.key,
         "modality": modality,
@@ -55,7 +56,7 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
         "validation_accuracy": record.history[record.best_epoch].get("validation_student"),
         "test_accuracy": record.accuracy("student"),
     }
-    _file(card, modality, target, weights)
+    _file(card, modality, target, copied)
     return card
 
 

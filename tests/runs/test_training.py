@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from amid.checkpoint import read_checkpoint, write_checkpoint
 from amid.errors import AmidError
 from amid.runs.store import RECORD, RunStore
 from amid.runs.training import run_all
@@ -91,6 +93,26 @@ def test_a_fixed_teacher_is_trained_once_and_shared(data, tmp_path, capsys) -> N
     run([teacher], data, tmp_path)
     assert "1 runs, 0 trained, 1 from the store" in capsys.readouterr().out
     assert content(store) == before
+
+
+def test_a_fixed_teacher_that_is_not_what_it_was_stops_the_run_until_it_is_deleted(
+    data, tmp_path
+) -> None:
+    plan = [small_run(data, "crd")]
+    store, _ = run([small_run(data, "teacher_alone")], data, tmp_path)
+    model = store.model(plan[0].teacher.key)
+    weights, card = read_checkpoint(model)
+    weights["classifier.weight"] *= -1
+    write_checkpoint(model, weights, card)
+    folder = store.folder(plan[0].teacher.key)
+    with pytest.raises(AmidError, match=r"teacher, run .*, is right about .* tells of") as refused:
+        run(plan, data, tmp_path)
+    assert f"run {plan[0].spec.key} (crd on avlips, seed 0)" in str(refused.value)
+    assert f"delete the folder {folder} " in str(refused.value)
+    shutil.rmtree(folder)
+    mended, _ = run(plan, data, tmp_path)
+    fresh, _ = run(plan, data, tmp_path / "fresh")
+    assert content(mended) == content(fresh)
 
 
 def test_bytes_do_not_depend_on_the_number_of_workers(data, tmp_path) -> None:
