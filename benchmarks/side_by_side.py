@@ -7,7 +7,7 @@ import amid.reproducible  # isort: skip  # noqa: F401  pins kernels before torch
 import json
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +25,19 @@ class Ratio(NamedTuple):
         return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
 
 
-def arguments(description: str | None, **numbers: int) -> Namespace:
-    """The command line: an option for each of `numbers`, and --json for a file."""
+def arguments(
+    description: str | None,
+    options: Mapping[str, Callable[[str], Any]] | None = None,
+    places: Sequence[str] = (),
+    **numbers: int,
+) -> Namespace:
+    """The command line: a path for each of `places`, an option of a kind for each of `options`, one
+    for each of `numbers`, and --json for a file."""
     parser = ArgumentParser(description=description)
+    for name in places:
+        parser.add_argument(name, type=Path)
+    for name, kind in (options or {}).items():
+        parser.add_argument(f"--{name}", type=kind)
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--json", type=Path)

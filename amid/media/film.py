@@ -215,6 +215,8 @@ class _Film:
                         Reason.corrupt, f"{self.path.name} was decoded in two ways in two passes"
                     )
                 return self.known._replace(numbers=needed)
+        for key, picker in self.pickers.items():
+            picker.expect(self.numbers.get(key, []))
         return [self._answer(n, request, clock) for n, request in enumerate(self.requests)]
 
     def _wanted(self, key: tuple[int, Box | None], clock: Clock) -> list[np.ndarray | MediaError]:
@@ -318,14 +320,11 @@ class _Film:
             return _failed(request, error)
 
     def _see(self, number: int, request: Pictures, clock: Clock) -> Reading:
-        clips: list[np.ndarray | MediaError] = []
-        numbers = {key: iter(found) for key, found in self.numbers.items()}
-        for _, _, part in request.spans:
-            found = next(numbers[number, part])
-            if not isinstance(found, MediaError):
-                images = self.pickers[number, part].images
-                found = np.stack([images[int(n)] for n in found])  # (frames, H, W, ...)
-            clips.append(found)
+        numbers = {key: iter(found) for key, found in self.numbers.items() if key[0] == number}
+        clips = [
+            self.pickers[number, part].clip(next(numbers[number, part]))
+            for *_, part in request.spans
+        ]
         frame = clock.duration / clock.count
         clamped = sum(
             end > clock.duration + frame and not isinstance(clip, MediaError)

@@ -184,14 +184,14 @@ def _death(code: int) -> _Lost:
 
 
 def keep_memory() -> None:
-    """Lets this process keep the memory that it gives free, up to a few pictures: else glibc hands
-    that of every picture back to the system and asks for it again, a tenth of decoding's time."""
+    """Lets this process keep the memory of a small picture that it gives free: else glibc hands it
+    back to the system and asks for it again for the next one, a tenth of decoding's time."""
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):  # another library of C has no such call
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, 32 << 20)
-        mallopt(M_TRIM_THRESHOLD, 64 << 20)
+        mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        mallopt(M_TRIM_THRESHOLD, 16 << 20)
 
 
 def _serve(pipe: Connection, function: Callable[[Any], Any], limits: Limits) -> None:

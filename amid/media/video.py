@@ -7,6 +7,7 @@ own tags (matrix and range; BT.601 where there is none).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -158,6 +159,7 @@ class Picker:
         self.request, self.numbers = request, numbers
         self.box = box_within(part, request.box)
         self.images: dict[int, np.ndarray] = {}
+        self.uses: Counter[int] = Counter()
         self.ranges: list[tuple[float, float]] = []
         instants: list[np.ndarray] = [np.zeros(0)]
         believed = math.inf if duration is None else duration
@@ -194,6 +196,25 @@ class Picker:
         if wanted:
             image = _cut(painter.paint(frame), self.box)
             self.images[number] = (self.request.convert or grey)(image)
+
+    def expect(self, clips: Sequence[np.ndarray | MediaError]) -> None:
+        """The numbers of the frames of all clips that will be asked for."""
+        self.uses = Counter(
+            int(n) for found in clips if not isinstance(found, MediaError) for n in found
+        )
+
+    def clip(self, numbers: np.ndarray | MediaError) -> np.ndarray | MediaError:
+        """(frames, H, W, ...). A picture goes when it was asked for last, so that all of them are
+        never held twice."""
+        if isinstance(numbers, MediaError):
+            return numbers
+        first = self.images[int(numbers[0])]
+        clip = np.empty((len(numbers), *first.shape), first.dtype)
+        del first
+        for place, number in enumerate(map(int, numbers)):
+            self.uses[number] -= 1
+            clip[place] = self.images[number] if self.uses[number] else self.images.pop(number)
+        return clip
 
 
 def widened(

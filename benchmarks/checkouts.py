@@ -1,0 +1,112 @@
+"""Two checkouts of this project side by side in one run: reading films, and a whole extraction.
+
+python -m benchmarks.checkouts OTHER         # 8 frames of the films of benchmarks.media
+python -m benchmarks.checkouts OTHER --data data/grid --repeats 3  # all features of a data set
+
+OTHER is a folder with another commit. Each side is a process of its own that works when it is told
+to, in turn; ratios are OTHER's seconds over ours.
+"""
+
+from __future__ import annotations
+
+from benchmarks.side_by_side import arguments, ratio, show, timed  # isort: skip  pins kernels first
+
+import os
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from benchmarks.extraction import write
+from benchmarks.media import FILMS
+
+READ = """
+import amid.reproducible, cv2
+from pathlib import Path
+from amid.extractors import Span, frame_dct
+cv2.setNumThreads(1)
+try:
+    from amid.media.guard import keep_memory
+    keep_memory()
+except ImportError:
+    pass
+spans, options = [Span("", float("nan"), float("nan"))], frame_dct.Options()
+work = lambda path: frame_dct.extract(Path(path), spans, options)
+"""
+EXTRACT = """
+import amid.reproducible, shutil, tempfile
+from pathlib import Path
+import pandas as pd
+from amid import config
+from amid.features import extract_features
+def work(place):
+    data = Path(place)
+    block = config.load(Path("params.yaml")).data[data.name]
+    manifest = pd.read_parquet(data / "manifest.parquet")
+    with tempfile.TemporaryDirectory() as out:
+        extract_features(manifest, data, Path(out) / "features", block.extract, workers=2,
+                         required=[block.target, *block.auxiliary], optional=block.auxiliary)
+"""
+LOOP = """
+import sys
+if __name__ == "__main__":
+    for line in sys.stdin:
+        work(line.strip())
+        print("done", flush=True)
+"""
+
+
+class Side:
+    """A process in a checkout that works once for every line it gets."""
+
+    def __init__(self, checkout: Path, program: Path) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(checkout)}
+        self.process = subprocess.Popen(
+            [sys.executable, str(program)],
+            cwd=checkout,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def work(self, place: Path) -> None:
+        print(place, file=self.process.stdin, flush=True)
+        if self.process.stdout.readline() != "done\n":
+            raise SystemExit(f"{self.process.args} ended")
+
+
+def main() -> None:
+    given = arguments(__doc__, {"data": Path}, places=("other",), repeats=25)
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "work.py"
+        program.write_text((EXTRACT if given.data else READ) + LOOP)
+        if given.data:
+            places = [given.data.absolute()]
+        else:
+            places = [Path(folder) / film.name for film in FILMS]
+            for film, path in zip(FILMS, places, strict=True):
+                write(film, path)
+        ours, other = (Side(place.absolute(), program) for place in (Path.cwd(), given.other))
+        rows = []
+        for place in places:
+            sides = {"ours": partial(ours.work, place), "other": partial(other.work, place)}
+            times = timed(sides, given.repeats, warm=1)
+            rows.append(
+                {
+                    "what": place.name,
+                    "ours, s": float(sorted(times["ours"])[given.repeats // 2]),
+                    "other, s": float(sorted(times["other"])[given.repeats // 2]),
+                    "other / ours": ratio(times["other"], times["ours"]),
+                }
+            )
+        show(rows, given.json)
+        for side in (ours, other):
+            side.process.stdin.close()
+            side.process.wait()
+
+
+if __name__ == "__main__":
+    main()
