@@ -1,8 +1,8 @@
 """What can be told of a media file from its outermost structure, without decoding.
 
-Decoders take a file that was cut short for a shorter one: soundfile reads a cut .wav to its end
-without a word, and an MPEG program stream promises no length at all, so that FFmpeg's frame count
-shrinks with the file. The sizes written in headers and packets show the cut.
+Decoders take a file that was cut short for a shorter one: FFmpeg reads a cut .wav to its end with
+no more than a warning, and an MPEG program stream promises no length at all, so that FFmpeg's frame
+count shrinks with the file. The sizes written in headers and packets show the cut.
 """
 
 from __future__ import annotations

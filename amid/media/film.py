@@ -35,6 +35,7 @@ from amid.media.picture import Disordered, PictureTrack
 from amid.media.video import Clock, Picker, wanted
 
 Request = Pictures | Sound
+PASSES = 5  # one for each thing that is found out on the way: the fields of Known
 H264 = ("h264", "hevc")  # in an .avi, their frames wait for others more often than not
 
 
@@ -59,13 +60,14 @@ def read(path: Path, requests: Sequence[Request]) -> list[Reading]:
     try:
         whole = check(path)
         known = Known()
-        while True:  # a second pass, rarely, where the first one met something that it did not know
+        for _ in range(PASSES):  # the first one is enough but for odd films
             with strict.opened(path) as (container, log):
                 film = _Film(path, whole, container, log, requests, known)
                 answer = film.decode()
             if not isinstance(answer, Known):
                 return answer
             known = answer
+        failure = MediaError(Reason.corrupt, f"{path.name} is decoded in another way each time")
     except av.error.FFmpegError as error:
         kinds = {"video" if isinstance(r, Pictures) else "sound" for r in requests}
         failure = MediaError(
@@ -118,12 +120,15 @@ class _Film:
         self.disagree = False  # whether picture and sound end at different times
         self.picture: PictureTrack | None = None
         self.sound: SoundTrack | None = None
-        if video is not None and video.codec_context is not None:
-            self.picture = self._picture(video)
-        if sound is not None and sound.codec_context is not None:
+        coded = [s for s in (video, sound) if s is not None and s.codec_context is not None]
+        names = [stream.codec_context.name for stream in coded]
+        if video in coded:
+            heard = strict.Complaints(log, names[1:])
+            self.picture = self._picture(video, heard)
+        if sound in coded:
             self.sound = SoundTrack(
                 sound,
-                strict.Complaints(log),
+                strict.Complaints(log, names[:-1]),
                 wanted=any(isinstance(request, Sound) for request in requests),
                 stamped="avi" not in self.kinds,
                 channel=known.channel,
@@ -143,7 +148,7 @@ class _Film:
             return MediaError(Reason.corrupt, f"the {what} of {name} has no known codec")
         return None
 
-    def _picture(self, stream: av.VideoStream) -> PictureTrack:
+    def _picture(self, stream: av.VideoStream, heard: strict.Complaints) -> PictureTrack:
         edit = video_edit(self.path) if "mov" in self.kinds else None
         avi = "avi" in self.kinds
         by_chunk = avi and (self.known.by_chunk or stream.codec_context.name in H264)
@@ -161,7 +166,7 @@ class _Film:
                 self.pickers[number, part] = Picker(request, part, spans, duration, numbers)
         return PictureTrack(
             stream,
-            strict.Complaints(self.log),
+            heard,
             list(self.pickers.values()),
             avi=avi,
             by_chunk=by_chunk,
@@ -210,10 +215,6 @@ class _Film:
                 for key, found in self.numbers.items()
             }
             if any(needed[key] - picker.images.keys() for key, picker in self.pickers.items()):
-                if self.known.numbers is not None:
-                    raise MediaError(
-                        Reason.corrupt, f"{self.path.name} was decoded in two ways in two passes"
-                    )
                 return self.known._replace(numbers=needed)
         for key, picker in self.pickers.items():
             picker.expect(self.numbers.get(key, []))
@@ -238,6 +239,8 @@ class _Film:
             for packet in self.container.demux([track.stream for track in tracks]):
                 if len(log) != heard:  # said by the demuxer: it concerns all
                     for track in tracks:
+                        if track.leaves_out(packet):
+                            track.complaints.skip()
                         track.complaints.listen(track.packets + 1)
                     heard = len(log)
                 # not by stream_index, which is 0 for the last, empty packet of any stream

@@ -6,7 +6,7 @@ By itself FFmpeg conceals damage and goes on; most of what it notices is only in
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import av
@@ -19,10 +19,14 @@ STUFFED = ("mpeg1video", "mpeg2video")
 
 
 class Complaints:
-    """What FFmpeg said of one stream, and where: the number of its packets read by then."""
+    """What FFmpeg said of one stream, and where: the number of its packets read by then.
 
-    def __init__(self, log: list[tuple[int, str, str]]) -> None:
-        self.log = log  # (level, who, words), grows by itself
+    log: (level, who, words), grows by itself. others: the decoders of other streams, whose words
+    are not about this one.
+    """
+
+    def __init__(self, log: list[tuple[int, str, str]], others: Collection[str] = ()) -> None:
+        self.log, self.others = log, others
         self.found: list[tuple[int, str]] = []
         self.heard = 0
 
@@ -30,7 +34,11 @@ class Complaints:
         """Notes whatever is new, as heard at `packet`."""
         if error is None and self.heard == len(self.log):
             return
-        new = [f"{who}: {words.strip()}" for _, who, words in self.log[self.heard :]]
+        new = [
+            f"{who}: {words.strip()}"
+            for _, who, words in self.log[self.heard :]
+            if who not in self.others
+        ]
         if error is not None and not new:
             new = [str(getattr(error, "strerror", None) or error)]
         self.heard = len(self.log)

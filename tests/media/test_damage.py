@@ -2,7 +2,6 @@
 
 import shutil
 from functools import partial
-
 from types import SimpleNamespace
 
 import av

@@ -480,7 +480,40 @@ def test_damage_in_stuffed_films(films, tmp_path, name, way):
         assert found & names.get(way, {Reason.corrupt, Reason.zeroed}), (seed, found)
 
 
-# Stamps of sound that go back
+# Stamps that go back
+
+
+@pytest.mark.parametrize("back", [2, 30])
+def test_stamps_of_frames_that_run_backwards(tmp_path, back):
+    """Two frames have each other's stamps: by less than a second they are sorted."""
+
+    def swap(packets):
+        one, two = packets[10], packets[10 + back]
+        one.pts, two.pts = two.pts, one.pts
+        for number, packet in enumerate(packets):
+            packet.dts = number - 30
+        return packets
+
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as film:
+        video = film.add_stream("ffv1", rate=25)
+        video.height, video.width = SIZE
+        video.pix_fmt = "yuv420p"
+        packets = []
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(picture(number, flash=False), format="yuv420p")
+            frame.pts = number
+            packets += video.encode(frame)
+        for packet in swap([*packets, *video.encode()]):
+            film.mux_one(packet)
+    if back == 2:
+        numbers, seconds = shown(path)
+        assert seconds == pytest.approx(2.0, abs=0.002)
+        assert numbers.tolist() == list(range(50))
+    else:
+        with pytest.raises(MediaError, match="run backwards by") as caught:
+            shown(path)
+        assert caught.value.reason is Reason.corrupt
 
 
 def test_sound_that_overlaps_loses_its_beginning(tmp_path):
