@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 FILES = 64  # of a shard, where nobody says otherwise: some seconds to minutes of a core
 OUTCOMES = "outcomes.json"
 # Decoders and the arithmetic behind the extractors; other versions may give other bytes.
-LIBRARIES = ("av", "numpy", "opencv-python-headless", "scipy", "soundfile")
+LIBRARIES = ("av", "numpy", "opencv-python-headless", "scipy")
 OPTIONAL = ("torch", "torchvision", "transformers")
 WEIGHTS = ("weights", "model")  # options that may name files beside those of the data
 REQUESTS = 16  # of a store that is elsewhere, at once

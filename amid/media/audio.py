@@ -10,7 +10,7 @@ import numpy as np
 import scipy.fft
 
 from amid.media import MediaError, Reason, Sound, clamp_span, strict
-from amid.media.container import damage
+from amid.media.container import BACKWARDS, damage, run_backwards
 
 # Containers round their time stamps and recorders jitter: what strays by less stays joined. A lost
 # packet of Opus or AAC is 20 ms or more, and shorter ones add up.
@@ -38,6 +38,7 @@ class Signal:
         self.length = 0  # samples, of all pieces
         self.gaps: list[float] = []  # where silence fills them up to, seconds of the file's clock
         self.overlaps = 0
+        self.backwards = 0.0  # by how many seconds stamps run backwards, at most
         self.waiting: tuple[np.ndarray, float, int] | None = None  # a piece, its stamp and stray
         self.power = np.zeros(1)  # (channels,) sum of squares, of several channels
         self.kind: tuple[int, int, str] | None = None  # channels, rate, type
@@ -93,6 +94,7 @@ class Signal:
             self._append(np.zeros(stray, np.float32))
         else:
             self.overlaps += 1
+            self.backwards = max(self.backwards, -stray / self.rate)
             piece = piece[-stray:]
         self._append(piece)
 
@@ -270,6 +272,8 @@ class SoundTrack:
                 Reason.corrupt,
                 f"the rate or number format of the sound of {name} changes on the way",
             )
+        if signal.backwards > BACKWARDS:
+            raise run_backwards(path, signal.backwards)
         seconds = signal.length / signal.rate
         # Sound that was cut out of a longer recording may have a first and last packet in want of
         # its neighbour; what fails between them is damage.

@@ -33,6 +33,7 @@ RIFF_CONTENTS = {b"WAVE": "sound", b"AVI ": "a film", b"WEBP": "a picture"}
 NAMED = dict.fromkeys((".wav", ".flac", ".mp3"), "sound") | dict.fromkeys(
     (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".wmv"), "a film"
 )
+BACKWARDS = 1.0  # seconds by which stamps may run backwards and be in want of sorting only
 UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # written by programs that could not go back to the header
 
 
@@ -67,6 +68,15 @@ def check(path: Path) -> bool:
         reason = Reason.header_only if _is_header(path) else Reason.truncated
         raise MediaError(reason, f"{path.name} ends at byte {size}, at least {missing} are missing")
     return missing == 0
+
+
+def run_backwards(path: Path, seconds: float) -> MediaError:
+    """The error of a stream whose time stamps do so by that much."""
+    return MediaError(
+        Reason.corrupt,
+        f"the time stamps of {path.name} run backwards by {seconds:.2f} s, as in files that were "
+        "joined without care",
+    )
 
 
 def damage(path: Path, reason: Reason, whole: bool) -> Reason:

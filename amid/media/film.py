@@ -171,6 +171,7 @@ class _Film:
             avi=avi,
             by_chunk=by_chunk,
             joins_late="mpegts" in self.kinds,
+            told="mov" in self.kinds,
             edit=edit,
         )
 

@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from amid.media import DURATION_TOLERANCE, MediaError, Reason, strict
-from amid.media.container import damage
+from amid.media.container import BACKWARDS, damage, run_backwards
 from amid.media.edit_list import Edit
 from amid.media.video import Clock, Painter, Picker
 
@@ -21,7 +21,6 @@ STEADY, LARGEST_GAP = ("mpeg1video", "mpeg2video"), 4.0
 # that is repeated, as television does for 24 frames a second, is half of one.
 UNEVEN = 0.75
 SLIDES = 1.0  # seconds from frame to frame, from which on pictures are slides
-BACKWARDS = 1.0  # seconds by which stamps may run backwards and be in want of sorting only
 
 
 class Disordered(Exception):
@@ -32,7 +31,8 @@ class PictureTrack:
     """pickers: what is wanted of the frames; without any only the first frame is decoded, as the
     film's clock begins with it. by_chunk: whether frames are shown in the order and at the times of
     the file's chunks, which is all that an .avi can say. joins_late: whether films of the kind, as
-    broadcast, may begin between two key frames."""
+    broadcast, may begin between two key frames. told: whether the file has a table of the frames'
+    times, which then are in order, or it is damaged."""
 
     def __init__(
         self,
@@ -43,10 +43,12 @@ class PictureTrack:
         avi: bool,
         by_chunk: bool,
         joins_late: bool,
+        told: bool,
         edit: Edit | None,
     ) -> None:
         self.stream, self.complaints, self.pickers = stream, complaints, pickers
-        self.avi, self.by_chunk, self.joins_late, self.edit = avi, by_chunk, joins_late, edit
+        self.avi, self.by_chunk, self.joins_late = avi, by_chunk, joins_late
+        self.told, self.edit = told, edit
         self.unit = float(stream.time_base)
         self.lead = _lead(stream, edit)
         self.painter = Painter()
@@ -229,12 +231,8 @@ class PictureTrack:
             raise MediaError(reason, f"{path.name} has no frame")
         if clock is None:
             raise self._lost(path, whole)
-        if self.disordered > BACKWARDS:
-            raise MediaError(
-                Reason.corrupt,
-                f"the time stamps of {path.name} run backwards by {self.disordered:.2f} s, as in "
-                "films that were joined without care",
-            )
+        if self.disordered > (0.0 if self.told else BACKWARDS):
+            raise run_backwards(path, self.disordered)
         interval, _ = _intervals(clock.times)
         if self.stream.codec_context.name in STEADY and clock.count > 1:
             gaps = np.diff(clock.times) / interval  # frames

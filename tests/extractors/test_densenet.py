@@ -104,7 +104,8 @@ def test_missing_operators_are_declared(networks):
 
 
 def test_features_are_means_over_picture_and_frames(whole, weights, tmp_path):
-    from amid.media import video
+    from amid.media import Pictures, video
+    from amid.media.film import read_one
 
     path = write_colours(tmp_path / "a.avi")
     box = (0.0, 0.75, 0.25, 1.0)
@@ -112,7 +113,7 @@ def test_features_are_means_over_picture_and_frames(whole, weights, tmp_path):
     assert got.shape == densenet.shape(options(weights)) == (1024,)
     assert got.dtype == np.float32
 
-    frames = video.read_frames(path, [(NAN, NAN)], 3, box=box, convert=video.colour)[0]
+    (frames,) = read_one(path, Pictures([(NAN, NAN, None)], 3, box, convert=video.colour))
     logits = torch.zeros(1000)
     for frame in frames:
         picture = torch.from_numpy(square(frame, 64)).double() / 255  # (64, 64, 3)

@@ -435,9 +435,10 @@ def test_films_joined_without_care_are_refused(tmp_path):
     ]
     path = tmp_path / "a.ts"
     path.write_bytes(b"".join(part.path.read_bytes() for part in parts))
-    with pytest.raises(MediaError) as caught:
-        see(path)
-    assert caught.value.reason in (Reason.corrupt, Reason.durations_disagree)
+    for read_it in (see, hear):
+        with pytest.raises(MediaError, match="run backwards by") as caught:
+            read_it(path)
+        assert caught.value.reason is Reason.corrupt
 
 
 # Damage in films of a constant bit rate, which hold zeros of their own
@@ -483,9 +484,10 @@ def test_damage_in_stuffed_films(films, tmp_path, name, way):
 # Stamps that go back
 
 
-@pytest.mark.parametrize("back", [2, 30])
-def test_stamps_of_frames_that_run_backwards(tmp_path, back):
-    """Two frames have each other's stamps: by less than a second they are sorted."""
+@pytest.mark.parametrize(("suffix", "back"), [("mkv", 2), ("mkv", 30), ("mov", 2)])
+def test_stamps_of_frames_that_run_backwards(tmp_path, suffix, back):
+    """Two frames have each other's stamps: by less than a second they are sorted, unless they stand
+    in a table of the file's, which is damaged then."""
 
     def swap(packets):
         one, two = packets[10], packets[10 + back]
@@ -494,9 +496,9 @@ def test_stamps_of_frames_that_run_backwards(tmp_path, back):
             packet.dts = number - 30
         return packets
 
-    path = tmp_path / "a.mkv"
+    path = tmp_path / f"a.{suffix}"
     with av.open(str(path), "w") as film:
-        video = film.add_stream("ffv1", rate=25)
+        video = film.add_stream("ffv1" if suffix == "mkv" else "mpeg4", rate=25)
         video.height, video.width = SIZE
         video.pix_fmt = "yuv420p"
         packets = []
@@ -506,7 +508,7 @@ def test_stamps_of_frames_that_run_backwards(tmp_path, back):
             packets += video.encode(frame)
         for packet in swap([*packets, *video.encode()]):
             film.mux_one(packet)
-    if back == 2:
+    if (suffix, back) == ("mkv", 2):
         numbers, seconds = shown(path)
         assert seconds == pytest.approx(2.0, abs=0.002)
         assert numbers.tolist() == list(range(50))
@@ -532,6 +534,7 @@ def test_sound_that_overlaps_loses_its_beginning(tmp_path):
     wanted = [click - 0.1 * (click > 3) for click in truth.clicks]
     np.testing.assert_allclose(clicks, wanted, atol=0.01)
     assert set(heard.notes) == {"sound_overlaps"}
+
 
 
 @pytest.mark.parametrize("later", [0, 1])
