@@ -536,7 +536,6 @@ def test_sound_that_overlaps_loses_its_beginning(tmp_path):
     assert set(heard.notes) == {"sound_overlaps"}
 
 
-
 @pytest.mark.parametrize("later", [0, 1])
 def test_stamps_that_go_to_and_fro_move_nothing(tmp_path, later):
     """Every second packet has the stamp of the one before it, or of the one after it."""
