@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 from pathlib import Path
 
 import av
@@ -17,6 +18,7 @@ from amid.media.container import BACKWARDS, damage, run_backwards
 STRAY = 0.010  # seconds
 # Of stereo whose sides cancel: where the mean has less than this share of the louder side's power.
 CANCELLED = 1e-3
+TOGETHER = 256  # pieces that are made mono at once: each by itself costs ten times as much
 CLAMPED = 0.05  # seconds from which on a span that ends after the sound is counted
 LOST_TOLERANCE = 0.1  # seconds that decoders may lose at the ends of a whole file
 CUT_PACKETS = 2  # at the start, that may need one before them
@@ -35,14 +37,15 @@ class Signal:
         self.rate, self.stamped, self.channel = rate, stamped, channel
         self.begin: float | None = None  # seconds, on the file's clock
         self.pieces: list[np.ndarray] = []  # (samples,) float32 each
-        self.length = 0  # samples, of all pieces
+        self.raw: list[av.AudioFrame] = []  # what comes behind them, still to be made mono
+        self.length = 0  # samples, of all of these
         self.gaps: list[float] = []  # where silence fills them up to, seconds of the file's clock
         self.overlaps = 0
         self.backwards = 0.0  # by how many seconds stamps run backwards, at most
-        self.waiting: tuple[np.ndarray, float, int] | None = None  # a piece, its stamp and stray
+        self.waiting: tuple[av.AudioFrame, float, int] | None = None  # with its stamp and stray
         self.power = np.zeros(1)  # (channels,) sum of squares, of several channels
-        self.kind: tuple[int, int, str] | None = None  # channels, rate, type
-        self.changed: tuple[int, int, str] | None = None
+        self.form = ""  # the decoder's number format
+        self.changed = False  # whether that, or the rate, is another one on the way
 
     @property
     def end(self) -> float:
@@ -53,25 +56,20 @@ class Signal:
         """A decoded piece. It goes where its time stamp says: after silence where there is a gap,
         without its beginning where it overlaps what is there; unless the next piece's stamp takes
         that back, as those of some writers do."""
-        block = _channels(frame)  # (channels, samples)
-        kind = len(block), frame.sample_rate, block.dtype.str[1:]
-        self.kind = self.kind or kind
-        if kind[1:] != self.kind[1:]:
-            self.changed = kind
-            return
-        if len(block) > 1 and len(block) == self.kind[0]:
-            self.power = self.power + np.square(block, dtype=np.float64).sum(axis=1)
-        piece = _mono(block, self.channel)
         time = frame.time
         if self.begin is None:
             self.begin = 0.0 if time is None else time
+            self.form = frame.format.name
+        if frame.sample_rate != self.rate:
+            self.changed = True
+            return
         if not self.stamped or time is None:
             self.flush()
-            self._append(piece)
+            self._append(frame)
             return
         if self.waiting is not None:
             held, _, stray = self.waiting
-            next_stray = self._stray(time, len(held))
+            next_stray = self._stray(time, held.samples)
             if stray * next_stray > 0 and abs(next_stray) >= abs(stray) - STRAY * self.rate:
                 self.flush()
             else:
@@ -79,32 +77,61 @@ class Signal:
                 self.waiting = None
         stray = self._stray(time)
         if abs(stray) > STRAY * self.rate:
-            self.waiting = piece, time, stray
+            self.waiting = frame, time, stray
         else:
-            self._append(piece)
+            self._append(frame)
 
     def flush(self) -> None:
         """Puts a piece that waits where its stamp says."""
         if self.waiting is None:
             return
-        piece, time, stray = self.waiting
+        frame, time, stray = self.waiting
         self.waiting = None
         if stray > 0:
+            self._convert()
             self.gaps.append(time)
-            self._append(np.zeros(stray, np.float32))
+            self.pieces.append(np.zeros(stray, np.float32))
+            self.length += stray
+            self._append(frame)
         else:
+            self._convert()
             self.overlaps += 1
             self.backwards = max(self.backwards, -stray / self.rate)
-            piece = piece[-stray:]
-        self._append(piece)
+            piece = self._mono([frame])[-stray:]
+            self.pieces.append(piece)
+            self.length += len(piece)
+
+    def _append(self, frame: av.AudioFrame) -> None:
+        self.raw.append(frame)
+        self.length += frame.samples
+        if len(self.raw) == TOGETHER:
+            self._convert()
+
+    def _convert(self) -> None:
+        """Makes the raw pieces mono, those that are alike together."""
+        for (form, _), frames in groupby(self.raw, _kind):
+            self.changed = self.changed or form.removesuffix("p") != self.form.removesuffix("p")
+            self.pieces.append(self._mono(list(frames)))
+        self.raw = []
+
+    def _mono(self, frames: list[av.AudioFrame]) -> np.ndarray:
+        """(samples,) float32 of frames that are alike."""
+        block = _channels(frames)  # (channels, samples)
+        if len(block) > 1:
+            if len(self.power) != len(block) and not self.power.any():
+                self.power = np.zeros(len(block))
+            if len(self.power) == len(block):  # broadcasts change between stereo and more
+                self.power += np.square(block, dtype=np.float64).sum(axis=1)
+        return _mono(block, self.channel)
 
     def _stray(self, time: float, later: int = 0) -> int:
         """Samples from what is there, and so many more, to a time stamp."""
-        return round((time - self.end) * self.rate) - later
+        return round((time - self.begin) * self.rate) - self.length - later
 
     def samples(self, origin: float) -> np.ndarray:
         """(samples,) float32 from `origin` seconds of the file's clock on: what is earlier is cut,
         what is missing at the start is zero."""
+        self._convert()
         signal = np.concatenate(self.pieces) if self.pieces else np.zeros(0, np.float32)
         shift = round(((self.begin or 0.0) - origin) * self.rate)
         return np.pad(signal, (shift, 0)) if shift >= 0 else signal[-shift:]
@@ -112,16 +139,12 @@ class Signal:
     def loudest(self) -> int | None:
         """The channel to take instead of the mean where the channels cancel each other, as with
         one side inverted; else None."""
+        self._convert()
         if len(self.power) < 2 or not self.power.max():
             return None
         mean = sum(float(np.square(p, dtype=np.float64).sum()) for p in self.pieces)
-        scale = FULL_SCALE[self.kind[2]] ** 2
-        cancelled = mean * scale < CANCELLED * self.power.max()
+        cancelled = mean * _full_scale(self.form) ** 2 < CANCELLED * self.power.max()
         return int(self.power.argmax()) if cancelled else None
-
-    def _append(self, piece: np.ndarray) -> None:
-        self.pieces.append(piece)
-        self.length += len(piece)
 
 
 def cut_spans(
@@ -185,16 +208,26 @@ def resample(signal: np.ndarray, source: int, target: int) -> np.ndarray:
     return scipy.fft.irfft(spectrum, blocks * up)[:length]
 
 
-def _channels(frame: av.AudioFrame) -> np.ndarray:
-    """(channels, samples) of one decoded piece, in the decoder's own numbers. It may be a view of
-    the frame; frame.to_ndarray() takes four times as long for a piece of 24 ms."""
-    form, samples = frame.format.name, frame.samples
+def _kind(frame: av.AudioFrame) -> tuple[str, int]:
+    """Number format and channels."""
+    return frame.format.name, frame.layout.nb_channels
+
+
+def _channels(frames: list[av.AudioFrame]) -> np.ndarray:
+    """(channels, samples) of pieces that are alike, in the decoder's own numbers."""
+    form = frames[0].format.name
     dtype = NUMBERS[form.removesuffix("p")]
     if form.endswith("p"):
-        planes = [np.frombuffer(plane, dtype, samples) for plane in frame.planes]
-        return planes[0][None] if len(planes) == 1 else np.stack(planes)
-    channels = frame.layout.nb_channels
-    return np.frombuffer(frame.planes[0], dtype, samples * channels).reshape(samples, channels).T
+        planes = zip(*(frame.planes for frame in frames), strict=True)
+        sizes = [frame.samples for frame in frames]
+        joined = [
+            np.concatenate([np.frombuffer(p, dtype, n) for p, n in zip(those, sizes, strict=True)])
+            for those in planes
+        ]
+        return joined[0][None] if len(joined) == 1 else np.stack(joined)
+    channels = frames[0].layout.nb_channels
+    parts = [np.frombuffer(f.planes[0], dtype, f.samples * channels) for f in frames]
+    return np.concatenate(parts).reshape(-1, channels).T
 
 
 def _mono(block: np.ndarray, channel: int | None) -> np.ndarray:
@@ -206,6 +239,10 @@ def _mono(block: np.ndarray, channel: int | None) -> np.ndarray:
         mono = block[0] if len(block) == 1 else block.mean(axis=0, dtype=np.float32)
     signal = mono.astype(np.float32)
     return (signal - 128.0 if kind == "u1" else signal) / np.float32(FULL_SCALE[kind])
+
+
+def _full_scale(form: str) -> float:
+    return FULL_SCALE[NUMBERS[form.removesuffix("p")]]
 
 
 class SoundTrack:
@@ -258,7 +295,7 @@ class SoundTrack:
     def end(self) -> float | None:
         """Where the sound ends, in seconds of the file's clock; None where there is none."""
         if self.wanted:
-            return self.signal.end if self.signal.pieces else None
+            return self.signal.end if self.signal.length else None
         if self.by_header:
             stream = self.stream
             return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
@@ -267,7 +304,7 @@ class SoundTrack:
     def check(self, path: Path, whole: bool, declared: float | None) -> None:
         """Raises MediaError for damage. declared: the seconds that the file promises."""
         signal, name = self.signal, path.name
-        if signal.changed is not None:
+        if signal.changed:
             raise MediaError(
                 Reason.corrupt,
                 f"the rate or number format of the sound of {name} changes on the way",
