@@ -149,8 +149,8 @@ def extract_features(
     `extractors`: modality -> (name, options). Paths of the manifest are relative to `folder`.
     Every file is decoded once, by one of `workers` child processes; the bytes written do not depend
     on their number. A file that crashes its process or exceeds `limits` is damaged like any other.
-    A caller's script needs `if __name__ == "__main__"`. Another `decoder`, which has workers and
-    limits of its own (amid/shards.py), writes the same bytes.
+    Another `decoder`, which has workers and limits of its own (amid/shards.py), writes the same
+    bytes.
 
     A clip is left out, and its quarantine rows tell why, if a `required` modality is damaged, if it
     has no file for one (rows of the split `auxiliary` may lack some, training rows those that are

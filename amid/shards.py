@@ -25,13 +25,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -175,20 +173,7 @@ def work(job: Job) -> None:
             "those after it), or other code or libraries: give all nodes the same version, and "
             "the raw files under the same path, on a folder that they share."
         )
-    with _without_main():
-        list(make([job.shard], Remote(job.store), workers=1, limits=job.limits))
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Children start without the program of the process, which in a worker is the executor's: ray's
-    takes 1.5 s to import, as long as a shard of small files, and nothing here is part of it."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    list(make([job.shard], Remote(job.store), workers=1, limits=job.limits))
 
 
 def decoder(settings: Settings, executor: Executor, spare: Path) -> Decoder | None:

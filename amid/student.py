@@ -135,7 +135,7 @@ class Student:
         start or end). A file that cannot be used has a `problem`; the others are answered.
 
         limits: of time and memory for files that strangers sent, which a child process then
-        decodes; a caller's script needs `if __name__ == "__main__"`.
+        decodes.
         """
         files = [self._file(path, start, end) for path in paths]
         if limits is None:

@@ -4,7 +4,6 @@ from them are those of an extraction without them."""
 from __future__ import annotations
 
 import shutil
-import sys
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -309,13 +308,6 @@ def test_a_worker_that_writes_elsewhere_is_one_sentence(clips, tmp_path, in_proc
             tmp_path / "one",
             decoder=sharded(Remote(str(tmp_path / "store")), Inline(), settings()),
         )
-
-
-def test_the_program_of_a_worker_is_there_again_afterwards() -> None:
-    before = sys.modules["__main__"]
-    with shards._without_main():
-        assert not hasattr(sys.modules["__main__"], "__file__")
-    assert sys.modules["__main__"] is before
 
 
 def test_shards_are_only_where_somebody_takes_part(tmp_path: Path) -> None:

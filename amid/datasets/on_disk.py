@@ -49,8 +49,7 @@ def take(source: Path, target: Path) -> None:
 
 
 def sound_problems(paths: Sequence[Path], workers: int) -> list[MediaError | None]:
-    """Of each file what keeps it from being used with its sound, None for a usable one. A caller's
-    script needs `if __name__ == "__main__"`."""
+    """Of each file what keeps it from being used with its sound, None for a usable one."""
     return list(guarded(sound_problem, paths, [path.name for path in paths], workers=workers))
 
 

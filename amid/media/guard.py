@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.pool import ExceptionWithTraceback
+from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 from amid.errors import AmidError
@@ -59,7 +60,7 @@ def guarded(
     child and while no other works, for its neighbours may have been what was too much. If that
     fails too, it gives a MediaError: crashed, timeout or memory. An AmidError of `function` is
     raised here; any other exception is a crash. A caller's script needs
-    `if __name__ == "__main__"`.
+    `if __name__ == "__main__"` only where `function` is its own.
     """
     todo = deque(range(len(tasks)))
     again: deque[int] = deque()  # tasks that failed once and wait to be alone
@@ -122,14 +123,14 @@ class _Child:
         self.limits = limits
         self.pipe, end = CONTEXT.Pipe()
         self.process = CONTEXT.Process(target=_serve, args=(end, function, limits), daemon=True)
-        self.process.start()
+        with _without_main(function):
+            self.process.start()
         end.close()
         try:
             self.pipe.recv()
         except EOFError:
             raise AmidError(
-                "The process that decodes files could not be started: its own message is above; a "
-                'script that extracts features needs `if __name__ == "__main__"`.'
+                "The process that decodes files could not be started: its own message is above."
             ) from None
         self.task: int | None = None
         self.deadline = math.inf
@@ -165,6 +166,20 @@ class _Child:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+@contextlib.contextmanager
+def _without_main(function: Callable[..., Any]) -> Iterator[None]:
+    """Children start without the caller's program, which they would import first: a stage's takes
+    half a second, ray's 1.5 s, and a script without `if __name__ == "__main__"` would run again.
+    Only a function of the program itself needs it."""
+    main = sys.modules["__main__"]
+    if function.__module__ != "__main__":
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _ready(busy: list[_Child]) -> list[_Child]:

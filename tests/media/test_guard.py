@@ -14,6 +14,7 @@ import pytest
 from amid.errors import AmidError
 from amid.media import MediaError, Reason
 from amid.media.guard import Limits, guarded
+from tests.small import ROOT
 
 LIMITS = Limits(seconds=0.5, memory=1 << 30)
 
@@ -114,3 +115,25 @@ def test_mistakes_that_are_not_the_files_are_raised():
         outcomes([("good", 0), ("mistake", "no weights"), ("good", 2)])
     assert "in work" in str(caught.value.__cause__)
     assert outcomes([]) == []
+
+
+def test_a_script_is_not_run_again_by_the_children(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('run', flush=True)\n"
+        "from amid.media.guard import guarded\n"
+        "from tests.media.test_guard import length\n"
+        "print(list(guarded(length, ['a', 'bcd'], ['a', 'bcd'], workers=2)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["run", "[1, 3]"]
+
+
+def length(word: str) -> int:
+    return len(word)
