@@ -290,7 +290,7 @@ class _Film:
     def _declared(self) -> float | None:
         """Seconds of sound that the header promises, None where it does not."""
         stream = self.sound.stream
-        if not tells_length(self.path):
+        if {"mp3", "aac"} & set(self.kinds) and not tells_length(self.path):
             return None
         if stream.duration is not None:
             return float(stream.duration * stream.time_base)

@@ -68,6 +68,18 @@ def guarded(
     found: dict[int, Result | MediaError] = {}
     children: list[_Child] = []
     due = 0  # the next task to be yielded
+
+    def feed() -> None:
+        """Gives tasks to children that have none, unless a file is tried alone."""
+        if again or suspects & {child.task for child in children}:
+            return
+        idle = [child for child in children if not child.busy]
+        while todo and (idle or len(children) < max(workers, 1)):
+            if not idle:
+                idle.append(_Child(function, limits))
+                children.extend(idle)
+            idle.pop().give(todo.popleft(), tasks)
+
     try:
         while due < len(tasks):
             if again and not any(child.busy for child in children):
@@ -75,18 +87,14 @@ def guarded(
                     child.end()
                 children = [_Child(function, limits)]
                 children[0].give(again.popleft(), tasks)
-            elif not again and not suspects & {child.task for child in children}:
-                idle = [child for child in children if not child.busy]
-                while todo and (idle or len(children) < max(workers, 1)):
-                    if not idle:
-                        idle.append(_Child(function, limits))
-                        children += idle
-                    idle.pop().give(todo.popleft(), tasks)
+            else:
+                feed()
             for child in _ready([child for child in children if child.busy]):
                 number = child.task
                 answer = child.answer()
                 if not isinstance(answer, _Lost):
                     found[number] = answer
+                    feed()  # before anybody looks at the answer, which takes its time
                     continue
                 child.end()
                 children.remove(child)
