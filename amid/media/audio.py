@@ -276,9 +276,10 @@ class SoundTrack:
                 if self.last is None or end > self.last:
                     self.last = end
             return None
+        signal = self.signal
         try:
             for frame in strict.decoded(packet):
-                self.signal.add(frame)
+                signal.add(frame)
         except av.error.FFmpegError as error:
             return error
         return None

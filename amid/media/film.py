@@ -238,20 +238,15 @@ class _Film:
         log, heard, picture, sound = self.log, 0, self.picture, self.sound
         try:
             for packet in self.container.demux([track.stream for track in tracks]):
-                if len(log) != heard:  # said by the demuxer: it concerns all
-                    for track in tracks:
-                        if track.leaves_out(packet):
-                            track.complaints.skip()
-                        track.complaints.listen(track.packets + 1)
-                    heard = len(log)
                 # not by stream_index, which is 0 for the last, empty packet of any stream
                 track = picture if picture and packet.stream is picture.stream else sound
                 error = track.take(packet)
                 if error is not None or len(log) != heard:
-                    for other in tracks:
-                        if other is not track or track.leaves_out(packet):
-                            other.complaints.skip()
-                    track.complaints.listen(track.packets, error)
+                    # The other stream's decoder is not heard, the demuxer by both.
+                    for one in tracks:
+                        if one.leaves_out(packet):
+                            one.complaints.skip()
+                        one.complaints.listen(one.packets, error if one is track else None)
                     heard = len(log)
         except av.error.FFmpegError as error:
             for track in tracks:

@@ -94,11 +94,19 @@ class PictureTrack:
         error = None
         try:
             for frame in strict.decoded(packet):
+                pts = frame.pts
+                if pts is None or self.by_chunk:
+                    time = self._time(len(self.times))
+                else:
+                    time = pts * self.unit + self.lead
                 if frame.is_corrupt:
                     error = ValueError("a damaged frame")
                     if self.leaves_out(packet):
                         continue
-                self._show(frame)
+                if not self.last <= time <= self.due:
+                    self._mark(frame, time)
+                self.times.append(time)
+                self.last, self.held = time, frame
         except av.error.FFmpegError as caught:
             error = caught
         if error is not None and self.leaves_out(packet):
@@ -125,26 +133,19 @@ class PictureTrack:
         out: one that is shown before the first key frame, where a film was cut at that."""
         if self.key is None:
             return self.joins_late and not self.times
-        return packet.pts is not None and packet.pts < self.key
+        own = packet.stream is self.stream
+        return own and packet.pts is not None and packet.pts < self.key
 
-    def _show(self, frame: av.VideoFrame) -> None:
-        pts, times = frame.pts, self.times
-        if pts is None or self.by_chunk:
-            time = self._time(len(times))
-        else:
-            time = pts * self.unit + self.lead
+    def _mark(self, frame: av.VideoFrame, time: float) -> None:
+        """Of a frame that is the first, whose stamp runs backwards, or before which one is due."""
         if time < self.last:
             if self.avi and not self.by_chunk:
                 raise Disordered
             self.disordered = max(self.disordered, self.last - time)
-        if time > self.due:
-            if times:
-                self._pick(time)
-            else:
-                self.painter.begin(frame)
-        times.append(time)
-        self.last = time
-        self.held = frame
+        if not self.times:
+            self.painter.begin(frame)
+        elif time > self.due:
+            self._pick(time)
 
     def _time(self, number: int) -> float:
         """Of a frame without a stamp of its own."""
