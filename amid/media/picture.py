@@ -200,7 +200,7 @@ class PictureTrack:
         origin = times[0] - self.lead
         times -= origin
         interval, even = _intervals(times)
-        if interval and even:
+        if interval and even and not self.repeated:
             lasts = interval
         elif not lasts:
             lasts = interval or float(1 / (self.stream.average_rate or 25))

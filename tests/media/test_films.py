@@ -312,14 +312,14 @@ def test_cover_art_is_no_picture(tmp_path):
 # Films that no PyAV makes, or that were joined
 
 
-def theora(path: Path, name: str) -> Path:
-    """25 frames of Theora by the program `ffmpeg`: packets of frames that repeat the last one are
-    empty. Number n is a grey of 40 + 40 n in the lower half."""
+def theora(path: Path, name: str, packets: int = 25) -> Path:
+    """Theora by the program `ffmpeg`: packets of frames that repeat the last one are empty. Number
+    n is a grey of 40 + 40 n in the lower half."""
     text = Path(__file__).with_name(f"{name}.b64").read_text("ascii")
     path.write_bytes(lzma.decompress(base64.b64decode(text)))
     with av.open(str(path)) as film:
         sizes = [packet.size for packet in film.demux(video=0) if packet.dts is not None]
-    assert len(sizes) == 25
+    assert len(sizes) == packets
     assert sizes.count(0) > 10
     return path
 
@@ -345,6 +345,16 @@ def test_theora_may_end_with_empty_packets(tmp_path):
     path = theora(tmp_path / "a.ogv", "theora_still")
     (reading,) = read(path, [looking(frames=25, convert=grey_number)])
     assert reading.seconds == pytest.approx(1.0)
+
+
+def test_theora_of_hardly_any_frames_lasts_as_long_as_its_packets(tmp_path):
+    """Of 41 packets few hold a frame: white from 0.8 s to 1.6 s. Such frames follow evenly, and the
+    last one is still shown for a packet's time only."""
+    path = theora(tmp_path / "a.ogv", "theora_slides", 41)
+    (reading,) = read(path, [looking(frames=41, convert=lambda image: image[:1, :1, 0].copy())])
+    assert reading.seconds == pytest.approx(41 / 25)
+    white = [20 <= number < 40 for number in range(41)]
+    assert [bool(level > 200) for level in reading.clips[0].ravel()] == white
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
