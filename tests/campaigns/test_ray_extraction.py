@@ -15,4 +15,4 @@ from tests.campaigns.ray_extraction import campaign, failures
 def test_a_killed_node_costs_no_clip_and_makes_none_twice(tmp_path: Path) -> None:
     found = campaign(tmp_path, 16, kill_after=1, files=2, seconds=3.0, size=(240, 320))
     assert failures(found, 15) == []
-    assert found.planned == 16
+    assert found.planned == 8  # a film has both modalities, so that one shard serves both
