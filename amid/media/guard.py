@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.pool import ExceptionWithTraceback
+from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,8 +28,11 @@ from amid.media import MediaError, Reason
 # Children are copies of a server without threads that has the slow imports behind it: the caller
 # may have threads already (Arrow's, MLflow's), whose locks a fork of it would find held for ever.
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-PRELOADED = ["amid.reproducible", "amid.decoding", "amid.media.film"]
+PRELOADED = ["amid.reproducible", "amid.decoding", "amid.media.film", "scipy.sparse"]
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+# Bytes of a task that is given while the child works on another one: so much fits into the pipe. A
+# larger one would wait there for the child, and the child with its answer for whoever writes it.
+AHEAD = 16 << 10
 SHORT = ("allocate memory", "Insufficient memory")  # PyTorch's words, and OpenCV's
 
 Task = TypeVar("Task")
@@ -70,7 +74,8 @@ def guarded(
     due = 0  # the next task to be yielded
 
     def feed() -> None:
-        """Gives tasks to children that have none, unless a file is tried alone."""
+        """Gives tasks to children that have none, and then each its next one, so that none waits
+        for this process; unless a file is tried alone."""
         if again or suspects & {child.task for child in children}:
             return
         idle = [child for child in children if not child.busy]
@@ -79,6 +84,9 @@ def guarded(
                 idle.append(_Child(function, limits))
                 children.extend(idle)
             idle.pop().give(todo.popleft(), tasks)
+        for child in children:
+            if todo and len(child.tasks) == 1 and child.give(todo[0], tasks, most=AHEAD):
+                todo.popleft()
 
     try:
         while due < len(tasks):
@@ -98,6 +106,7 @@ def guarded(
                     continue
                 child.end()
                 children.remove(child)
+                todo.extendleft(reversed(child.tasks))  # what it had not begun
                 if number in suspects:
                     detail = f"{names[number]}: {answer.detail}"
                     found[number] = MediaError(answer.reason, detail)
@@ -124,7 +133,7 @@ class _Lost(NamedTuple):
 
 
 class _Child:
-    """A process and the number of the task it has, None while it has none."""
+    """A process and the numbers of the tasks it has: the one that it works on, and the next."""
 
     def __init__(self, function: Callable[[Any], Any], limits: Limits) -> None:
         CONTEXT.set_forkserver_preload(PRELOADED)
@@ -140,21 +149,34 @@ class _Child:
             raise AmidError(
                 "The process that decodes files could not be started: its own message is above."
             ) from None
-        self.task: int | None = None
+        self.tasks: deque[int] = deque()
         self.deadline = math.inf
 
     @property
     def busy(self) -> bool:
-        return self.task is not None
+        return bool(self.tasks)
 
-    def give(self, number: int, tasks: Sequence[Any]) -> None:
+    @property
+    def task(self) -> int | None:
+        """The one that it works on."""
+        return self.tasks[0] if self.tasks else None
+
+    def give(self, number: int, tasks: Sequence[Any], most: int | None = None) -> bool:
+        """False for a task that takes more than `most` bytes: nothing was given then."""
+        data = ForkingPickler.dumps(tasks[number])
+        if most is not None and len(data) > most:
+            return False
         with contextlib.suppress(BrokenPipeError):  # it died while idle: `answer` will tell
-            self.pipe.send(tasks[number])
-        self.task, self.deadline = number, time.monotonic() + self.limits.seconds
+            self.pipe.send_bytes(data)
+        if not self.tasks:
+            self.deadline = time.monotonic() + self.limits.seconds
+        self.tasks.append(number)
+        return True
 
     def answer(self) -> Any:
-        """The task's result or a _Lost; raises what the task raised."""
-        self.task = None
+        """The result of the task that it works on, or a _Lost; raises what the task raised."""
+        self.tasks.popleft()
+        self.deadline = time.monotonic() + self.limits.seconds  # of the next one, if it has one
         if not self.pipe.poll():
             return _Lost(Reason.timeout, f"not decoded within {self.limits.seconds:g} s")
         try:
