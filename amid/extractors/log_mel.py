@@ -134,7 +134,7 @@ def describe(signal: np.ndarray, options: Options) -> np.ndarray:
         signal = np.pad(signal, (0, window - len(signal)))
     pieces = np.lib.stride_tricks.sliding_window_view(signal, window)[::hop]  # (time, window)
     shape, filters = hann(window), sparse_filters(options)
-    frames = np.zeros((BLOCK, options.points), np.float32)
+    frames = np.zeros((min(BLOCK, len(pieces)), options.points), np.float32)
     logarithms = np.empty((len(pieces), options.bands))  # (time, bands) float64
     for start in range(0, len(pieces), BLOCK):
         block = pieces[start : start + BLOCK]

@@ -12,6 +12,7 @@ import mmap
 import os
 import re
 import stat
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
@@ -228,12 +229,14 @@ def _missing_segment(file: BinaryIO, size: int) -> int | None:
 def _missing_program_stream(file: BinaryIO) -> int:
     """MPEG-1 and MPEG-2 program streams: pack headers and packets, each starting with 00 00 01."""
     file.seek(0)
-    data = file.read()
-    size = len(data)
+    data = file.read() + b"\0\0"  # so that a head that is cut can be read
+    size = len(data) - 2
     position = 0
+    head = struct.Struct(">IH").unpack_from  # 00 00 01, a code, and a packet's size
     while position + 4 <= size:
-        code = data[position + 3]
-        if data[position : position + 3] != b"\0\0\1" or code < 0xB9:
+        start, length = head(data, position)
+        code = start & 0xFF
+        if start >> 8 != 1 or code < 0xB9:
             # Padding or damage inside: go on at the next pack, decoding will judge the rest.
             position = data.find(b"\0\0\1\xba", position + 1)
             if position < 0:
@@ -246,5 +249,5 @@ def _missing_program_stream(file: BinaryIO) -> int:
             mpeg2 = data[position + 4] >> 6 == 1
             position += 14 + (data[position + 13] & 7) if mpeg2 else 12
         else:
-            position += 6 + int.from_bytes(data[position + 4 : position + 6], "big")
+            position += 6 + length
     return max(position - size, 0)
