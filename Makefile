@@ -30,13 +30,13 @@ repair: install  ## what killed processes left is mended; `repro` does it first
 check-repro: install  ## the reproducibility gate: two clean clones of HEAD give the same bytes
 	python -m stages.check_repro
 
-test: install  ## the test suite but for its slow part, which CI runs too: `pytest -m slow`
-	pytest -m "not slow"
+test: install  ## the test suite on all cores but for its slow part, which CI runs too: `pytest -m slow`
+	pytest -m "not slow" -n auto --dist worksteal
 
 ui: install  ## MLflow on 127.0.0.1:5000, or links to the server that has the runs, the comparisons prepared
 	@python -m stages.ui $(or $(PORT),5000)
 	@case "$$MLFLOW_TRACKING_URI" in http://*|https://*) ;; *) set -x; \
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri sqlite:///mlruns/mlflow.db;; esac
 
-lint: install
-	ruff check . && ruff format --check .
+lint: install  ## code style, and who may import whom (import-linter, in pyproject.toml)
+	ruff check . && ruff format --check . && PYTHONPATH=. lint-imports

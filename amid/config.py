@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from amid.datasets import DATASETS
 from amid.errors import ConfigError
 from amid.extractors import EXTRACTORS
+from amid.io.redact import escape_control
 from amid.methods import METHODS
-from amid.shown import printable
+from amid.networks import ENCODERS, load_encoder
 
 if TYPE_CHECKING:
     from amid.methods.base import MethodOptions
@@ -21,13 +23,15 @@ if TYPE_CHECKING:
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 SetupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-ReadingName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Encoder = Literal["gru", "cnn", "mlp", "r2plus1d", "none"]
-# Axes of one clip's features.
-ENCODER_AXES = {"gru": 2, "cnn": 2, "mlp": 1, "r2plus1d": 4, "none": 1}
+Encoder = Literal[(*ENCODERS, "none")]
+# The encoder of a modality whose block names none, by the axes of its features.
+USUAL_ENCODERS = {
+    "target": {1: "mlp", 2: "gru", 4: "r2plus1d"},
+    "auxiliary": {1: "mlp", 2: "cnn", 4: "r2plus1d"},
+}
 _AXES = {1: "one vector", 2: "a sequence of vectors", 4: "frames"}
 
 
@@ -37,53 +41,15 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Gru(Model):
-    hidden: Annotated[list[Positive], Field(min_length=1)]
-    state: Positive
-
-
-class Cnn(Model):
-    channels: Annotated[list[Positive], Field(min_length=1)]
-    kernel: Positive
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-
-
-class Mlp(Model):
-    hidden: Positive
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-
-
-class R2Plus1d(Model):
-    """Of the video student that is trained end to end: amid.networks.r2plus1d has the meanings."""
-
-    blocks: Positive
-    width: Positive
-    window: Annotated[int, Field(ge=2)]
-    size: Annotated[int, Field(ge=16)]
-    weights: Annotated[str, Field(min_length=1)] | None
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
-
-    @model_validator(mode="after")
-    def _named_weights_have_a_sum(self) -> R2Plus1d:
-        if self.weights not in (None, "kinetics400") and self.sha256 is None:
-            raise ValueError(
-                f"the weights {self.weights} need their sha256 beside them, as results depend on "
-                "it: `sha256sum` prints it"
-            )
-        return self
-
-
 class Fusion(Model):
     hidden: Positive
 
 
 class Network(Model):
+    """A field more for the options of each encoder (amid.networks.ENCODERS)."""
+
     dim: Positive
     slope: Share
-    gru: Gru
-    cnn: Cnn
-    mlp: Mlp
-    r2plus1d: R2Plus1d
     fusion: Fusion
 
 
@@ -102,15 +68,15 @@ class Training(Model):
     checkpoint_minutes: PositiveFloat
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]
-    parts: Positive
-    devices: Positive
+    activation_chunks: Positive
+    processes: Positive
 
     @model_validator(mode="after")
     def _every_device_has_a_sample(self) -> Training:
-        if self.devices > self.batch_size:
+        if self.processes > self.batch_size:
             raise ValueError(
-                f"{self.devices} 'devices' share each batch, so 'batch_size' {self.batch_size} "
-                "leaves some without a sample: raise it, or lower 'devices'"
+                f"{self.processes} 'processes' share each batch, so 'batch_size' {self.batch_size} "
+                "leaves some without a sample: raise it, or lower 'processes'"
             )
         return self
 
@@ -129,71 +95,26 @@ class Selection(Model):
 class DataSet(Model):
     """One data set; `options` and the numbers in `extract` belong to its files in amid/.
 
-    watch: file or folder whose change makes DVC run the data set's `download` again.
+    folder: folder or file whose change makes DVC run the data set's `download` again: the clips of
+    own data, else the code that makes or fetches them. extract: extractor and its numbers of each
+    modality, on top of those in `extractors`. setups: of Table 3, what the teacher sees in each.
+    mismatch_ratio: share of training clips that get another clip's auxiliary modalities.
+    quarantine_limit: share of clips that may be damaged before `extract` fails. encoders: of
+    modalities that are not to have the usual one for the shape of their features.
     """
 
     source: Literal[tuple(DATASETS)]
-    watch: Annotated[str, Field(min_length=1)]
+    folder: Annotated[str, Field(min_length=1)]
     options: Any
     target: Name
     auxiliary: Annotated[list[Name], Field(min_length=1)]
-    mismatched: Annotated[float, Field(ge=0, lt=1)]
-    setups: dict[SetupName, Annotated[list[Name], Field(min_length=1)]]
-    quarantine_limit: Share
     extract: dict[Name, Any]
-    encoders: dict[Name, Encoder]
-    training: dict[str, Any]
-    auxiliary_training: dict[str, Any]
-
-
-class Table3(Model):
-    """Cross-validation: every setup of a data set x configurations x folds x seeds."""
-
-    baseline: Name
-    configurations: Annotated[list[Name], Field(min_length=1)]
-    folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    training: dict[str, Any]
-
-
-Values = list[NonNegative]
-
-
-class Table6(Model):
-    """Sensitivity: the values that each weight takes while the other two keep theirs."""
-
-    configuration: Name
-    alpha: Values
-    beta: Values
-    gamma: Values
-    wide: Values
-
-
-class TableSeeds(Model):
-    """Power analysis: how many seeds a difference between two configurations needs."""
-
-    configurations: Annotated[list[Name], Field(min_length=2)]
-    differences: Annotated[list[PositiveFloat], Field(min_length=1)]
-    power: Annotated[float, Field(gt=0, lt=1)]
-    level: Annotated[float, Field(gt=0, lt=1)]
-
-
-class TableAdversarial(Model):
-    """Readings of the adversarial term: changes of one configuration, against one without it."""
-
-    configuration: Name
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    without: Name
-    readings: Annotated[dict[ReadingName, dict[str, Any]], Field(min_length=1)]
-
-
-class TableSelection(Model):
-    """Sample selection: rules x ratios x shares of mismatched pairs, on one configuration."""
-
-    configuration: Name
-    rules: dict[Name, dict[str, Any]]
-    ratios: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
-    mismatched: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)]
+    setups: dict[SetupName, Annotated[list[Name], Field(min_length=1)]] = {}
+    mismatch_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    quarantine_limit: Share = 0.01
+    encoders: dict[Name, Encoder] = {}
+    training: dict[str, Any] = {}
+    auxiliary_training: dict[str, Any] = {}
 
 
 class StudentChoice(Model):
@@ -214,13 +135,6 @@ class Report(Model):
     samples: Annotated[int, Field(ge=2, le=60)]
 
 
-class Tune(Model):
-    """The search of each method's numbers: the same count of trials for all, on validation."""
-
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    trials: dict[Name, Annotated[list[dict[str, Any]], Field(min_length=1)]]
-
-
 class Configured(NamedTuple):
     """A configuration of params.yaml: a method with its numbers, and what it overrides."""
 
@@ -228,43 +142,37 @@ class Configured(NamedTuple):
     options: MethodOptions
     training: dict[str, Any]
     selection: Selection
-    mismatched: float | None
+    mismatch_ratio: float | None
 
 
 class Params(Model):
-    alpha: NonNegative
-    beta: NonNegative
-    gamma: NonNegative
+    """params.yaml. A field more for the block of each study (amid.studies.load_params), and for
+    each number that a method takes from the top level (MethodOptions.top_level)."""
+
     datasets: Annotated[list[Name], Field(min_length=1)]
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     mirror: str | None
     workers: Annotated[int, Field(ge=0)]
     data: dict[Name, DataSet]
+    extractors: dict[Name, dict[str, Any]]
     network: Network
     training: Training
     selection: Selection
     methods: dict[Name, dict[str, Any]]
     configurations: dict[Name, dict[str, Any]]
     sections: dict[Name, list[Name]]
-    table1: Annotated[list[Name], Field(min_length=1)]
-    figure3: Annotated[list[Name], Field(min_length=2, max_length=2)]
-    table3: Table3
-    table4: Annotated[list[Name], Field(min_length=1)]
-    figure4: Annotated[list[Name], Field(min_length=1, max_length=4)]
-    table5: Annotated[list[Name], Field(min_length=1)]
-    figure5: Annotated[list[Name], Field(min_length=1, max_length=4)]
-    table6: Table6
-    table_seeds: TableSeeds
-    table_adversarial: TableAdversarial
-    table_selection: TableSelection
     student: StudentChoice
     report: Report
-    tune: Tune
+
+    @property
+    def top_level(self) -> dict[str, float]:
+        """The numbers that methods take from the top level of params.yaml."""
+        return {name: getattr(self, name) for name in _top_level()}
 
     def dataset(self, name: str) -> DataSet:
         """The block of one data set; ConfigError names the choices when there is none."""
         if name not in self.data:
-            raise ConfigError(_unknown(f"data set '{name}'", name, self.data, "data"))
+            raise ConfigError(unknown(f"data set '{name}'", name, self.data, "data"))
         return self.data[name]
 
     def training_of(self, dataset: str, *, auxiliary: bool = False) -> Training:
@@ -278,10 +186,9 @@ class Params(Model):
         return check(Training, values, where)
 
     def options(self, method: str) -> MethodOptions:
-        """A method's own numbers, alpha, beta and gamma among them where it has such."""
+        """A method's numbers, those from the top level among them."""
         model = import_module(METHODS[method]).Options
-        weights = ("alpha", "beta", "gamma")
-        given = {name: getattr(self, name) for name in weights if name in model.model_fields}
+        given = {name: getattr(self, name) for name in model.top_level}
         return check(model, {**given, **self.methods.get(method, {})}, f"methods.{method}")
 
     def resolved(self, configuration: str, overrides: dict[str, Any] | None = None) -> Configured:
@@ -295,9 +202,9 @@ class Params(Model):
             raise ConfigError(f"params.yaml: '{where}' must name its `method`.")
         method = values.pop("method")
         if method not in METHODS:
-            raise ConfigError(_unknown(f"method '{method}'", str(method), METHODS, where))
+            raise ConfigError(unknown(f"method '{method}'", str(method), METHODS, where))
         training = values.pop("training", {})
-        mismatched = values.pop("mismatched", None)
+        mismatch_ratio = values.pop("mismatch_ratio", None)
         chosen = values.pop("selection", {})
         numbers = {**self.selection.model_dump(), **chosen}
         selection = check(Selection, numbers, f"{where}.selection")
@@ -309,11 +216,46 @@ class Params(Model):
             )
         given = self.options(method).model_dump()
         options = check(options_model, {**given, **values}, where)
-        return Configured(method, options, training, selection, mismatched)
+        return Configured(method, options, training, selection, mismatch_ratio)
 
 
-def load(path: Path) -> Params:
-    """Reads and checks params.yaml; ConfigError says in one sentence which key is wrong and why."""
+# Field of Params: (its type, its default or ..., the file it stands in if not params.yaml itself)
+Extra = Mapping[str, tuple[Any, Any, Path | None]]
+
+
+def load(path: Path, extra: Extra | None = None) -> Params:
+    """Reads and checks params.yaml; ConfigError says in one sentence which key is wrong and why.
+
+    extra: the fields of the studies; amid.studies.load_params calls this with all of them. None:
+    keys of studies, and misspelt ones, are passed over. That is for stages which make data: they
+    must not depend on the studies, and come after the stage `check`, which looks at every key.
+    """
+    values = _read(path)
+    if extra is None:
+        known = {*Params.model_fields, *_top_level()}
+        missing = known - values.keys()
+        for name in values.keys() - known:
+            if difflib.get_close_matches(str(name), missing, n=1):
+                raise ConfigError(unknown(f"key '{escape_control(name)}'", name, missing, ""))
+        values = {name: value for name, value in values.items() if name in known}
+        extra = {}
+    for name, (_, _, file) in extra.items():
+        if file is not None:
+            if name in values:
+                raise ConfigError(f"params.yaml: '{name}' stands in {_short(file)}: edit it there.")
+            values |= {key: value for key, value in _read(file).items() if key == name}
+    fields = {name: (kind, default) for name, (kind, default, _) in extra.items()}
+    fields["network"] = (network_model(), ...)
+    model = create_model("Params", __base__=Params, **_top_level(), **fields)
+    params = check(model, values, "")
+    _check_extractors(params)
+    data = {name: _checked_block(params, name, block) for name, block in params.data.items()}
+    params = params.model_copy(update={"data": data})
+    _check_references(params)
+    return params
+
+
+def _read(path: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML, YAMLError  # YAML 1.2, as DVC reads it: 1e-3 is a number
 
     try:
@@ -323,11 +265,30 @@ def load(path: Path) -> Params:
     except (YAMLError, UnicodeDecodeError) as error:
         line = " ".join(str(error).split())
         raise ConfigError(f"{path.name} is not valid YAML: {line}.") from None
-    params = check(Params, values, "")
-    data = {name: _checked_block(name, block) for name, block in params.data.items()}
-    params = params.model_copy(update={"data": data})
-    _check_references(params)
-    return params
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path.name} holds no keys: it must be a mapping of names to values.")
+    return values
+
+
+def _short(path: Path) -> str:
+    return Path(*path.parts[-3:]).as_posix()
+
+
+def _top_level() -> dict[str, tuple[Any, Any]]:
+    """Name -> (type, ...) of the numbers that methods take from the top level."""
+    fields = {}
+    for module in METHODS.values():
+        options = import_module(module).Options
+        for name in options.top_level:
+            field = options.model_fields[name]
+            fields[name] = (Annotated[field.annotation, *field.metadata], ...)
+    return fields
+
+
+def network_model() -> type[Network]:
+    """Network, with a field for the options of each encoder."""
+    encoders = {name: (load_encoder(name).Options, ...) for name in ENCODERS}
+    return create_model("Network", __base__=Network, **encoders)
 
 
 def check(model: type[BaseModel], values: Any, where: str) -> Any:
@@ -338,10 +299,10 @@ def check(model: type[BaseModel], values: Any, where: str) -> Any:
         problems = error.errors()  # a misspelt key shows as a missing one as well: name the first
         problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
         place = [str(part) for part in problem["loc"]]
-        key = printable(".".join(filter(None, [where, *place])))
+        key = escape_control(".".join(filter(None, [where, *place])))
         if problem["type"] == "extra_forbidden":
             known = _fields_at(model, place[:-1])
-            raise ConfigError(_unknown(f"key '{key}'", place[-1], known, where)) from None
+            raise ConfigError(unknown(f"key '{key}'", place[-1], known, where)) from None
         if problem["type"] == "missing":
             raise ConfigError(f"params.yaml: '{key}' is missing.") from None
         reason = problem["msg"].removeprefix("Value error, ")
@@ -350,7 +311,15 @@ def check(model: type[BaseModel], values: Any, where: str) -> Any:
         raise ConfigError(f"params.yaml: '{key}' is {got!r}, but {reason}.") from None
 
 
-def _checked_block(name: str, block: DataSet) -> DataSet:
+def _check_extractors(params: Params) -> None:
+    """The numbers of `extractors`, each by itself: they hold for every block."""
+    for kind, numbers in params.extractors.items():
+        if kind not in EXTRACTORS:
+            raise ConfigError(unknown(f"extractor '{kind}'", kind, EXTRACTORS, "extractors"))
+        check(import_module(EXTRACTORS[kind]).Options, numbers, f"extractors.{kind}")
+
+
+def _checked_block(params: Params, name: str, block: DataSet) -> DataSet:
     where = f"data.{name}"
     options = check(
         import_module(DATASETS[block.source]).Options, block.options, f"{where}.options"
@@ -363,48 +332,46 @@ def _checked_block(name: str, block: DataSet) -> DataSet:
         numbers = dict(values)
         kind = numbers.pop("extractor")
         if kind not in EXTRACTORS:
-            raise ConfigError(_unknown(f"extractor '{kind}'", str(kind), EXTRACTORS, place))
+            raise ConfigError(unknown(f"extractor '{kind}'", str(kind), EXTRACTORS, place))
+        numbers = {**params.extractors.get(kind, {}), **numbers}
         extract[modality] = (kind, check(import_module(EXTRACTORS[kind]).Options, numbers, place))
     in_setups = [modality for chosen in block.setups.values() for modality in chosen]
-    for modality in (block.target, *block.auxiliary, *in_setups, *extract):
-        for known, key in ((extract, "extract"), (block.encoders, "encoders")):
-            if modality not in known:
-                raise ConfigError(f"params.yaml: '{where}.{key}' lacks the modality '{modality}'.")
+    for modality in (block.target, *block.auxiliary, *in_setups, *block.encoders):
+        if modality not in extract:
+            raise ConfigError(f"params.yaml: '{where}.extract' lacks the modality '{modality}'.")
+    encoders = {}
     for modality, (kind, numbers) in extract.items():
         shape = import_module(EXTRACTORS[kind]).shape(numbers)
-        encoder = block.encoders[modality]
-        if len(shape) != ENCODER_AXES[encoder]:
+        usual = USUAL_ENCODERS["target" if modality == block.target else "auxiliary"]
+        encoder = encoders[modality] = block.encoders.get(modality, usual[len(shape)])
+        axes = 1 if encoder == "none" else load_encoder(encoder).axes
+        if len(shape) != axes:
             raise ConfigError(
                 f"params.yaml: '{where}.encoders.{modality}' is '{encoder}', which takes "
-                f"{_AXES[ENCODER_AXES[encoder]]} a clip, but '{kind}' gives {_AXES[len(shape)]}."
+                f"{_AXES[axes]} a clip, but '{kind}' gives {_AXES[len(shape)]}."
             )
-    if block.encoders[block.target] == "none":
+    if encoders[block.target] == "none":
         raise ConfigError(
             f"params.yaml: '{where}.encoders.{block.target}' is 'none', but '{block.target}' is "
             "the target: the student needs an encoder to train."
         )
     source = import_module(DATASETS[block.source])
     if hasattr(source, "informed"):  # a data set that has to know what its block says beside
-        options = source.informed(options, block.watch, extract, block.target, where)
+        options = source.informed(options, block.folder, extract, block.target, where)
     named = {f"setups.{setup}": chosen for setup, chosen in block.setups.items()}
     for key, chosen in {"auxiliary": block.auxiliary, **named}.items():
         if block.target in chosen:
             raise ConfigError(
                 f"params.yaml: '{where}.{key}' names the target modality '{block.target}'."
             )
-    return block.model_copy(update={"options": options, "extract": extract})
+    return block.model_copy(update={"options": options, "extract": extract, "encoders": encoders})
 
 
 def _check_references(params: Params) -> None:
     for key, values in {
         "datasets": params.datasets,
         "seeds": params.seeds,
-        "table3.folds": params.table3.folds,
-        "table3.seeds": params.table3.seeds,
         "student.configurations": params.student.configurations,
-        "tune.seeds": params.tune.seeds,
-        "table_adversarial.seeds": params.table_adversarial.seeds,
-        **{f"table6.{w}": getattr(params.table6, w) for w in ("alpha", "beta", "gamma", "wide")},
     }.items():
         if len(set(values)) < len(values):
             raise ConfigError(f"params.yaml: '{key}' names a value twice: {values}.")
@@ -415,31 +382,19 @@ def _check_references(params: Params) -> None:
         params.training_of(name, auxiliary=True)
     for method in params.methods:
         if method not in METHODS:
-            raise ConfigError(_unknown(f"method '{method}'", method, METHODS, "methods"))
+            raise ConfigError(unknown(f"method '{method}'", method, METHODS, "methods"))
     for configuration in params.configurations:
         override = params.resolved(configuration).training
         where = f"configurations.{configuration}.training"
         for name in params.data:
-            _check_training(params, name, override, where)
+            check_training(params, name, override, where)
     lists = {f"sections.{name}": rows for name, rows in params.sections.items()}
-    lists |= {"table1": params.table1, "figure3": params.figure3}
-    lists |= {"table4": params.table4, "figure4": params.figure4}
-    lists |= {"table5": params.table5, "figure5": params.figure5}
-    lists |= {"table6.configuration": [params.table6.configuration]}
-    lists |= {"table_seeds.configurations": params.table_seeds.configurations}
-    study = params.table_adversarial
-    lists |= {"table_adversarial.configuration": [study.configuration]}
-    lists |= {"table_adversarial.without": [study.without]}
-    table3 = params.table3
-    lists |= {"table3.baseline": [table3.baseline], "table3.configurations": table3.configurations}
-    lists |= {"table_selection.configuration": [params.table_selection.configuration]}
     lists |= {"student.configurations": params.student.configurations}
-    lists |= {"tune.trials": list(params.tune.trials)}
     for key, rows in lists.items():
         for row in rows:
             if row not in params.configurations:
                 what = f"configuration '{row}'"
-                raise ConfigError(_unknown(what, row, params.configurations, key))
+                raise ConfigError(unknown(what, row, params.configurations, key))
     for section in ("baselines", "compared"):
         for row in params.sections.get(section, []):
             if params.resolved(row).options.warmup() is not None:
@@ -447,32 +402,10 @@ def _check_references(params: Params) -> None:
                     f"params.yaml: 'sections.{section}' names '{row}', whose method has a warm-up; "
                     "that stage reads neither warm-ups nor alpha, beta, gamma: use another section."
                 )
-    for name in params.data:
-        _check_training(params, name, table3.training, "table3.training")
-    if 1.0 not in params.table_selection.ratios:
-        raise ConfigError(
-            "params.yaml: 'table_selection.ratios' lacks 1.0, the run that the others are compared "
-            "with: add it."
-        )
-    for rule in params.table_selection.rules.values():
-        params.resolved(params.table_selection.configuration, {"selection": rule})
-    for reading in study.readings.values():
-        params.resolved(study.configuration, reading)
-    for weight in ("alpha", "beta", "gamma"):
-        params.resolved(params.table6.configuration, {weight: 1.0})
-    for configuration, trials in params.tune.trials.items():
-        for trial in trials:
-            params.resolved(configuration, trial)
-    counts = {name: len(trials) for name, trials in params.tune.trials.items()}
-    if len(set(counts.values())) > 1:
-        shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise ConfigError(
-            f"params.yaml: 'tune.trials' gives some more trials than others ({shown}); one tuning "
-            "budget for all: give each the same number."
-        )
 
 
-def _check_training(params: Params, dataset: str, override: dict[str, Any], where: str) -> None:
+def check_training(params: Params, dataset: str, override: dict[str, Any], where: str) -> None:
+    """Raises ConfigError unless the numbers at `where` fit the data set's training."""
     values = {**params.training_of(dataset).model_dump(), **override}
     _check_warmup(check(Training, values, where), where, dataset)
 
@@ -498,7 +431,8 @@ def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:
     return list(getattr(current, "model_fields", {}))
 
 
-def _unknown(what: str, given: str, known: Any, where: str) -> str:
+def unknown(what: str, given: str, known: Any, where: str) -> str:
+    """A sentence about a name that is not among the known ones, with the nearest of them."""
     close = difflib.get_close_matches(given, list(known), n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(sorted(known))}."
     at = f" (in '{where}')" if where and where not in what else ""

@@ -6,6 +6,9 @@ import errno
 import shutil
 from pathlib import Path
 
+# Installs the packages that only other executors and stores need.
+INSTALL_SCALE = "pip install -r requirements-scale.txt -c constraints.txt"
+
 # What a disk or a folder refuses; sqlite says it in words only.
 _REFUSED = {
     errno.ENOSPC: "no room is left on the disk",

@@ -2,10 +2,10 @@
 
     python -m amid.predict CLIP... [--model student/grid] [--neighbours 3] [--json]
 
-The one module of the library that parses a command line; all it does is in amid.student.
+The one module of the library that parses a command line; all it does is in amid.serving.student.
 """
 
-import amid.reproducible  # noqa: F401  isort: skip  pins kernels before torch, numpy and OpenCV load
+import amid.core.reproducible  # noqa: F401  isort: skip  pins kernels before torch, numpy and OpenCV load
 
 import argparse
 import json
@@ -15,11 +15,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from amid import student
 from amid.errors import AmidError
+from amid.io.redact import escape_control
 from amid.media.guard import LIMITS
-from amid.shown import printable
-from amid.student import CARD, Prediction
+from amid.serving import student
+from amid.serving.student import CARD, Prediction
 
 STUDENTS = Path("student")
 
@@ -47,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
     sys.stdout.flush()
     for answer in answers:
         if answer.problem is not None:
-            print(printable(f"error: {answer.problem}"), file=sys.stderr)
+            print(escape_control(f"error: {answer.problem}"), file=sys.stderr)
     return 0 if len(good) == len(answers) else 1
 
 
@@ -65,7 +65,7 @@ def table(answer: Prediction, top: int) -> str:
             lines.append(
                 f"  {near.label:{width}}  {near.cosine:6.3f}  {near.id:{longest}}  {place}"
             )
-    return "\n".join(printable(line.rstrip()) for line in lines)
+    return "\n".join(escape_control(line.rstrip()) for line in lines)
 
 
 def _labels(answer: Prediction) -> list[str]:

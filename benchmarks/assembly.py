@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from amid.decoding import Outcome, Task
+from amid.data.decoding import Outcome, Task
+from amid.data.extraction import extract_features, plan_tasks
+from amid.data.feature_store import FeatureStore
 from amid.extractors import ngrams
-from amid.features import FeatureStore, extract_features, plan
 
 SIZES = (30_000, 100_000, 300_000, 1_000_000)
 EXTRACTORS = {name: ("ngrams", ngrams.Options(dims=16)) for name in ("video", "audio")}
@@ -86,7 +87,7 @@ def one(clips: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         table, start = manifest(clips), time.process_time()
         note("manifest", start)
-        tasks = plan(table, Path(folder), EXTRACTORS)
+        tasks = plan_tasks(table, Path(folder), EXTRACTORS)
         note("plan", start)
         del tasks
         out, start = Path(folder) / "features", time.process_time()

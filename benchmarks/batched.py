@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from amid import config
-from amid.engine import Trainer
+from amid.core.types import Batch
 from amid.networks import encoders
 from amid.runs.plan import configured_run
-from amid.types import Batch
+from amid.studies import load_params
+from amid.training.trainer import Trainer
 from benchmarks.methods import samples, trainer
 
 
@@ -50,7 +50,7 @@ class PlainGru(nn.Module):
 def main() -> None:
     given = arguments(__doc__, repeats=15, batch=64)
     torch.set_num_threads(1)
-    params = config.load(Path("params.yaml"))
+    params = load_params(Path("params.yaml"))
     rows = []
     for dim, runs in ((128, 3), (128, 6), (128, 15), (512, 3)):
         network = params.network.model_copy(update={"dim": dim})

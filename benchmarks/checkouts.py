@@ -22,8 +22,9 @@ from benchmarks.extraction import write
 from benchmarks.media import FILMS
 
 READ = """
-import amid.reproducible, cv2
+import amid.core.reproducible, cv2
 from pathlib import Path
+from amid.studies import load_params
 from amid.extractors import Span, frame_dct
 cv2.setNumThreads(1)
 try:
@@ -35,14 +36,14 @@ spans, options = [Span("", float("nan"), float("nan"))], frame_dct.Options()
 work = lambda path: frame_dct.extract(Path(path), spans, options)
 """
 EXTRACT = """
-import amid.reproducible, shutil, tempfile
+import amid.core.reproducible, shutil, tempfile
 from pathlib import Path
 import pandas as pd
 from amid import config
-from amid.features import extract_features
+from amid.data.extraction import extract_features
 def work(place):
     data = Path(place)
-    block = config.load(Path("params.yaml")).data[data.name]
+    block = load_params(Path("params.yaml")).data[data.name]
     manifest = pd.read_parquet(data / "manifest.parquet")
     with tempfile.TemporaryDirectory() as out:
         extract_features(manifest, data, Path(out) / "features", block.extract, workers=2,

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from amid.extractors import Span, frame_dct, frames, load, log_mel
-from amid.reproducible import sha256_file
+from amid.io.checksums import sha256_file
 
 NAN = float("nan")
 RATE = 16000

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from amid import config
+from amid.core.types import RunRecord
 from amid.runs.plan import PlannedRun, configured_run
 from amid.runs.store import RunStore
-from amid.types import RunRecord
+from amid.studies import load_params
 from benchmarks.made_up import run, write_data
 from benchmarks.methods import samples, trainer
 
@@ -67,7 +67,7 @@ def of_samples(sizes: list[int], repeats: int) -> list[float]:
 
 
 def planned(configuration: str, dim: int) -> PlannedRun:
-    params = config.load(Path("params.yaml"))
+    params = load_params(Path("params.yaml"))
     network = params.network.model_copy(update={"dim": dim})
     params = params.model_copy(update={"network": network})
     return configured_run(params, "avlips", configuration, 0, lambda *_: "made up")

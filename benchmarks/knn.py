@@ -1,4 +1,5 @@
-"""The 10 nearest of a million rows, exactly: `amid.retrieval.nearest` against bare matrix products.
+"""The 10 nearest of a million rows, exactly: `amid.training.retrieval.nearest` against bare matrix
+products.
 
 A clustered gallery is made block by block into one float32 array. The queries come in parts; for
 each part the products alone (the same blocks, their results thrown away) and the whole search run
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from amid.losses.cosine import unit_rows
-from amid.retrieval import GALLERY_A_BLOCK, QUERIES_A_BLOCK, nearest
+from amid.training.retrieval import GALLERY_A_BLOCK, QUERIES_A_BLOCK, nearest
 
 K = 10
 MADE_A_BLOCK = 10_000

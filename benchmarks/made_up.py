@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from amid import config
-from amid.batches import features_fingerprint
+from amid.data.splits import features_fingerprint
+from amid.io.checksums import record_checksums
 from amid.runs.plan import PlannedRun, configured_run
-from amid.sums import sum_files
+from amid.studies import load_params
 
 CLASSES = 26
 
@@ -45,14 +46,14 @@ def write_data(folder: Path, train: int = 800, validation: int = 800, test: int 
     embeddings = rng.normal(size=(len(split), 128)).astype(np.float32)
     np.save(place / "embeddings" / "audio.npy", embeddings)
     (place / "embeddings" / "audio.json").write_text(json.dumps({"modality": "audio"}))
-    sum_files(place / "features", "index.parquet", "video.npy")
-    sum_files(place / "embeddings", "audio.npy", "audio.json")
+    record_checksums(place / "features", "index.parquet", "video.npy")
+    record_checksums(place / "embeddings", "audio.npy", "audio.json")
     return place
 
 
 @cache
 def _params() -> config.Params:
-    return config.load(Path("params.yaml"))
+    return load_params(Path("params.yaml"))
 
 
 def run(data: Path, overrides: dict[str, Any], seed: int = 0, **training: Any) -> PlannedRun:

@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 import soundfile
 
-from amid import config
 from amid.extractors import Span, log_mel
 from amid.media import Pictures
 from amid.media.film import read_one
 from amid.media.guard import guarded, keep_memory
+from amid.studies import load_params
 from benchmarks.extraction import Film, write
 
 FRAMES = 8
@@ -94,7 +94,7 @@ def main() -> None:
         sound = Path(folder) / "clip.wav"
         noise = np.random.default_rng(0).normal(0, 0.1, round(16000 * SOUND_SECONDS))
         soundfile.write(sound, noise, 16000)
-        _, options = config.load(Path("params.yaml")).data["avlips"].extract["audio"]
+        _, options = load_params(Path("params.yaml")).data["avlips"].extract["audio"]
         spans = [Span("made up", 0.0, SOUND_SECONDS)]
         heard = timed({"log_mel": lambda: log_mel.extract(sound, spans, options)}, given.repeats)
     factor = SOUND_SECONDS / heard["log_mel"]

@@ -8,7 +8,7 @@ it; the linear heads of CRD, CRCD and GMC before it belong to the rest of the st
 
 from __future__ import annotations
 
-import amid.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
+import amid.core.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
 
 import argparse
 import json
@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amid import config
-from amid.batches import Splits
-from amid.engine import Trainer, load_model
+from amid.core.reproducible import use_deterministic_kernels
+from amid.core.types import Batch, Representations
+from amid.data.splits import Splits
 from amid.losses.ccl import pair_contrastive
 from amid.losses.cosine import unit_rows
 from amid.losses.gmc import joint_contrastive
@@ -34,7 +34,9 @@ from amid.methods.crd import Crd
 from amid.methods.gmc import Gmc
 from amid.networks.crossmodal import deployed
 from amid.runs.plan import PlannedRun, configured_run
-from amid.types import Batch, Representations
+from amid.studies import load_params
+from amid.training.model_file import load_model, model_card
+from amid.training.trainer import Trainer
 
 STEPS, FEATURES = 8, 128  # of a made-up clip, as avlips's and GRID's video features
 
@@ -59,7 +61,8 @@ def trainer(run: PlannedRun, splits: Splits) -> Trainer:
     if run.teacher is not None:
         other = Trainer(run.teacher, splits)
         state = deployed(other.networks.state_dict(), ("teacher",))
-        teacher = load_model(other.card(("teacher",)), state)
+        teacher = load_model(model_card(other, ("teacher",)), state)
+    use_deterministic_kernels()
     made = Trainer(run.spec, splits, teacher)
     made.networks.train()
     made.method.train()
@@ -128,7 +131,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    params = config.load(Path("params.yaml"))
+    params = load_params(Path("params.yaml"))
     network = params.network.model_copy(update={"dim": arguments.dim})
     params = params.model_copy(update={"network": network})
     splits = samples(arguments.samples, arguments.dim, arguments.classes)

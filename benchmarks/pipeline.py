@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from amid.executors.local import available_cores
+from amid.io.processes import available_cores
+from amid.runs.scheduler import run_all
 from amid.runs.store import RunStore
-from amid.runs.training import run_all
-from amid.tracking import Tracker
+from amid.tracking.tracker import Tracker
 from benchmarks.made_up import run, write_data
 
 

@@ -6,7 +6,7 @@ turn, past DISSect's warm-up; prints medians and quartiles of the ratio to a ste
 
 from __future__ import annotations
 
-import amid.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
+import amid.core.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
 
 import argparse
 import time
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from amid import config
 from amid.runs.plan import configured_run
+from amid.studies import load_params
 from benchmarks.methods import samples, trainer
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--configuration", default="amid")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    params = config.load(Path("params.yaml"))
+    params = load_params(Path("params.yaml"))
     splits = samples(2000, params.network.dim, 51)
     rules = [("all", 1.0)]
     rules += [(rule, r) for rule in params.table_selection.rules for r in (0.75, 0.5, 0.25)]

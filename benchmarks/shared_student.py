@@ -21,10 +21,11 @@ from pathlib import Path
 
 import torch
 
-from amid.batches import Splits
-from amid.distributed import joined
-from amid.engine import Trainer
-from amid.types import Batch
+from amid.core.distributed import process_group
+from amid.core.reproducible import use_deterministic_kernels
+from amid.core.types import Batch
+from amid.data.splits import Splits
+from amid.training.trainer import Trainer
 from benchmarks.growth import planned
 from benchmarks.made_up import CLASSES
 
@@ -36,17 +37,18 @@ def step(size: int, steps: int) -> dict[str, float]:
     like = planned("amid", 512).spec
     video = {"blocks": 1, "width": WIDTH, "window": WINDOW, "size": SIZE}
     network = {**like.network, "encoder": "r2plus1d", "r2plus1d": video}
-    training = {**like.training, **({"devices": size} if size > 1 else {})}
+    training = {**like.training, **({"processes": size} if size > 1 else {})}
     spec = dataclasses.replace(like, network=network, training=training)
     pictures = torch.randint(0, 256, (BATCH, WINDOW, SIZE, SIZE, 3)).to(torch.uint8)
     labels = torch.arange(BATCH) % (CLASSES // 2)
     batch = Batch(pictures, {"audio": torch.randn(BATCH, 512)}, labels, torch.arange(BATCH))
     nothing = batch.take(torch.arange(0))
+    use_deterministic_kernels()
     one = Trainer(spec, Splits(batch, nothing, nothing, [], list(map(str, range(CLASSES))), {}))
     one.networks.train()
     one.method.train()
     one.method.begin_epoch(99)
-    batch = dataclasses.replace(batch, target=one.world.share(pictures, lambda own: own))
+    batch = dataclasses.replace(batch, target=one.world.slice_batch(pictures, lambda own: own))
     walls, own = [], []
     for _ in range(steps):
         wall, used = time.perf_counter(), time.process_time()
@@ -82,7 +84,7 @@ if __name__ == "__main__":
         folder, size, rank, steps = sys.argv[2], *map(int, sys.argv[3:])
         place = f"file://{Path(folder) / 'meeting'}"
         torch.manual_seed(0)
-        with joined("cpu", place=place, rank=rank, size=size) if size > 1 else nullcontext():
+        with process_group("cpu", place=place, rank=rank, size=size) if size > 1 else nullcontext():
             print(json.dumps(step(size, steps)))
     else:
         main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import amid.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
+import amid.core.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
 
 import json
 import time

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from amid import config
-from amid.engine import Trainer
 from amid.runs.plan import configured_run
+from amid.studies import load_params
+from amid.training.trainer import Trainer
 from benchmarks.methods import samples, trainer
 
 PRODUCTS = {"aten.mm.default", "aten.addmm.default", "aten.bmm.default", "aten.baddbmm.default"}
@@ -58,7 +58,7 @@ def main() -> None:
     buffer = torch.zeros(2**25)  # 128 MiB
     rows = []
     for dim, batch in ((512, 64), (512, 16), (128, 64)):
-        params = config.load(Path("params.yaml"))
+        params = load_params(Path("params.yaml"))
         network = params.network.model_copy(update={"dim": dim})
         params = params.model_copy(update={"network": network})
         splits = samples(2000, dim, 51)

@@ -13,8 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from amid.runs.scheduler import run_all
 from amid.runs.store import RunStore
-from amid.runs.training import run_all
 from benchmarks.made_up import run, write_data
 
 

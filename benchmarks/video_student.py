@@ -17,9 +17,10 @@ import time
 
 import torch
 
-from amid.batches import Splits
-from amid.engine import Trainer
-from amid.types import Batch
+from amid.core.reproducible import use_deterministic_kernels
+from amid.core.types import Batch
+from amid.data.splits import Splits
+from amid.training.trainer import Trainer
 from benchmarks.growth import planned
 from benchmarks.made_up import CLASSES
 
@@ -32,12 +33,13 @@ def step(blocks: int, parts: int, precision: str, steps: int) -> dict[str, float
     like = planned("amid", 512).spec
     video = {"blocks": blocks, "width": 64, "window": WINDOW, "size": SIZE}
     network = {**like.network, "encoder": "r2plus1d", "r2plus1d": video}
-    training = {**like.training, "parts": parts, "precision": precision}
+    training = {**like.training, "activation_chunks": parts, "precision": precision}
     spec = dataclasses.replace(like, network=network, training=training)
     pictures = torch.randint(0, 256, (BATCH, WINDOW, SIZE, SIZE, 3)).to(torch.uint8)
     labels = torch.arange(BATCH) % (CLASSES // 2)
     batch = Batch(pictures, {"audio": torch.randn(BATCH, 512)}, labels, torch.arange(BATCH))
     nothing = batch.take(torch.arange(0))
+    use_deterministic_kernels()
     one = Trainer(spec, Splits(batch, nothing, nothing, [], list(map(str, range(CLASSES))), {}))
     one.networks.train()
     one.method.train()

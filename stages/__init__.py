@@ -11,4 +11,4 @@ except ModuleNotFoundError:
         f"environment first: `. {os.path.join('.venv', 'bin', 'activate')}`."
     )
 
-import amid.reproducible  # noqa: F401  pins kernels before torch, numpy and OpenCV load
+import amid.core.reproducible  # noqa: F401  pins kernels before torch, numpy and OpenCV load

@@ -3,21 +3,21 @@
 import os
 from functools import partial
 
-from amid import config
-from amid.batches import embeddings_folder, features_fingerprint
-from amid.executors import chosen
-from amid.features import FeatureStore
-from amid.runs.embed import freeze, freeze_as_it_is
+from amid.data.feature_store import FeatureStore
+from amid.data.splits import embeddings_folder, features_fingerprint
+from amid.executors import executor_from_env
+from amid.runs.embeddings import freeze, freeze_features
 from amid.runs.plan import auxiliary_runs
+from amid.runs.scheduler import run_all
 from amid.runs.store import open_store
-from amid.runs.training import run_all
-from amid.tracking import Tracker
+from amid.studies import load_params
+from amid.tracking.tracker import Tracker
 from stages.common import HOME, PARAMS, data_folder, run_stage
 
 
 def main(dataset: str) -> None:
-    params = config.load(PARAMS)
-    executor, store = chosen(os.environ), open_store(os.environ, HOME)
+    params = load_params(PARAMS)
+    executor, store = executor_from_env(os.environ), open_store(os.environ, HOME)
     folder = data_folder(dataset)
     features = FeatureStore.open(folder / "features")
     corpus = "auxiliary" if (features.index["split"] == "auxiliary").any() else "train"
@@ -42,7 +42,7 @@ def main(dataset: str) -> None:
         print(f"auxiliary@{dataset}: {run.configuration} alone {shown}")
     for modality, encoder in params.dataset(dataset).encoders.items():
         if encoder == "none":
-            freeze_as_it_is(modality, corpus, features, embeddings_folder(folder))
+            freeze_features(modality, corpus, features, embeddings_folder(folder))
             print(f"auxiliary@{dataset}: {modality} is used as it is")
 
 

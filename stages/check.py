@@ -7,14 +7,14 @@ all other stages, depend on this one. Its out never changes: what they make stay
 
 from pathlib import Path
 
-from amid import config, rendering
+from amid.studies import load_params, rendering
 from stages.common import PARAMS, run_stage
 
 CHECKED = Path("data") / "checked"
 
 
 def main() -> None:
-    config.load(PARAMS)
+    load_params(PARAMS)
     rendering.write_text(CHECKED, "names and numbers of params.yaml are sound\n")
 
 

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from amid import gate
+from amid.maintenance import reproducibility_check
 from stages.common import run_command
 
 
@@ -20,18 +20,20 @@ def main() -> None:
     print("check-repro: two clean clones gave the same bytes")
 
 
-def check(source: Path, folder: Path, profile: Sequence[str] = gate.SMALL) -> Iterator[str]:
+def check(
+    source: Path, folder: Path, profile: Sequence[str] = reproducibility_check.SMALL
+) -> Iterator[str]:
     """The gate's steps, each said before it starts; what is wrong, as it is found."""
-    one, two = gate.clones(folder)
+    one, two = reproducibility_check.clones(folder)
     for clone in (one, two):
         surroundings = " ".join(f"{name}={value}" for name, value in clone.environment.items())
         print(f"clone at {clone.place}, {clone.workers} workers, {surroundings}", flush=True)
-    gate.reproduce_all(source, (one, two), profile)
-    print(f"comparing {len(gate.sums(one.place))} files", flush=True)
-    yield from gate.apart(one.place, two.place)
+    reproducibility_check.reproduce_all(source, (one, two), profile)
+    print(f"comparing {len(reproducibility_check.sums(one.place))} files", flush=True)
+    yield from reproducibility_check.differing_files(one.place, two.place)
     for clone in (one, two):
-        yield from gate.unsettled(clone.place)
-    yield from gate.unlike_committed(one.place)
+        yield from reproducibility_check.dvc_not_clean(clone.place)
+    yield from reproducibility_check.unlike_committed(one.place)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import signal
 import sys
 import traceback
@@ -13,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amid.errors import AmidError, storage_error
-from amid.shown import masked
+from amid.io.project import project_home
+from amid.io.redact import redact
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 PARAMS = Path("params.yaml")
 # A queued experiment works in a copy; runs and MLflow stay with the repository itself.
-HOME = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+HOME = project_home()
 # Beside the outs, and of this working directory: two experiments may run the same stage.
 LOCKS = Path(".runs") / "locks"
 SHARDS = Path(".runs") / "shards"
@@ -34,17 +34,9 @@ def data_folder(dataset: str) -> Path:
     return Path("data") / dataset
 
 
-def write_curves(curves: pd.DataFrame, folder: Path) -> None:
-    """A file a data set, a column a curve, as `dvc plots` likes; curves: of series.over_epochs."""
-    from amid import rendering, series
-
-    for dataset, rows in curves.groupby("dataset", sort=False):
-        rendering.write_text(folder / f"{dataset}.csv", rendering.to_csv(series.wide(rows)))
-
-
 def run_stage(main: Callable[..., None]) -> None:
     """`run_command`, one copy of a stage at a time: two would mix their files in the outs."""
-    from amid.processes import only_copy
+    from amid.io.processes import only_copy
 
     run_command(main, only_copy("@".join([_command(), *sys.argv[1:]]), LOCKS))
 
@@ -72,8 +64,8 @@ def run_command(
     except Exception as error:
         told = error if isinstance(error, AmidError) else storage_error(error, HOME)
         if told is None:
-            sys.exit(masked(traceback.format_exc()))
-        print(masked(f"error: {told}"), file=sys.stderr)
+            sys.exit(redact(traceback.format_exc()))
+        print(redact(f"error: {told}"), file=sys.stderr)
         sys.exit(told.exit_code)
 
 

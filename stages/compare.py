@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from amid.comparison import compare
+from amid.maintenance.run_diff import compare
 from stages.common import run_command
 
 SHOWN = 20

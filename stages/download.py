@@ -6,9 +6,9 @@ from importlib import import_module
 
 from amid import config
 from amid.datasets import DATASETS, problems
-from amid.datasets.download import resolve_mirror
-from amid.executors.local import available_cores
-from amid.tracking import Tracker
+from amid.io.processes import available_cores
+from amid.sources.download import resolve_mirror
+from amid.tracking.tracker import Tracker
 from stages.common import ARCHIVES, HOME, PARAMS, data_folder, run_stage
 
 

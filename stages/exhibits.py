@@ -4,18 +4,17 @@ import json
 
 import pandas as pd
 
-from amid import config
-from amid.datasets.on_disk import renewed
-from amid.features import FeatureStore
-from amid.records import load_records
+from amid.data.feature_store import FeatureStore
+from amid.io.atomic import replace_dir
 from amid.report import exhibits
-from amid.results import REFERENCE
 from amid.runs.store import CHECKPOINT, MODEL
+from amid.studies import load_params
+from amid.studies.base import REFERENCE, load_records
 from stages.common import PARAMS, RUNS, data_folder, run_stage
 
 
 def main(dataset: str) -> None:
-    params = config.load(PARAMS)
+    params = load_params(PARAMS)
     params = params.model_copy(update={"datasets": [dataset]})
     data, block, chosen = data_folder(dataset), params.dataset(dataset), params.report
     section_of = {name: section for section, names in params.sections.items() for name in names}
@@ -29,7 +28,7 @@ def main(dataset: str) -> None:
     plane = {"missing": f"No section of params.yaml trains the configuration {REFERENCE}."}
     if REFERENCE in records:
         run = records[REFERENCE][0]
-        plane = exhibits.plane(run, folders[run.key] / CHECKPOINT, data, chosen)
+        plane = exhibits.tsne(run, folders[run.key] / CHECKPOINT, data, chosen)
     samples, pictures = exhibits.samples(
         {name: records[name] for name in params.student.configurations},
         {key: folder / MODEL for key, folder in folders.items()},
@@ -42,8 +41,8 @@ def main(dataset: str) -> None:
     counts = json.loads((data / "extract.json").read_text())
     quarantine = pd.read_parquet(data / "quarantine.parquet")
     found = {"plane": plane, "samples": samples}
-    found |= {"quarantine": exhibits.set_aside(quarantine, counts)}
-    with renewed(RUNS / "exhibits" / dataset) as outs:
+    found |= {"quarantine": exhibits.quarantine_counts(quarantine, counts)}
+    with replace_dir(RUNS / "exhibits" / dataset) as outs:
         exhibits.write(outs, found, pictures)
 
 

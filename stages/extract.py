@@ -7,11 +7,12 @@ import shutil
 import pandas as pd
 
 from amid import config
+from amid.data.extraction import as_metrics, counts, extract_features, frequent_reasons, summary
+from amid.data.manifest import check_manifest
+from amid.data.shards import Settings, decoder
 from amid.errors import AmidError
-from amid.executors import chosen
-from amid.features import check_manifest, counts, extract_features, flat, told, worst
-from amid.shards import Settings, decoder
-from amid.tracking import Tracker
+from amid.executors import executor_from_env
+from amid.tracking.tracker import Tracker
 from stages.common import HOME, PARAMS, SHARDS, data_folder, run_stage
 
 
@@ -30,7 +31,7 @@ def main(dataset: str) -> None:
             workers=settings.workers,
             required=[block.target, *block.auxiliary],
             optional=block.auxiliary,
-            decoder=decoder(settings, chosen(os.environ), SHARDS / dataset),
+            decoder=decoder(settings, executor_from_env(os.environ), SHARDS / dataset),
         )
         shutil.rmtree(SHARDS / dataset, ignore_errors=True)
         known = pd.read_parquet(folder / "problems.parquet")
@@ -38,13 +39,14 @@ def main(dataset: str) -> None:
         quarantine.to_parquet(folder / "quarantine.parquet", index=False)
         numbers = counts(found._replace(quarantine=quarantine))
         (folder / "extract.json").write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
-        tracker.log_metrics(flat(numbers))
-        print(f"extract@{dataset}: {told(numbers)}")
+        tracker.log_metrics(as_metrics(numbers))
+        print(f"extract@{dataset}: {summary(numbers)}")
         total, lost = numbers["clips"], numbers["quarantined"]
         if lost > block.quarantine_limit * total:
             raise AmidError(
-                f"extract@{dataset}: {lost} of {total} clips are damaged ({worst(numbers)}), more "
-                f"than data.{dataset}.quarantine_limit = {block.quarantine_limit:g} allows; "
+                f"extract@{dataset}: {lost} of {total} clips are damaged "
+                f"({frequent_reasons(numbers)}), more than data.{dataset}.quarantine_limit = "
+                f"{block.quarantine_limit:g} allows; "
                 f"{folder / 'quarantine.parquet'} lists them."
             )
 

@@ -9,11 +9,12 @@ import os
 import pandas as pd
 
 from amid import config
+from amid.data.extraction import plan_tasks
+from amid.data.manifest import check_manifest
+from amid.data.shards import Settings, cut, make, named, number, share
 from amid.errors import ConfigError
-from amid.features import check_manifest, plan
+from amid.io.content_store import ContentStore
 from amid.media.guard import LIMITS
-from amid.remote import Remote
-from amid.shards import Settings, cut, make, named, number, share
 from stages.common import PARAMS, data_folder, run_command
 
 
@@ -31,9 +32,9 @@ def main(dataset: str, index: str = "", of: str = "") -> None:
     folder = data_folder(dataset)
     manifest = pd.read_parquet(folder / "manifest.parquet")
     check_manifest(manifest)
-    tasks = plan(manifest, folder, params.dataset(dataset).extract)
+    tasks = plan_tasks(manifest, folder, params.dataset(dataset).extract)
     mine = named(share(cut(tasks, settings.files), at, count), LIMITS, settings.workers)
-    store, title = Remote(settings.store), f"extract_shard@{dataset} {at} of {count}"
+    store, title = ContentStore(settings.store), f"extract_shard@{dataset} {at} of {count}"
     missing = [shard for shard in mine if not store.exists(shard.place)]
     for done, _ in enumerate(make(missing, store, workers=settings.workers, limits=LIMITS), 1):
         print(f"{title}: shard {done} of {len(missing)} done", flush=True)

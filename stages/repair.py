@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from amid.errors import AmidError
-from amid.repair import repair
+from amid.maintenance.repair import repair
 from stages.common import run_command
 
 

@@ -2,16 +2,17 @@
 
 import pandas as pd
 
-from amid import config
-from amid.features import FeatureStore
-from amid.records import load_records
-from amid.release import release
-from amid.tracking import Tracker
+from amid.data.feature_store import FeatureStore
+from amid.serving.release import release
+from amid.studies import load_params
+from amid.studies.base import load_records
+from amid.tracking.registry import register_student
+from amid.tracking.tracker import Tracker
 from stages.common import HOME, PARAMS, RUNS, STUDENTS, data_folder, run_stage
 
 
 def main(dataset: str) -> None:
-    params = config.load(PARAMS)
+    params = load_params(PARAMS)
     params = params.model_copy(update={"datasets": [dataset]})
     block, data = params.dataset(dataset), data_folder(dataset)
     chosen_from = params.student.configurations
@@ -32,7 +33,7 @@ def main(dataset: str) -> None:
             FeatureStore.open(data / "features"),
             pd.read_parquet(data / "manifest.parquet"),
         )
-        version = tracker.register(f"amid-{dataset}-student", folder, card)
+        version = register_student(tracker, f"amid-{dataset}-student", folder, card)
     training, of_run = card["training"], card["metrics"]["run"]
     print(
         f"student@{dataset}: {training['configuration']}, seed {training['seed']}, run "

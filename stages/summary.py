@@ -2,8 +2,8 @@
 
 import subprocess
 
-from amid.changes import as_markdown, changes
 from amid.errors import AmidError
+from amid.maintenance.table_diff import as_markdown, diff_tables
 from stages.common import REPORTS, run_command
 
 SHOWN = 100  # changes of a table
@@ -21,7 +21,7 @@ def main(base: str) -> None:
         if before is None:
             print(f"New: {base} has no {table}.\n")
             continue
-        found = changes(before, table.read_text(encoding="utf-8"))
+        found = diff_tables(before, table.read_text(encoding="utf-8"))
         print(f"{len(found) or 'No'} cells of {table} differ from {base}.\n")
         if found:
             print(as_markdown(found[:SHOWN]))

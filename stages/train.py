@@ -1,31 +1,30 @@
-"""<section>@<dataset>: trains all runs of a section of params.yaml and collects them as outs."""
+"""python -m stages.train NAME DATASET: trains the missing runs of NAME and collects them as outs.
+
+NAME is `warmup`, a section of params.yaml, or what a study trains (`folds`, `sensitivity`, ...).
+"""
 
 import os
-from collections.abc import Callable
 from functools import partial
 
-from amid import config
-from amid.batches import features_fingerprint
-from amid.datasets.on_disk import renewed
-from amid.executors import chosen
-from amid.runs.plan import PlannedRun, section_runs, with_teachers
+from amid.data.splits import features_fingerprint
+from amid.executors import executor_from_env
+from amid.io.atomic import replace_dir
+from amid.runs.plan import with_teachers
+from amid.runs.scheduler import run_all
 from amid.runs.store import open_store
-from amid.runs.training import run_all
-from amid.tracking import Tracker
+from amid.studies import load_params
+from amid.studies.runs import WITH_CHECKPOINTS, planned_runs
+from amid.tracking.tracker import Tracker
 from stages.common import HOME, PARAMS, RUNS, data_folder, run_stage
 
 
-def train_stage(
-    section: str, dataset: str, plan: Callable[..., list[PlannedRun]], *, checkpoint: bool = False
-) -> None:
-    """Trains what `plan` asks for and copies it to runs/<section>/<dataset>/."""
-    params = config.load(PARAMS)
-    executor, store = chosen(os.environ), open_store(os.environ, HOME)
+def main(name: str, dataset: str) -> None:
+    params = load_params(PARAMS)
+    executor, store = executor_from_env(os.environ), open_store(os.environ, HOME)
     folder = data_folder(dataset)
-    runs = plan(params, dataset, partial(features_fingerprint, folder))
+    runs = planned_runs(name, params, dataset, partial(features_fingerprint, folder))
     training = params.training_of(dataset)
-    numbers = {"alpha": params.alpha, "beta": params.beta, "gamma": params.gamma}
-    with Tracker(f"{section}@{dataset}", HOME, numbers) as tracker:
+    with Tracker(f"{name}@{dataset}", HOME, params.top_level) as tracker:
         run_all(
             with_teachers(runs),
             store=store,
@@ -36,13 +35,9 @@ def train_stage(
             tracker=tracker,
             executor=executor,
         )
-    with renewed(RUNS / section / dataset) as outs:
+    with replace_dir(RUNS / name / dataset) as outs:
         for run in runs:
-            store.export(run.spec.key, outs / run.folder, checkpoint=checkpoint)
-
-
-def main(section: str, dataset: str) -> None:
-    train_stage(section, dataset, partial(section_runs, section))
+            store.export(run.spec.key, outs / run.folder, checkpoint=name in WITH_CHECKPOINTS)
 
 
 if __name__ == "__main__":

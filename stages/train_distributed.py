@@ -9,33 +9,23 @@ import signal
 import threading
 from functools import partial
 
-from amid import config
-from amid.batches import features_fingerprint
+from amid.data.splits import features_fingerprint
 from amid.errors import AmidError, Stopped
-from amid.runs import plan
-from amid.runs.launch import train_here
+from amid.runs.multiprocess import train_under_torchrun
 from amid.runs.store import open_store
+from amid.studies import load_params
+from amid.studies.runs import planned_runs
 from stages.common import HOME, PARAMS, data_folder, run_command
-
-PLANS = {
-    "adversarial": plan.adversarial_runs,
-    "folds": plan.fold_runs,
-    "selection": plan.selection_runs,
-    "sensitivity": plan.sensitivity_runs,
-    "tune": plan.tune_runs,
-    "warmup": plan.warmup_runs,
-}
 
 
 def main(section: str, dataset: str) -> None:
-    params = config.load(PARAMS)
+    params = load_params(PARAMS)
     folder, training = data_folder(dataset), params.training_of(dataset)
-    runs = PLANS.get(section, partial(plan.section_runs, section))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        trained = train_here(
-            runs(params, dataset, partial(features_fingerprint, folder)),
+        trained = train_under_torchrun(
+            planned_runs(section, params, dataset, partial(features_fingerprint, folder)),
             store=open_store(os.environ, HOME),
             data=folder,
             checkpoint_every=training.checkpoint_every,

@@ -3,25 +3,27 @@ the server of MLFLOW_TRACKING_URI where that is one, else on a UI of this machin
 
 import os
 
-from amid import config, tracking
 from amid.errors import AmidError
-from amid.shown import masked
-from amid.views import views
+from amid.io.redact import redact
+from amid.studies import load_params
+from amid.tracking.client import open_any, server_trouble
+from amid.tracking.client import server as server_of
+from amid.tracking.views import prepare_views, views
 from stages.common import HOME, PARAMS, run_command
 
 
 def main(port: str) -> None:
     if not port.isdigit():
         raise AmidError(f"'{port}' is no port: give a number, such as 5000.")
-    server = tracking.server(os.environ)
+    server = server_of(os.environ)
     try:
-        prepared = tracking.prepare_views(tracking.open_any(HOME), views(config.load(PARAMS)))
+        prepared = prepare_views(open_any(HOME), views(load_params(PARAMS)))
     except Exception as error:
-        trouble = tracking.server_trouble(error, server) if server else None
+        trouble = server_trouble(error, server) if server else None
         if trouble is None:
             raise
         raise AmidError(f"{trouble}.") from None
-    address = masked((server or f"http://127.0.0.1:{port}").rstrip("/"))
+    address = redact((server or f"http://127.0.0.1:{port}").rstrip("/"))
     if server:
         print(f"The runs are on the server {address} (MLFLOW_TRACKING_URI): none is started here.")
     for title, path in prepared.items():

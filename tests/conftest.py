@@ -1,6 +1,6 @@
 """What all tests share: pinned kernels, the repository's root, small run specifications."""
 
-import amid.reproducible  # isort: skip  pins kernels before torch, numpy and OpenCV load
+import amid.core.reproducible  # isort: skip  pins kernels before torch, numpy and OpenCV load
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Where stages go to in the shell that tests are started from is no concern of theirs.
 for name in ("AMID_EXECUTOR", "AMID_STORE", "AMID_MIRROR", "AMID_WORKERS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
-assert amid.reproducible.PINS.items() <= dict(os.environ).items()
+assert amid.core.reproducible.PINS.items() <= dict(os.environ).items()
 
 
 @pytest.fixture
@@ -32,4 +32,6 @@ def shared() -> Path:
 @pytest.fixture
 def in_process(monkeypatch) -> None:
     """Files are decoded by the test's own process, where what it replaced is replaced."""
-    monkeypatch.setattr("amid.decoding.guarded", lambda decode, tasks, *_, **__: map(decode, tasks))
+    monkeypatch.setattr(
+        "amid.data.decoding.guarded", lambda decode, tasks, *_, **__: map(decode, tasks)
+    )

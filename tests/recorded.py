@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from amid.sums import sum_files
-from amid.types import RunRecord, RunSpec
+from amid.core.types import RunRecord, RunSpec
+from amid.io.checksums import record_checksums
 
 CLIPS = 50
 
@@ -62,7 +62,7 @@ def runs(*counts: dict[str, int]) -> list[RunRecord]:
     return [record(right, seed) for seed, right in enumerate(counts)]
 
 
-def recognition() -> dict[str, dict[str, list[RunRecord]]]:
+def recognised() -> dict[str, dict[str, list[RunRecord]]]:
     """Three configurations with three seeds; AMID's student 72 ± 2, its teacher 88 ± 2."""
     return {
         "avlips": {
@@ -82,4 +82,4 @@ def put(run: RunRecord, folder: Path) -> None:
     """As the training stages leave it."""
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(run.to_json())
-    sum_files(folder, "record.json")
+    record_checksums(folder, "record.json")

@@ -9,14 +9,16 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
-from amid import engine
+from amid.core.types import RunRecord
+from amid.data.feature_store import FeatureStore
 from amid.extractors.frame_dct import Options
-from amid.features import FeatureStore
-from amid.release import release
-from amid.sums import sum_files
-from amid.types import RunRecord
+from amid.io.checksums import record_checksums
+from amid.serving.release import release
+from amid.training.job import TrainingJob
+from amid.training.train import train as train_job
 from tests.media.clips import write_video
 from tests.small import ROOT, small_params, small_run, write_data
+from tests.stores import put_store
 
 CONFIGURATIONS = ("student_alone", "amid")
 SEEDS = (0, 1)
@@ -57,7 +59,7 @@ def put_runs(data: Path, runs: Path) -> tuple[dict[str, list[RunRecord]], dict[s
             folder = runs / section / "avlips" / name / f"seed{seed}"
             record, model = train(name, seed, data, folder)
             (folder / "record.json").write_text(record.to_json())
-            sum_files(folder, "record.json")
+            record_checksums(folder, "record.json")
             records.setdefault(name, []).append(record)
             models[record.key] = model
     return records, models
@@ -85,6 +87,7 @@ def made_student(place: Path) -> Path:
 def put_project(place: Path) -> None:
     """What the stage `student@avlips` needs, in `place`."""
     put_runs(write_clips(place / "data" / "avlips"), place / "runs")
+    put_store(place)
     yaml = YAML()
     values = yaml.load((ROOT / "params.yaml").read_text())
     values["seeds"] = list(SEEDS)
@@ -101,13 +104,4 @@ def silent_clips(folder: Path, names: Sequence[str] = ("one.avi", "two.avi")) ->
 
 def _fit(spec, data: Path, folder: Path, teacher: Path | None) -> RunRecord:
     folder.mkdir(parents=True, exist_ok=True)
-    return engine.train(
-        spec,
-        data,
-        folder,
-        parent=None,
-        teacher=teacher,
-        checkpoint_every=9,
-        on_start=lambda *_: None,
-        on_epoch=lambda *_: None,
-    )
+    return train_job(TrainingJob(spec, data, folder, teacher=teacher, checkpoint_every=9))

@@ -8,7 +8,7 @@ first, what `stepped` gives in FOLDER/<case>.safetensors.
 
 from __future__ import annotations
 
-import amid.reproducible  # isort: skip  # noqa: F401  pins kernels before torch is imported
+import amid.core.reproducible  # isort: skip  # noqa: F401  pins kernels before torch is imported
 
 import dataclasses
 import sys
@@ -20,12 +20,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from amid.batches import Splits, load_splits
-from amid.distributed import ALONE, joined, world_of
-from amid.engine import Trainer, load_model
+from amid.core.distributed import SINGLE_PROCESS, process_group, world_of
+from amid.core.types import Batch, RunSpec
+from amid.data.splits import Splits, load_splits
 from amid.networks.crossmodal import deployed
-from amid.networks.normalise import BatchNorm, share_statistics
-from amid.types import Batch, RunSpec
+from amid.networks.normalise import BatchNorm, synchronize_statistics
+from amid.training.model_file import load_model, model_card
+from amid.training.trainer import Trainer
 from tests.small import small_run, sum_all, write_data
 
 NETWORK = {"blocks": 1, "width": 4, "window": 3, "size": 17}  # the last maps 2 x 2
@@ -84,15 +85,15 @@ def film_spec(
 def stepped(data: Path, case: str, devices: int) -> dict[str, Tensor]:
     """Losses of every step, what the method tells of an epoch, weights, and test logits."""
     configuration, parts, dtype, lacking, size, epochs, _ = CASES[case]
-    shared = {"batch_size": size, **({"devices": devices} if devices > 1 else {})}
+    shared = {"batch_size": size, **({"processes": devices} if devices > 1 else {})}
     if parts > 1:
-        shared["parts"] = parts
+        shared["activation_chunks"] = parts
     spec = film_spec(data, configuration, mild=dtype == torch.float32, **shared)
     splits, teacher = load_splits(data, spec), None
     if spec.teacher is not None:
         other = Trainer(film_spec(data, "teacher_alone"), splits)
         state = deployed(other.networks.state_dict(), ("teacher",))
-        teacher = load_model(other.card(("teacher",)), state)
+        teacher = load_model(model_card(other, ("teacher",)), state)
     one = Trainer(spec, _as(splits, torch.float32, lacking), teacher)
     one.data = _as(one.data, dtype, 0.0)
     one.networks.to(dtype)
@@ -112,7 +113,7 @@ def stepped(data: Path, case: str, devices: int) -> dict[str, Tensor]:
             found[f"metrics.{epoch}.{name}"] = torch.tensor(value, dtype=torch.float64)
     for number, terms in enumerate(losses):
         found |= {f"losses.{number}.{name}": value for name, value in terms.items()}
-    tensors = {f"weights.{n}": value for n, value in one._tensors().items()}
+    tensors = {f"weights.{n}": value for n, value in one.weights.state_dict().items()}
     moves = [(p - q).abs().max() for p, q in zip(one.networks.parameters(), first, strict=True)]
     tensors["moved"] = torch.stack(moves).detach()
     said = {f"test.{name}": value for name, value in one.evaluate(one.data.test).items()}
@@ -122,7 +123,7 @@ def stepped(data: Path, case: str, devices: int) -> dict[str, Tensor]:
 
 def _as(splits: Splits, dtype: torch.dtype, lacking: float) -> Splits:
     def of(batch: Batch, lacking: float = 0.0) -> Batch:
-        whole = batch.whole
+        whole = batch.complete
         if lacking:
             count = len(batch) - round(lacking * len(batch))
             whole = batch.samples < count  # whole samples have the lower positions
@@ -130,7 +131,7 @@ def _as(splits: Splits, dtype: torch.dtype, lacking: float) -> Splits:
         said = (None if v is None else v.to(dtype) for v in (batch.teacher, batch.teacher_logits))
         names = ("teacher", "teacher_logits")
         told = dict(zip(names, said, strict=True))
-        return dataclasses.replace(batch, auxiliary=wide, whole=whole, **told)
+        return dataclasses.replace(batch, auxiliary=wide, complete=whole, **told)
 
     train = of(splits.train, lacking)
     return dataclasses.replace(
@@ -144,21 +145,21 @@ def pieces(size: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     joint = torch.randn(3, 4, 2, 3, 3, generator=generator, dtype=torch.float64)
     norm = BatchNorm(4).double()
-    share_statistics(norm, size)
-    world = ALONE if size == 1 else world_of(size)
-    target = world.share(joint, lambda samples: samples.clone().requires_grad_())
+    synchronize_statistics(norm, size)
+    world = SINGLE_PROCESS if size == 1 else world_of(size)
+    target = world.slice_batch(joint, lambda samples: samples.clone().requires_grad_())
     own = target if size == 1 else target.own
     rows = norm(own).square().mean((2, 3, 4))  # (b, 4)
-    gathered = rows if size == 1 else target.gathered(rows)  # (3, 4)
+    gathered = rows if size == 1 else target.gather(rows)  # (3, 4)
     (gathered @ gathered.T).exp().sum().backward()
     world.sum_gradients(norm.parameters())
-    slopes = own.grad if size == 1 else target.gathered(own.grad.flatten(1)).view_as(joint)
+    slopes = own.grad if size == 1 else target.gather(own.grad.flatten(1)).view_as(joint)
     found = {"rows": gathered.detach(), "slopes": slopes, **norm.state_dict()}
     return {**found, **{f"slope.{n}": p.grad for n, p in norm.named_parameters()}}
 
 
 def main(folder: Path, rank: int, cases: list[str]) -> None:
-    with joined("cpu", place=f"file://{folder / 'meeting'}", rank=rank, size=2):
+    with process_group("cpu", place=f"file://{folder / 'meeting'}", rank=rank, size=2):
         save_file(pieces(2), folder / f"pieces{rank}.safetensors")
         for case in cases:
             found = stepped(folder / "data", case, devices=2)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from amid import config
-from amid.batches import features_fingerprint, load_splits
-from amid.engine import Trainer, load_model
+from amid.data.splits import features_fingerprint, load_splits
+from amid.io.checksums import SUMS, record_checksums
 from amid.networks.crossmodal import deployed
+from amid.networks.encoders import CnnEncoder, GruEncoder
 from amid.runs.plan import PlannedRun, configured_run
-from amid.sums import SUMS, sum_files
+from amid.studies import load_params
+from amid.training.model_file import load_model, model_card
+from amid.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTS = {"train": 40, "validation": 24, "test": 24, "auxiliary": 32}
@@ -58,17 +61,17 @@ def write_data(folder: Path, *, modalities: tuple[str, ...] = ("audio",), seed: 
 def sum_all(*folders: Path) -> None:
     """Takes all that lies in the folders, changed by a test or not, for what was meant to."""
     for folder in folders:
-        sum_files(folder, *(path.name for path in folder.iterdir() if path.name != SUMS))
+        record_checksums(folder, *(path.name for path in folder.iterdir() if path.name != SUMS))
 
 
 def small_params(**updates: object) -> config.Params:
     """The project's parameters with 16-dimensional networks and 6 epochs, 2 of them warm-up."""
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     network = params.network.model_copy(
         update={
             "dim": 16,
-            "gru": config.Gru(hidden=[12], state=16),
-            "cnn": config.Cnn(channels=[8], kernel=3, dropout=0.2),
+            "gru": GruEncoder.Options(hidden=[12], state=16),
+            "cnn": CnnEncoder.Options(channels=[8], kernel=3, dropout=0.2),
             "fusion": config.Fusion(hidden=16),
         }
     )
@@ -88,13 +91,20 @@ def small_params(**updates: object) -> config.Params:
     return params.model_copy(update={**values, **updates})
 
 
+@cache
+def load_late_imports() -> None:
+    """What the first training of a process imports (torch.optim's compiler, Arrow's data sets): 3 s
+    of a core, which every forked worker would spend again."""
+    import torch._dynamo  # noqa: F401
+
+
 def untrained(run: PlannedRun, folder: Path) -> Trainer:
     """A trainer of the run on the data in `folder`, its fixed teacher, if any, untrained too."""
     teacher = None
     if run.teacher is not None:
         other = Trainer(run.teacher, load_splits(folder, run.teacher))
         state = deployed(other.networks.state_dict(), ("teacher",))
-        teacher = load_model(other.card(("teacher",)), state)
+        teacher = load_model(model_card(other, ("teacher",)), state)
     return Trainer(run.spec, load_splits(folder, run.spec), teacher)
 
 
@@ -108,6 +118,7 @@ def small_run(
     **updates: object,
 ) -> PlannedRun:
     """One configuration on the data that `write_data` left in `folder`."""
+    load_late_imports()
     return configured_run(
         small_params(**updates),
         "avlips",

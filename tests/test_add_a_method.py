@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +13,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.small import ROOT, write_data
+from tests.stores import put_store
+from tests.walks import follow
 
-WALK = (ROOT / "docs" / "add-a-method.md").read_text(encoding="utf-8")
 NETWORK = {
     "dim": 16,
     "gru": {"hidden": [12], "state": 16},
@@ -39,22 +39,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("amid", "stages"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     write_data(place / "data" / "avlips")
-    files = re.findall(r"New: `([\w/.]+)`\n\n```python\n(.*?)```", WALK, re.S)
-    assert {Path(name).parts[0] for name, _ in files} == {"amid", "tests"}
-    for name, text in files:
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_text(text)
-    line = re.search(r"`amid/methods/__init__.py`\n\n```text\n(.*?)```", WALK, re.S)[1]
-    names = place / "amid" / "methods" / "__init__.py"
-    names.write_text(names.read_text().replace("}", line + "}"))
+    shutil.copy(ROOT / "params.yaml", place)
+    touched = follow("add-a-method.md", place)
+    assert touched[:-1] == ["amid/methods/sp.py", "amid/methods/__init__.py", "params.yaml"]
     yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
-    changes = yaml.load(re.search(r"```yaml\n(methods:.*?)```", WALK, re.S)[1])
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            values[key].update(value)
-        else:
-            values[key] = value
+    values = yaml.load((place / "params.yaml").read_text())
     values["seeds"] = [0]
     for key, value in NETWORK.items():
         values["network"][key] = value
@@ -63,6 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         values["methods"][method]["dim"] = 16
     with (place / "params.yaml").open("w") as file:
         yaml.dump(values, file)
+    put_store(place)
     for section in ("baselines", "compared", "amid"):
         run(place, "stages.train", section, "avlips")
     return place
@@ -77,7 +67,7 @@ def test_the_new_method_is_trained_beside_the_others(place: Path) -> None:
 
 
 def test_the_new_method_has_its_row_and_goes_with_its_name(place: Path) -> None:
-    run(place, "stages.table1")
+    run(place, "stages.table", "table1")
     rows = (place / "reports" / "table1.csv").read_text()
     assert "avlips,sp," in rows
     yaml = YAML()
@@ -85,12 +75,12 @@ def test_the_new_method_has_its_row_and_goes_with_its_name(place: Path) -> None:
     values["table1"].remove("sp")
     with (place / "params.yaml").open("w") as file:
         yaml.dump(values, file)
-    run(place, "stages.table1")
+    run(place, "stages.table", "table1")
     rest = (place / "reports" / "table1.csv").read_text()
     assert "avlips,sp," not in rest
     assert "avlips,crd," in rest
 
 
 def test_the_new_tests_pass(place: Path) -> None:
-    output = run(place, "pytest", "-q", "-p", "no:cacheprovider", "tests/losses/test_similarity.py")
+    output = run(place, "pytest", "-q", "-p", "no:cacheprovider", "tests/methods/test_sp.py")
     assert "3 passed" in output

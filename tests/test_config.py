@@ -7,24 +7,30 @@ import pytest
 from amid import config
 from amid.errors import ConfigError
 from amid.methods import METHODS
+from amid.studies import load_params
+
+AUXILIARY = "auxiliary: [audio]          # what the teacher"  # of avlips, to write lines before it
 
 
 @pytest.fixture
 def edited(root: Path, tmp_path: Path):
-    """Loads the project's params.yaml with one piece of text replaced."""
+    """Loads the project's parameters with one piece of text replaced, the first of its kind."""
 
     def load(old: str, new: str) -> config.Params:
-        text = (root / "params.yaml").read_text()
-        assert old in text
-        path = tmp_path / "params.yaml"
-        path.write_text(text.replace(old, new, 1))
-        return config.load(path)
+        files = [root / "params.yaml", *sorted(root.glob("pipelines/*/params.yaml"))]
+        texts = {path.relative_to(root): path.read_text() for path in files}
+        place = next(place for place, text in texts.items() if old in text)
+        texts[place] = texts[place].replace(old, new, 1)
+        for path, text in texts.items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text)
+        return load_params(tmp_path / "params.yaml")
 
     return load
 
 
 def test_the_committed_parameters_are_valid(root: Path) -> None:
-    params = config.load(root / "params.yaml")
+    params = load_params(root / "params.yaml")
     assert (params.alpha, params.beta, params.gamma) == (4.0, 1.5, 1.0)
     assert params.datasets == ["avlips"]
     assert params.seeds == [0, 1, 2]
@@ -32,12 +38,13 @@ def test_the_committed_parameters_are_valid(root: Path) -> None:
 
 def test_params_yaml_spells_every_number_out(root: Path) -> None:
     """A default that is not in the file would be a number nobody sees."""
-    params = config.load(root / "params.yaml")
+    params = load_params(root / "params.yaml")
     for name, block in params.data.items():
         assert block.options.model_fields_set == set(type(block.options).model_fields), name
         for modality, (_, options) in block.extract.items():
             missing = set(type(options).model_fields) - options.model_fields_set
             assert not missing, (name, modality, missing)
+    assert {"frame_dct", "log_mel", "ngrams"} == set(params.extractors)
     for method in METHODS:  # options refuses a number that is missing
         given = set(params.methods[method]) | {"alpha", "beta", "gamma"}
         assert set(type(params.options(method)).model_fields) <= given, method
@@ -56,10 +63,14 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("target: video", "target: vdeo", ["data.avlips", "vdeo"]),
         ("auxiliary: [audio]", "auxiliary: [video]", ["data.avlips.auxiliary", "target"]),
         ("extractor: frame_dct", "extractor: frame_dtc", ["'frame_dtc'", "frame_dct"]),
-        ("frames: 8", "frames: 0", ["data.avlips.extract.video.frames", "is 0"]),
-        ("bands: 40", "band: 40", ["data.avlips.extract.audio.band"]),
-        ("training: {}", "training: {batch: 32}", ["data.avlips.training.batch"]),
-        ("training: {}", "training: {batch_size: 0}", ["data.avlips.training.batch_size", "is 0"]),
+        ("frames: 8", "frames: 0", ["extractors.frame_dct.frames", "is 0"]),
+        ("bands: 40", "band: 40", ["extractors.log_mel.band", "did you mean 'bands'?"]),
+        (AUXILIARY, "training: {batch: 32}\n    " + AUXILIARY, ["data.avlips.training.batch"]),
+        (
+            AUXILIARY,
+            "training: {batch_size: 0}\n    " + AUXILIARY,
+            ["data.avlips.training.batch_size", "is 0"],
+        ),
         ("warmup_epochs: 6", "warmup_epochs: 24", ["'training'", "warmup_epochs", "24"]),
         ("temperature: 0.1", "temperature: 0.0", ["temperature", "greater than 0"]),
         ("temperature: 0.1", "temprature: 0.1", ["temprature", "did you mean 'temperature'?"]),
@@ -68,7 +79,7 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("amid: [amid,", "amid: [amidd,", ["'amidd'", "sections.amid"]),
         ("{method: teacher}", "{metod: teacher}", ["teacher_alone", "`method`"]),
         ("auxiliary: [audio]", "auxiliary: []", ["data.avlips.auxiliary"]),
-        ("encoders: {video: gru", "encoders: {video: mlp", ["encoders.video", "sequence"]),
+        (AUXILIARY, "encoders: {video: mlp}\n    " + AUXILIARY, ["encoders.video", "sequence"]),
         (
             "{method: amid, contrastive: ccl}",
             "{method: amid, training: {epochs: 5}}",
@@ -93,7 +104,11 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("folds: [0, 1", "folds: [0, 0", ["'table3.folds'", "twice"]),
         ("L-V: [text]", "L-V: [txt]", ["'txt'", "data.avlips"]),
         ("L-V: [text]", "L-V: [video]", ["setups.L-V", "target modality"]),
-        ("mismatched: 0.0", "mismatched: 1.0", ["data.avlips.mismatched", "less than 1"]),
+        (
+            AUXILIARY,
+            "mismatch_ratio: 1.0\n    " + AUXILIARY,
+            ["data.avlips.mismatch_ratio", "less than 1"],
+        ),
         ("ratio: 0.5", "ratio: 0.0", ["selection.ratio", "greater than 0"]),
         ("name: all", "name: disect", ["selection.name", "'dissect'"]),
         ("dissect: {name: dissect}", "dissect: {name: dissect, rtio: 1}", ["rtio", "selection"]),
@@ -134,7 +149,7 @@ def test_a_number_such_as_1e_3_is_read_as_dvc_reads_it(edited) -> None:
 
 
 def test_overrides_of_a_data_set_reach_its_training_alone(edited) -> None:
-    params = edited("training: {}", "training: {batch_size: 32}")
+    params = edited(AUXILIARY, "training: {batch_size: 32}\n    " + AUXILIARY)
     assert params.training_of("avlips").batch_size == 32
     assert params.training_of("grid").batch_size == params.training.batch_size == 64
 

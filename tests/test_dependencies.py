@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from _pytest.mark.expression import Expression
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -156,6 +162,64 @@ def test_what_a_package_requires_is_walked(monkeypatch: pytest.MonkeyPatch) -> N
     assert needed({"a"}) == {"a": "requirements.txt", "b": "a", "d": "a", "c": "b", "fast": "d"}
 
 
-def test_ci_runs_these_tests() -> None:
-    assert "make test" in (ROOT / ".ci" / "run").read_text()
-    assert Path(__file__).is_relative_to(ROOT / "tests")
+def commands_of_ci() -> list[str]:
+    """The lines of .ci/run that stand for themselves: neither comments nor within a condition."""
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    return [line for line in lines if line and line[0] not in "# "]
+
+
+def made_by(target: str) -> list[str]:
+    """The words of the last command that `make target` would run."""
+    command = ["make", "-n", "-o", "install", target]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return shlex.split(done.stdout.strip().splitlines()[-1])
+
+
+def test_ci_runs_these_tests_and_fails_with_them(tmp_path: Path) -> None:
+    """`make test`, as .ci/run calls it, pointed at a folder with one test of each kind."""
+    commands = commands_of_ci()
+    assert commands[0] == "set -euo pipefail"
+    assert "make test" in commands
+    assert commands[-1].startswith(".venv/bin/python -m pytest ")  # its closing line is the last
+    program, *words = made_by("test")
+    assert program == "pytest"
+    assert not [word for word in words if word.startswith(("tests", "--ignore", "--deselect"))]
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_it.py").write_text(THREE_TESTS)
+    words = ["-p", "xdist", *words, "-n", "0"]  # three tests want no processes of their own
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "1 failed, 1 passed, 1 deselected in" in done.stdout.splitlines()[-1]
+
+
+THREE_TESTS = """
+import pytest
+
+def test_right():
+    assert True
+
+def test_wrong():
+    assert False
+
+@pytest.mark.slow
+def test_slow():
+    assert False
+"""
+
+
+def test_ci_runs_every_slow_test_once() -> None:
+    """Its calls of pytest after `make test` split the slow part by expressions of markers."""
+    calls = [shlex.split(line) for line in commands_of_ci() if "-m pytest" in line]
+    chosen = [call[call.index("pytest") + 1 :] for call in calls]
+    expressions = [words[words.index("-m") + 1] for words in chosen]
+    for alone in (True, False):
+        marks = {"slow": True, "alone": alone}
+        fitting = [e for e in expressions if Expression.compile(e).evaluate(marks.__getitem__)]
+        assert len(fitting) == 1, marks

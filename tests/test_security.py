@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from amid.errors import AmidError
-from amid.extractors import weights
 from amid.networks import cnn14
+from amid.sources import weights
 from tests.small import ROOT
 
 FOLDERS = ("amid", "stages", "benchmarks", "tests")
 # Weights that users bring as .pth are read without running what a pickle would run: torch alone
 # knows the format, and `weights_only` refuses everything but tensors and plain containers.
-READERS = {"amid/networks/cnn14.py", "amid/extractors/weights.py"}
+READERS = {"amid/networks/cnn14.py", "amid/sources/weights.py"}
 # These make pickles: to see them refused, to send an error to another process, to measure them.
 MAKERS = {
     "benchmarks/store.py",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from amid.reproducible import sha256_file
+from amid.io.checksums import sha256_file
 from tests.small import ROOT
 
 MADE = ("data", "runs", "reports", "pipelines", "dvc.lock")

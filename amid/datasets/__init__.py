@@ -26,7 +26,7 @@ def problems(source: ModuleType, options: Any, folder: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from amid.features import QUARANTINE
+    from amid.data.extraction import QUARANTINE
 
     if hasattr(source, "problems"):
         return source.problems(options, folder)

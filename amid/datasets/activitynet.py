@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from amid.datasets.on_disk import (
+from amid.errors import AmidError
+from amid.io.atomic import replace_dir
+from amid.io.checksums import sha256_file
+from amid.media import MediaError, Reason, clamp_span
+from amid.sources.local_media import (
     drawn_share,
     read_problems,
-    renewed,
     shuffled,
     sound_problems,
     take,
     write_problems,
 )
-from amid.errors import AmidError
-from amid.media import MediaError, Reason, clamp_span
-from amid.reproducible import sha256_file
 
 if TYPE_CHECKING:  # read with params.yaml by every stage: pandas waits until it is needed
     import pandas as pd
 
-    from amid.datasets.download import Patience
+    from amid.sources.download import Patience
 
 KINDS = (".mp4", ".mkv", ".webm", ".avi")
 # Videos of the annotated subsets in release 1.3.
@@ -43,7 +43,7 @@ SPLITS = {"training": "train", "validation": "test"}
 
 
 class Options(BaseModel):
-    """folder: where the annotation file and the videos lie. annotations, videos: their names there.
+    """recordings: where the annotation file and the videos lie. annotations, videos: names there.
 
     validation: share of the training videos, drawn from the seed. folds: of whole videos.
     """
@@ -51,7 +51,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # Not in records of runs: another folder with the same files is the same data set.
-    folder: str | None = Field(default=None, exclude=True, min_length=1)
+    recordings: str | None = Field(default=None, exclude=True, min_length=1)
     annotations: Annotated[str, Field(min_length=1)] = "activity_net.v1-3.min.json"
     videos: Annotated[str, Field(min_length=1)] = "videos"
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -62,12 +62,12 @@ class Options(BaseModel):
     @classmethod
     def _below(cls, name: str) -> str:
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError("it must be a path below `folder`")
+            raise ValueError("it must be a path below `recordings`")
         return name
 
 
 class Segment(NamedTuple):
-    """An annotated span of a video, start and end in seconds; duration: of the whole video."""
+    """An annotated segment of a video, start and end in seconds. duration: of the whole video."""
 
     id: str
     video: str
@@ -107,7 +107,7 @@ def fetch(
             f"{named[0]}.mp4 or v_{named[0]}.mp4: put them there."
         )
     raw = folder / "raw"
-    with renewed(raw) as part:
+    with replace_dir(raw) as part:
         paths = []
         for name in present:
             paths.append(part / "videos" / f"{name}{files[name].suffix.lower()}")
@@ -128,14 +128,14 @@ def fetch(
 
 
 def _places(options: Options, name: str) -> tuple[Path, Path]:
-    """Annotation file and folder of videos, both there."""
-    if options.folder is None:
+    """The annotation file and the folder of videos. Raises AmidError if one is missing."""
+    if options.recordings is None:
         raise AmidError(
             f"ActivityNet is not downloaded: put {options.annotations} and the folder "
             f"{options.videos} with <id>.mp4 (or .mkv, .webm, .avi) into one folder, and set "
-            f"'data.{name}.options.folder' in params.yaml to it."
+            f"'data.{name}.options.recordings' in params.yaml to it."
         )
-    folder = Path(options.folder).expanduser()
+    folder = Path(options.recordings).expanduser()
     annotations, videos = folder / options.annotations, folder / options.videos
     if not annotations.is_file():
         raise AmidError(
@@ -151,7 +151,7 @@ def _places(options: Options, name: str) -> tuple[Path, Path]:
 
 
 def _files(videos: Path) -> dict[str, Path]:
-    """Id -> file. `v_<id>` counts as `<id>`; `<id>` itself goes first, then the order of KINDS."""
+    """Id -> video file. `v_<id>` counts as `<id>`; `<id>` wins, then the order of KINDS."""
     found: dict[str, Path] = {}
 
     def rank(path: Path) -> tuple[int, str]:
@@ -167,7 +167,7 @@ def _files(videos: Path) -> dict[str, Path]:
 
 
 def _problem(segment: Segment, errors: dict[str, Any]) -> dict[str, str] | None:
-    """What keeps a segment out, None for nothing. errors: of each video that is there."""
+    """Why a segment is excluded, None if it is not. errors: of each video that is there."""
 
     def problem(modality: str, reason: Reason, detail: str) -> dict[str, str]:
         return {"id": segment.id, "modality": modality, "reason": str(reason), "detail": detail}
@@ -183,7 +183,7 @@ def _problem(segment: Segment, errors: dict[str, Any]) -> dict[str, str] | None:
 
 
 def _counts(segments: list[Segment], present: set[str], lost: set[str]) -> dict[str, Any]:
-    """Videos and segments by subset: annotated, there, usable."""
+    """Numbers of videos and segments per subset: annotated, found, usable."""
     found: dict[str, Any] = {"classes": len({segment.label for segment in segments})}
     for subset in SPLITS:
         chosen = [segment for segment in segments if segment.subset == subset]
@@ -250,7 +250,7 @@ def _segments(path: Path) -> list[Segment]:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise AmidError(
                 f"{path.name}: the entry of {ascii(video)[:60]} is not as in ActivityNet 1.3 "
-                "(subset, duration, annotations with label and segment): mend it or take it out."
+                "(subset, duration, annotations with label and segment): fix it or take it out."
             ) from None
     if not found:
         raise AmidError(

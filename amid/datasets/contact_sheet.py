@@ -1,4 +1,4 @@
-"""A picture of the embedded data set: frames, wave and transcript of one clip of some words."""
+"""Draw clips of the embedded data set: frames, waveform and transcript."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def contact_sheet(folder: Path, out_png: Path) -> None:
 
 
 def _strip(sample: Sample) -> np.ndarray:
-    """One clip from left to right: word and transcript, frames, wave."""
+    """One clip as a row: word and transcript, frames, waveform."""
     chosen = ((np.arange(FRAMES) + 0.5) / FRAMES * len(sample.frames)).astype(int)
     frames = np.hstack(list(sample.frames[chosen]))
     scale = FRAME_WIDTH / sample.frames.shape[2]
@@ -71,7 +71,7 @@ def _strip(sample: Sample) -> np.ndarray:
 
 
 def _wave(sound: np.ndarray, height: int) -> np.ndarray:
-    """The sound's lowest and highest sample of each pixel's time, scaled to its own peak."""
+    """The waveform: lowest and highest sample per pixel, scaled to the peak."""
     image = np.full((height, WAVE_WIDTH + GAP, 3), BACKGROUND, dtype=np.uint8)
     parts = np.array_split(sound / max(float(np.abs(sound).max()), 1e-9), WAVE_WIDTH)
     for x, part in enumerate(parts):

@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from amid.datasets.archives import listing, unpack
-from amid.datasets.on_disk import shuffled
 from amid.errors import AmidError
 from amid.media import Reason
+from amid.sources.archives import listing, unpack
+from amid.sources.local_media import shuffled
 
 if TYPE_CHECKING:  # read with params.yaml by every stage: pandas and requests wait until needed
     import pandas as pd
 
-    from amid.datasets.download import Obtained, Patience
+    from amid.sources.download import Obtained, Patience
 
 UNITS = 25_000  # of an alignment's times, a second
 ALIGNMENTS = "alignments.zip"
@@ -60,7 +60,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Shares(BaseModel):
-    """Shares of the sentences of each talker; together 1."""
+    """Shares of the sentences of each talker; they sum to 1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -134,7 +134,7 @@ def fetch(
     Archives that are downloaded are kept in `cache`, by default `.archives` beside `folder`.
     Raises AmidError: a file that is missing, wrong or damaged; a talker without alignments.
     """
-    from amid.datasets.download import obtain
+    from amid.sources.download import obtain
 
     archives = cache or folder.parent / ".archives" / folder.name
     obtained = {
@@ -288,7 +288,7 @@ def word_times(text: str) -> list[tuple[int, int, str]]:
 
 @dataclass(frozen=True)
 class _Sentence:
-    """One sentence of a talker: the times of its words, or the reason why it is set aside."""
+    """One sentence of a talker: the times of its words, or the reason why it is excluded."""
 
     talker: str
     name: str
@@ -299,7 +299,7 @@ class _Sentence:
 
     @property
     def ids(self) -> list[str]:
-        """The clips' names, one a word; a name outside the grammar stands for itself."""
+        """The names of the clips, one per word; a name outside the grammar is a single clip."""
         stem = f"{self.talker}-{self.name}"
         words = spoken(self.name)
         return [stem] if words is None else [f"{stem}-{i}-{word}" for i, word in enumerate(words)]
@@ -352,9 +352,9 @@ def _sentence(
 
 
 def rows(options: Options, folder: Path) -> pd.DataFrame:
-    """The manifest, one row a word clip, sorted by id; sentences set aside are left out.
+    """The manifest, one row a word clip, sorted by id; excluded sentences are left out.
 
-    The draws go over all sentences by name, so that one set aside moves no other sentence.
+    The draws go over all sentences by name, so that excluding one moves no other sentence.
     """
     import pandas as pd
 
@@ -417,7 +417,7 @@ def problems(options: Options, folder: Path) -> pd.DataFrame:
 
 
 def _splits(names: list[str], options: Options, talker: str) -> dict[str, str]:
-    """Sentence -> train, validation or test, in the shares asked for."""
+    """Sentence -> train, validation or test, in the given shares."""
     order = shuffled(names, options.seed, f"split/{talker}")
     first = round(len(order) * options.shares.train)
     second = round(len(order) * (options.shares.train + options.shares.validation))
@@ -452,7 +452,7 @@ def _labelled(training: pd.DataFrame, count: int, seed: int) -> list[int]:
 
 
 def _proportional(available: pd.Series, count: int) -> dict[str, int]:
-    """Quotas that sum to `count`: each within its number, at least 1, as near to equal shares."""
+    """Quotas that sum to `count`: as equal as possible, each from 1 to its number."""
     exact = {label: count * number / int(available.sum()) for label, number in available.items()}
     quotas = {label: max(1, math.floor(share)) for label, share in exact.items()}
     while (missing := count - sum(quotas.values())) != 0:

@@ -2,7 +2,7 @@
 
 Corpus: C. Busso, M. Bulut, C.-C. Lee, A. Kazemzadeh, E. Mower, S. Kim, J. N. Chang, S. Lee,
 S. S. Narayanan (2008), Language Resources and Evaluation 42(4), 335-359. It is given out under a
-licence of its own on request and never downloaded here: `folder` says where the release lies.
+licence of its own on request and never downloaded here: `recordings` says where the release lies.
 
 A dialogue's name, `Ses01F_impro01`, says in which session it was recorded and which of the two
 people, the woman or the man, wears the motion capture markers; an utterance's name adds who speaks.
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from amid.datasets.on_disk import renewed, take
 from amid.errors import AmidError
+from amid.io.atomic import replace_dir
+from amid.io.checksums import sha256_file
 from amid.media import Reason
-from amid.reproducible import sha256_file
+from amid.sources.local_media import take
 
 if TYPE_CHECKING:  # read with params.yaml by every stage: pandas waits until needed
     import pandas as pd
@@ -40,13 +41,13 @@ Session = Annotated[int, Field(strict=True, ge=1, le=5)]
 
 
 class Options(BaseModel):
-    """`folder`: the release, with Session1 to Session5 in it. `marked_speaker`: the half of the
+    """`recordings`: the release, with Session1 to Session5 in it. `marked_speaker`: the half of the
     picture in which the person with the motion capture markers sits. The two sessions: of runs
     without folds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    folder: Annotated[str, Field(min_length=1)] = "IEMOCAP_full_release"
+    recordings: Annotated[str, Field(min_length=1)] = "IEMOCAP_full_release"
     marked_speaker: Literal["left", "right"] = "left"
     validation_session: Session = 4
     test_session: Session = 5
@@ -88,8 +89,8 @@ def fetch(
     Raises AmidError for a release that is absent or incomplete; what an earlier call left in
     `folder` then stays.
     """
-    sessions = _sessions(Path(options.folder))
-    with renewed(folder / "raw") as part:
+    sessions = _sessions(Path(options.recordings))
+    with replace_dir(folder / "raw") as part:
         for name in ("labels", "transcripts", "audio", "video", "text"):
             (part / name).mkdir()
         for session in sessions:
@@ -100,11 +101,11 @@ def fetch(
         utterances = read_labels(part / "labels")
         chosen = [u for u in utterances if u.label in CLASSES]
         for utterance in chosen:
-            session = Path(options.folder) / f"Session{utterance.session}"
+            session = Path(options.recordings) / f"Session{utterance.session}"
             sound = session / "sentences" / "wav" / utterance.dialogue / f"{utterance.id}.wav"
             _take(sound, part / "audio" / sound.name)
         for dialogue, session in sorted({(u.dialogue, u.session) for u in chosen}):
-            folder_of = Path(options.folder) / f"Session{session}" / "dialog" / "avi" / "DivX"
+            folder_of = Path(options.recordings) / f"Session{session}" / "dialog" / "avi" / "DivX"
             _take(folder_of / f"{dialogue}.avi", part / "video" / f"{dialogue}.avi")
         spoken = read_transcripts(part / "transcripts")
         for utterance in chosen:
@@ -130,7 +131,7 @@ def fetch(
 
 
 def counts(utterances: list[Utterance]) -> dict:
-    """How many utterances there are, of which classes, of which labels that are none of ours."""
+    """Numbers of utterances: in all, per class, and per label that is not used."""
     classes = Counter(CLASSES[u.label] for u in utterances if u.label in CLASSES)
     others = Counter(u.label for u in utterances if u.label not in CLASSES)
     return {
@@ -143,14 +144,14 @@ def counts(utterances: list[Utterance]) -> dict:
 
 
 def _sessions(release: Path) -> list[Path]:
-    """The folders of the five sessions. Raises AmidError if one is not there."""
+    """The folders of the five sessions. Raises AmidError if one is missing."""
     found = [release / f"Session{number}" for number in SESSIONS]
     missing = [path.name for path in found if not (path / "dialog" / "EmoEvaluation").is_dir()]
     if missing:
         raise AmidError(
             f"IEMOCAP is not downloaded, as its licence asks for a request, and {release} lacks "
             f"{', '.join(missing)}: ask for the release at https://sail.usc.edu/iemocap/, unpack "
-            "it and let data.<name>.options.folder in params.yaml name the folder that holds "
+            "it and let data.<name>.options.recordings in params.yaml name the folder that holds "
             "Session1 to Session5."
         )
     return found
@@ -163,7 +164,7 @@ def _texts(folder: Path) -> list[Path]:
 
 
 def _take(source: Path, target: Path) -> None:
-    """The file, if the release has it; what is missing is a problem of its utterances."""
+    """The file if the release has it, else None: its utterances are then excluded."""
     if source.is_file():
         take(source, target)
 
@@ -191,7 +192,7 @@ def read_labels(folder: Path) -> list[Utterance]:
                 raise AmidError(
                     f"IEMOCAP: line {number} of {path.name} is {line[:80]!r}, not the times, name, "
                     "label and ratings of one of its utterances: take the file from the release "
-                    "anew."
+                    "again."
                 )
             start, end = float(match[1]), float(match[2])
             found.append(Utterance(match[3], path.stem, int(named[1]), start, end, match[4]))
@@ -199,13 +200,13 @@ def read_labels(folder: Path) -> list[Utterance]:
     if repeated:
         raise AmidError(
             f"IEMOCAP: {repeated[0]} has more than one line of labels: take its file from the "
-            "release anew."
+            "release again."
         )
     return found
 
 
 def read_transcripts(folder: Path) -> dict[str, bytes]:
-    """Utterance -> what is said, of all dialogues in `folder`; bytes, as they stand there."""
+    """Utterance -> its transcript, for all dialogues in `folder`; unchanged bytes."""
     found: dict[str, bytes] = {}
     for path in _texts(folder):
         for line in path.read_bytes().splitlines():
@@ -256,7 +257,7 @@ def problems(options: Options, folder: Path) -> pd.DataFrame:
     """Utterances of the four classes that have no row: id, modality, reason, detail."""
     import pandas as pd
 
-    from amid.features import QUARANTINE
+    from amid.data.extraction import QUARANTINE
 
     raw = folder / "raw"
     chosen = [u for u in read_labels(raw / "labels") if u.label in CLASSES]
@@ -273,7 +274,7 @@ def side(utterance: Utterance, marked: str) -> str:
 
 
 def _problem(utterance: Utterance, raw: Path) -> tuple[str, str, str] | None:
-    """(modality, reason, detail) of what an utterance lacks; the video is judged when decoded."""
+    """(modality, reason, detail) of what an utterance lacks; videos are checked when decoded."""
     name = utterance.id
     if utterance.start >= utterance.end:
         times = f"{name} lasts from {utterance.start:.3f} to {utterance.end:.3f} s"

@@ -3,7 +3,7 @@
 All mistakes of a manifest are told at once, with the lines they stand in: the first line of a CSV
 file is its header, line 1, as in an editor; the first row of a Parquet file is row 1.
 
-DVC watches the folder `watch` of the data set's block, so manifest and files must lie in it.
+DVC watches the folder `folder` of the data set's block, so manifest and files must lie in it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from amid.datasets.on_disk import renewed, shuffled
 from amid.errors import AmidError, ConfigError
 from amid.extractors import EXTRACTORS
+from amid.io.atomic import replace_dir
+from amid.io.checksums import sha256_file
 from amid.media import MediaError, Reason
-from amid.reproducible import sha256_file
+from amid.sources.local_media import shuffled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ TITLES = {
 
 
 class Shares(BaseModel):
-    """Shares of the clips that are drawn for validation and test; the others train."""
+    """Shares of the clips to draw for validation and test; the rest is for training."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,14 +63,14 @@ class Shares(BaseModel):
 
 class Options(BaseModel):
     """`manifest` and `root`, the folder that its paths start from, are relative to the folder
-    `watch`; without a root it is the manifest's folder. seed, shares, folds: of what the manifest
-    leaves to be drawn."""
+    `folder`; without a root it is the manifest's folder. modalities: None = those of the block's
+    `extract`. seed, shares, folds: of what the manifest leaves to be drawn."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     manifest: Annotated[str, Field(min_length=1)]
     root: str | None = None
-    modalities: Annotated[tuple[str, ...], Field(min_length=2)]
+    modalities: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
     shares: Shares = Shares()
     folds: Annotated[int, Field(strict=True, ge=2)] = 5
@@ -84,7 +85,7 @@ class Informed(Options):
 
 
 class Sheet(NamedTuple):
-    """A manifest as it stands there: cells as text, "" where there is nothing."""
+    """A manifest as it was read: cells as text, "" where empty."""
 
     name: str
     columns: list[str]
@@ -94,7 +95,7 @@ class Sheet(NamedTuple):
 
 
 class Problems:
-    """Mistakes of a manifest by kind, in the order of their discovery."""
+    """The mistakes in a manifest by kind, in the order in which they were found."""
 
     def __init__(self, sheet_name: str, word: str) -> None:
         self.name, self.word = sheet_name, word
@@ -106,7 +107,7 @@ class Problems:
         self.found.setdefault(title, []).append(": ".join(filter(None, [place, detail])))
 
     def close(self) -> None:
-        """Raises AmidError with all of them, if there are any."""
+        """Raise AmidError that lists all of them, if there are any."""
         if not self.found:
             return
         counted = "1 problem" if len(self.found) == 1 else f"{len(self.found)} kinds of problems"
@@ -124,9 +125,9 @@ class Problems:
 # ---------------------------------------------------------------------------------- in params.yaml
 
 
-def informed(options: Options, watch: str, extract: dict, target: str, where: str) -> Informed:
+def informed(options: Options, folder: str, extract: dict, target: str, where: str) -> Informed:
     """Called when params.yaml is read, with the rest of the data set's block."""
-    if set(options.modalities) != set(extract):
+    if options.modalities is not None and set(options.modalities) != set(extract):
         raise ConfigError(
             f"params.yaml: '{where}.options.modalities' names {', '.join(options.modalities)}, but "
             f"'{where}.extract' {', '.join(extract)}: name the same ones."
@@ -136,17 +137,17 @@ def informed(options: Options, watch: str, extract: dict, target: str, where: st
             f"params.yaml: '{where}.options.manifest' is '{options.manifest}', but must end in one "
             f"of {', '.join(KINDS)}."
         )
-    folder = Path(watch)
     for key in ("manifest", "root"):
         value = getattr(options, key)
-        if value is not None and not _inside(folder / value, folder):
+        if value is not None and not _inside(Path(folder) / value, Path(folder)):
             raise ConfigError(
                 f"params.yaml: '{where}.options.{key}' is '{value}', which lies outside the folder "
-                f"'{watch}' of '{where}.watch': DVC would not see its changes."
+                f"'{folder}' of '{where}.folder': DVC would not see its changes."
             )
     # Fields as they are: model_dump would turn the shares into a dict.
     given = {name: getattr(options, name) for name in Options.model_fields}
-    return Informed(**given, folder=folder, extract=extract, target=target)
+    given["modalities"] = options.modalities or tuple(extract)
+    return Informed(**given, folder=Path(folder), extract=extract, target=target)
 
 
 # ---------------------------------------------------------------------------------- the files
@@ -171,7 +172,7 @@ def fetch(
     root = _root(options)
     names = sorted({row[m] for row in sheet.rows for m in options.modalities if row[m]})
     files = []
-    with renewed(folder / "raw") as part:
+    with replace_dir(folder / "raw") as part:
         (part / "files").mkdir()
         shutil.copyfile(manifest, part / f"manifest{manifest.suffix.lower()}")
         for name in names:
@@ -195,7 +196,7 @@ def rows(options: Informed, folder: Path) -> pd.DataFrame:
 def read_manifest(path: Path) -> Sheet:
     """Raises AmidError for a file that is no table."""
     if not path.is_file():
-        raise AmidError(f"The manifest {path} does not exist: check `watch` and `manifest`.")
+        raise AmidError(f"The manifest {path} does not exist: check `folder` and `manifest`.")
     try:
         if path.suffix.lower() == ".parquet":
             return _read_parquet(path)
@@ -209,7 +210,8 @@ def table(
     options: Informed,
     check_file: Callable[[str, str], MediaError | None],
 ) -> pd.DataFrame:
-    """The sheet as a manifest of clips (amid.features), splits and folds drawn where it has none.
+    """The sheet as a manifest of clips (amid.data.extraction), splits and folds drawn where it has
+    none.
 
     check_file: (path, modality) -> what is wrong with the file. Raises AmidError with all mistakes.
     """
@@ -308,7 +310,7 @@ def _check_identity(sheet: Sheet, problems: Problems) -> None:
 
 
 def _check_splits(sheet: Sheet, problems: Problems) -> None:
-    from amid.features import SPLITS  # imports pandas, which params.yaml is read without
+    from amid.data.manifest import SPLITS
 
     for name in ("split", "fold", "group"):
         given = [bool(row.get(name)) for row in sheet.rows]
@@ -415,7 +417,7 @@ def _check_labels(
 
 
 def _splits(sheet: Sheet, options: Informed) -> tuple[list[str], list[int]]:
-    """Split and fold of every row, those of the sheet where it has them."""
+    """Split and fold of every row: those of the sheet, else drawn."""
     given = [row.get("split", "") for row in sheet.rows]
     apart = [split == "auxiliary" for split in given]
     folds = [
@@ -470,7 +472,7 @@ def _drawn(sheet: Sheet, chosen: list[int], shares: dict[str, float], seed: int)
 
 
 def _drawn_folds(sheet: Sheet, chosen: list[int], options: Informed) -> dict[int, int]:
-    """Row -> fold: whole groups to the smallest fold where there are any, else label by label."""
+    """Row -> fold: whole groups, each to the smallest fold; without groups label by label."""
     if any(row.get("group") for row in sheet.rows):
         members = _members(sheet, chosen, "group")
         sizes = [0] * options.folds
@@ -524,7 +526,7 @@ def _root(options: Informed) -> Path:
 
 
 def _inside(path: Path, folder: Path) -> bool:
-    """Whether a path leads into the folder, symbolic links followed."""
+    """Whether a path is below the folder, with symbolic links followed."""
     return path.resolve().is_relative_to(folder.resolve())
 
 
@@ -563,6 +565,6 @@ def _given(text: str) -> float:
 
 
 def _tail(detail: str, path: str) -> str:
-    """The detail without the file's name, which stands before it already."""
+    """The detail without the file's name, which precedes it already."""
     name = Path(path).name
     return detail.removeprefix(name).removeprefix(":").strip()

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from amid.datasets.on_disk import (
+from amid.errors import AmidError
+from amid.io.atomic import replace_dir
+from amid.io.checksums import sha256_file
+from amid.media import Reason
+from amid.sources.local_media import (
     drawn_share,
     read_problems,
-    renewed,
     shuffled,
     sound_problems,
     take,
     write_problems,
 )
-from amid.errors import AmidError
-from amid.media import Reason
-from amid.reproducible import sha256_file
 
 if TYPE_CHECKING:  # read with params.yaml by every stage: pandas and requests wait until needed
     import pandas as pd
 
-    from amid.datasets.download import Patience
+    from amid.sources.download import Patience
 
 SITE = "https://www.crcv.ucf.edu/data/UCF101/"
 VIDEOS, LISTS = "UCF101.rar", "UCF101TrainTestSplits-RecognitionTask.zip"
@@ -55,7 +55,7 @@ NAME = re.compile(r"v_(?P<label>[A-Za-z0-9]+)_(?P<group>g[0-9]+)_c[0-9]+")
 
 
 class Options(BaseModel):
-    """folder: where UCF-101/ and ucfTrainTestlist/ lie already; None downloads them.
+    """recordings: where UCF-101/ and ucfTrainTestlist/ lie already; None downloads them.
 
     split: the official list. validation: share of its training groups, drawn from the seed. folds:
     of whole groups, for a cross-validation.
@@ -64,7 +64,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # Not in records of runs: another folder with the same files is the same data set.
-    folder: str | None = Field(default=None, exclude=True, min_length=1)
+    recordings: str | None = Field(default=None, exclude=True, min_length=1)
     split: Literal[1, 2, 3] = 1
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
@@ -83,7 +83,7 @@ class Options(BaseModel):
 
 
 class Clip(NamedTuple):
-    """A clip of an official list. path: `<Class>/v_<Class>_gNN_cNN.avi`; is_test: on which list."""
+    """A clip of an official list. path: `<Class>/v_<Class>_gNN_cNN.avi`. is_test: in test list."""
 
     id: str
     label: str
@@ -111,13 +111,13 @@ def fetch(
     that cannot be downloaded or unpacked, lists that are no lists.
     """
     raw = folder / "raw"
-    if options.folder is not None:
-        source = Path(options.folder).expanduser()
+    if options.recordings is not None:
+        source = Path(options.recordings).expanduser()
         _check_folder(source)
         return _fill(options, source, raw, workers, [], echo)
-    from amid.datasets.archives import unpack
-    from amid.datasets.download import obtain
-    from amid.datasets.rar import unpack_rar
+    from amid.sources.archives import unpack
+    from amid.sources.download import obtain
+    from amid.sources.rar import unpack_rar
 
     archives = cache or folder.parent / ".archives" / folder.name
     obtained = {
@@ -159,8 +159,8 @@ def _check_folder(source: Path) -> None:
     ):
         if not (source / name).is_dir():
             raise AmidError(
-                f"{source / name} does not exist: put {what} of UCF101 there, correct `folder` in "
-                "the data set's options in params.yaml, or set it to null to download."
+                f"{source / name} does not exist: put {what} of UCF101 there, correct `recordings` "
+                "in the data set's options in params.yaml, or set it to null to download."
             )
 
 
@@ -172,7 +172,7 @@ def _fill(
     files: list[dict[str, Any]],
     echo: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Makes `raw` of the clips that the lists name; returns what was found beside the expected."""
+    """Fill `raw` with the clips of the lists; returns the numbers found and expected."""
     listed = _clips(source / LIST_FOLDER, options.split)
     if not listed:
         raise AmidError(
@@ -186,7 +186,7 @@ def _fill(
             f"{listed[0].path}: put UCF101's folders of classes there."
         )
     lists = _list_names(options.split)
-    with renewed(raw) as part:
+    with replace_dir(raw) as part:
         for clip in present:
             take(source / VIDEO_FOLDER / clip.path, part / VIDEO_FOLDER / clip.path)
         for name in lists:
@@ -279,7 +279,7 @@ def _clips(folder: Path, split: int) -> list[Clip]:
 
 
 def _clip(line: str, is_test: bool) -> Clip | None:
-    """A line `<Class>/<file>.avi`, in lists of training with a number after it."""
+    """Parse a line `<Class>/<file>.avi`; in training lists a class number follows."""
     match = re.fullmatch(r"([A-Za-z0-9]+)/([A-Za-z0-9_]+)\.avi(?: +[0-9]+)?", line.strip())
     name = match and NAME.fullmatch(match[2])
     # HandstandPushups' files are called v_HandStandPushups_*

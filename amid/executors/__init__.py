@@ -1,11 +1,11 @@
-"""Where jobs are done: one contract, three executors, chosen by the environment alone.
+"""Executors run jobs: one interface, three implementations, chosen by the environment.
 
 A *job* is a module-level function of amid and one small argument that can be pickled, such as a
 frozen dataclass. It is idempotent and named by the hash of its specification: done twice it gives
 the same bytes, and its result lands whole in a store. So an executor may repeat, move or lose jobs,
 and no out depends on which executor, or how many workers, did them.
 
-    with chosen(os.environ).pool(workers, jobs=len(jobs)) as pool:
+    with executor_from_env(os.environ).pool(workers, jobs=len(jobs)) as pool:
         futures = [pool.submit(function, job) for job in jobs]
 
 Futures are those of concurrent.futures. They raise what the job raised, among that AmidError and
@@ -27,7 +27,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from amid.errors import AmidError, ConfigError
+from amid.errors import INSTALL_SCALE, AmidError, ConfigError
 
 EXECUTORS = {
     "local": "amid.executors.local",
@@ -35,7 +35,6 @@ EXECUTORS = {
     "slurm": "amid.executors.slurm",
 }
 VARIABLE, ANY_PLATFORM = "AMID_EXECUTOR", "AMID_ANY_PLATFORM"
-INSTALL = "pip install -r requirements-scale.txt -c constraints.txt"
 STOP_SECONDS = 3.5  # that workers get to save their state when a stage is told to end
 
 Job = TypeVar("Job")
@@ -49,19 +48,19 @@ class WorkerLost(Exception):
 
 
 class Pool(ABC):
-    """Workers for the time of a `with`."""
+    """Workers that live as long as a `with` block."""
 
     @abstractmethod
     def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
-        """Has `function(job)` done by a worker."""
+        """Runs `function(job)` in a worker."""
 
     @abstractmethod
     def close(self) -> None:
-        """Waits for all jobs and lets the workers go."""
+        """Waits for all jobs and ends the workers."""
 
     @abstractmethod
     def stop(self, grace: float) -> None:
-        """Ends the workers: `told_to_stop` to their jobs, which have `grace` seconds, then now."""
+        """Stops the workers: their jobs see `stop_requested` and have `grace` seconds to end."""
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +78,7 @@ class Pool(ABC):
 
 
 class Executor(Protocol):
-    """What `chosen` returns.
+    """What `executor_from_env` returns.
 
     here: workers are processes of this machine, which see its files under the same paths.
     """
@@ -87,13 +86,19 @@ class Executor(Protocol):
     here: bool
 
     def pool(self, workers: int, *, jobs: int, gpu: bool = False, processes: int = 1) -> Pool:
-        """Workers for so many jobs. workers: at most so many at once, 0 for the executor's own
-        choice. processes: that each job starts itself. gpu: each of these needs one."""
+        """Starts workers.
+
+        workers: upper limit, 0 for the executor's default. jobs: number of jobs to come.
+        processes: number of processes that each job starts. gpu: whether each of them needs one.
+        """
 
 
-def chosen(environment: Mapping[str, str]) -> Executor:
-    """The executor that AMID_EXECUTOR names, the local one where it does not; ConfigError, in one
-    sentence, for an unknown one or one whose package is not installed."""
+def executor_from_env(environment: Mapping[str, str]) -> Executor:
+    """The executor named by AMID_EXECUTOR, the local one if it is not set.
+
+    Raises:
+        ConfigError: no such executor, or its package is not installed.
+    """
     value = environment.get(VARIABLE) or "local"
     name = re.match("[a-z]*", value)[0]
     if name not in EXECUTORS:
@@ -110,36 +115,36 @@ def unknown(value: str) -> ConfigError:
 
 
 def need(package: str, value: str) -> None:
-    """ConfigError where a package is not installed that a value of AMID_EXECUTOR asks for."""
+    """Raises ConfigError if `package`, which AMID_EXECUTOR's `value` needs, is not installed."""
     if find_spec(package) is None:
         raise ConfigError(
-            f"{VARIABLE} is {value!r}, but the package {package} is not installed: {INSTALL}"
+            f"{VARIABLE} is {value!r}, but the package {package} is not installed: {INSTALL_SCALE}"
         )
 
 
 # ---------------------------------------------------------------- on the worker's side
 
 
-def told_to_stop() -> bool:
-    """Whether the job that runs here is to save its state and raise Stopped."""
+def stop_requested() -> bool:
+    """Whether the job in this worker has to save its state and raise Stopped."""
     return _stop.is_set()
 
 
-def tell_to_stop(*_: Any) -> None:
-    """Makes `told_to_stop` true; can be a signal's handler."""
+def request_stop(*_: Any) -> None:
+    """Makes `stop_requested` return True. Can be used as a signal handler."""
     _stop.set()
 
 
-def begin_anew() -> None:
-    """Makes `told_to_stop` false, in a worker that does another job."""
+def clear_stop() -> None:
+    """Makes `stop_requested` return False, in a worker that gets another job."""
     _stop.clear()
 
 
 @dataclass(frozen=True)
 class Call:
-    """A job on its way to a worker on another machine.
+    """A job that is sent to a worker on another machine.
 
-    platform: amid.reproducible.platform_fingerprint() of whoever asks for it, None for any.
+    platform: amid.core.reproducible.platform_fingerprint() of whoever asks for it, None for any.
     """
 
     function: Callable[[Any], Any]
@@ -148,14 +153,14 @@ class Call:
 
     @classmethod
     def of(cls, function: Callable[[Job], Any], job: Job) -> Call:
-        from amid.reproducible import platform_fingerprint
+        from amid.core.reproducible import platform_fingerprint
 
         anywhere = os.environ.get(ANY_PLATFORM) == "1"
         return cls(function, job, None if anywhere else platform_fingerprint())
 
     def __call__(self) -> Any:
-        """Does the job; AmidError where this machine would not give the same bits."""
-        from amid.reproducible import PINS, platform_fingerprint
+        """Runs the job. Raises AmidError if this machine would not give identical results."""
+        from amid.core.reproducible import PINS, platform_fingerprint
 
         unlike = {n: os.environ.get(n) for n, v in PINS.items() if os.environ.get(n) != v}
         if unlike:
@@ -169,10 +174,10 @@ class Call:
         return self.function(self.job)
 
 
-def passed_on(
+def forward_result(
     source: Future[Result], translated: Callable[[BaseException], BaseException]
 ) -> Future[Result]:
-    """A future with the same result, or with what `translated` makes of the same error."""
+    """A future with the result of `source`, or with its error mapped by `translated`."""
     target: Future[Result] = Future()
 
     def done(source: Future[Result]) -> None:

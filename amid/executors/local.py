@@ -13,8 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
-from amid.executors import Job, Pool, Result, WorkerLost, passed_on, tell_to_stop, unknown
-from amid.processes import die_with_parent
+from amid.executors import Job, Pool, Result, WorkerLost, forward_result, request_stop, unknown
+from amid.io.processes import available_cores, die_with_parent
 
 # A forked worker has torch imported already (3 s of a core for each). Elsewhere than on Linux
 # system libraries do not stand it.
@@ -25,11 +25,6 @@ def executor(value: str, environment: Mapping[str, str]) -> Local:
     if value != "local":
         raise unknown(value)
     return Local()
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Local:
@@ -43,7 +38,7 @@ class Local:
 
 
 class LocalPool(Pool):
-    """Workers start with the first job: before the caller starts threads of its own, for a fork
+    """Workers start with the first job. The caller must not have started threads by then: a fork
     copies one thread, and the locks that the others hold."""
 
     def __init__(self, workers: int) -> None:
@@ -55,7 +50,7 @@ class LocalPool(Pool):
         )
 
     def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
-        return passed_on(self._pool.submit(function, job), _translated)
+        return forward_result(self._pool.submit(function, job), _translated)
 
     def close(self) -> None:
         left = workers = self._processes()
@@ -89,9 +84,9 @@ def _translated(error: BaseException) -> BaseException:
 
 
 def _start_worker(parent: int, path: list[str]) -> None:
-    """Ties the worker's life to its stage: a stage killed with -9 leaves no worker behind."""
+    """Prepares a worker, which is killed when its stage is killed."""
     sys.path[:] = path
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's to handle
-    signal.signal(signal.SIGTERM, tell_to_stop)
-    import amid.reproducible  # noqa: F401  pins the kernels before torch is imported
+    signal.signal(signal.SIGTERM, request_stop)
+    import amid.core.reproducible  # noqa: F401  pins the kernels before torch is imported

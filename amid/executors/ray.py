@@ -1,4 +1,4 @@
-"""The ray executor: jobs as tasks of a cluster, done again by another node where one dies."""
+"""The ray executor: jobs are tasks of a cluster, repeated on another node if one dies."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import amid
+from amid.core.reproducible import PINS
 from amid.errors import AmidError
 from amid.executors import (
     VARIABLE,
@@ -22,14 +23,13 @@ from amid.executors import (
     Pool,
     Result,
     WorkerLost,
-    begin_anew,
+    clear_stop,
+    forward_result,
     need,
-    passed_on,
-    tell_to_stop,
+    request_stop,
     unknown,
 )
-from amid.executors.local import available_cores
-from amid.reproducible import PINS
+from amid.io.processes import available_cores
 
 LOOPBACK = "127.0.0.1"
 TRIES = 5  # again, when a job's worker or node dies
@@ -111,7 +111,7 @@ class RayPool(Pool):
 
     def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
         reference = self._task.remote(Call.of(function, job))
-        self._futures[reference] = passed_on(reference.future(), _translated)
+        self._futures[reference] = forward_result(reference.future(), _translated)
         return self._futures[reference]
 
     def close(self) -> None:
@@ -134,8 +134,8 @@ class RayPool(Pool):
 
 
 def _perform(call: Call) -> Any:
-    begin_anew()  # ray uses workers again
-    signal.signal(signal.SIGINT, tell_to_stop)  # which is how ray cancels a task
+    clear_stop()  # ray uses workers again
+    signal.signal(signal.SIGINT, request_stop)  # which is how ray cancels a task
     return call()
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import amid
+from amid.core.reproducible import PINS
 from amid.errors import AmidError, ConfigError, Stopped
 from amid.executors import (
     VARIABLE,
@@ -26,11 +27,11 @@ from amid.executors import (
     Result,
     WorkerLost,
     need,
-    tell_to_stop,
+    request_stop,
     unknown,
 )
-from amid.executors.local import available_cores
-from amid.reproducible import PINS
+from amid.io.processes import available_cores
+from amid.io.project import project_home
 
 if TYPE_CHECKING:
     from submitit import AutoExecutor
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 OPTIONS = "AMID_SLURM"
 POLL_SECONDS = 0.5
-# Submitit's own limit on how often a job may run out of time, 3, is for jobs that begin anew.
+# Submitit's own limit on how often a job may run out of time, 3, is for jobs that do not resume.
 MOST_TIMEOUTS = 1000
 MOST_AT_ONCE = 1000  # Slurm's usual MaxArraySize is 1001
 PAUSES = (5.0, 20.0, 60.0)  # in seconds, after a submission that a busy controller did not take
@@ -51,8 +52,8 @@ def executor(value: str, environment: Mapping[str, str]) -> Slurm:
     if value not in ("slurm", "slurm:local"):
         raise unknown(value)
     need("submitit", value)
-    home = Path(environment.get("DVC_ROOT") or Path.cwd())
-    return Slurm(value.partition(":")[2] or "slurm", options(environment), home / ".runs" / "slurm")
+    folder = project_home(environment) / ".runs" / "slurm"
+    return Slurm(value.partition(":")[2] or "slurm", options(environment), folder)
 
 
 def options(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -210,18 +211,18 @@ class SlurmPool(Pool):
         for job in [job for job in self._running if job.done()]:
             future = self._running.pop(job)
             try:
-                outcome = job.result()
+                finished = job.result()
             except UncompletedJobError as error:
                 future.set_exception(WorkerLost(str(error)))
             except Exception as error:
                 future.set_exception(error)
             else:
-                outcome.hand_to(future)
+                finished.hand_to(future)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Of a job: submitit brings back of an error its traceback alone."""
+class JobResult:
+    """The result of a job, or its error, of which submitit itself returns only the traceback."""
 
     result: Any = None
     error: Exception | None = None
@@ -242,33 +243,33 @@ class Preemptible:
     """
 
     call: Call
-    _outcome: Outcome | None = field(default=None, init=False)
+    _finished: JobResult | None = field(default=None, init=False)
     _unexpected: Exception | None = field(default=None, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
-    def __call__(self) -> Outcome:
-        signal.signal(signal.SIGTERM, tell_to_stop)  # of scancel
+    def __call__(self) -> JobResult:
+        signal.signal(signal.SIGTERM, request_stop)  # of scancel
         self._thread = threading.Thread(target=self._work)
         self._thread.start()
         self._thread.join()
         if self._unexpected is not None:
             raise self._unexpected
-        return self._outcome
+        return self._finished
 
     def checkpoint(self) -> DelayedSubmission:
-        """Ends the work at a place from which it goes on; what is to be queued again."""
+        """Stops the job where it can resume. Returns the job to queue again."""
         from submitit.helpers import DelayedSubmission
 
-        tell_to_stop()
+        request_stop()
         if self._thread is not None:  # the signal may come before the job begins
             self._thread.join()
         return DelayedSubmission(Preemptible(self.call))
 
     def _work(self) -> None:
         try:
-            self._outcome = Outcome(self.call())
+            self._finished = JobResult(self.call())
         except (AmidError, Stopped, OSError) as error:
-            self._outcome = Outcome(error=error)
+            self._finished = JobResult(error=error)
         except Exception as error:
             self._unexpected = error
 

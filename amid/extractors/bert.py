@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from amid.extractors import Span
-from amid.extractors.ngrams import read_text
 from amid.media import MediaError, Reason
+from amid.media.text import read_text
 
 if TYPE_CHECKING:
     from amid.networks.hub import Frozen

@@ -113,9 +113,9 @@ def embed(network: Cnn14, signal: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=1)
 def frozen(embedding: int, weights: str | None, sha256: str | None) -> Cnn14:
     """The network, read once a process. Raises AmidError."""
-    import amid.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
-    from amid.extractors.weights import given
+    import amid.core.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
     from amid.networks import cnn14
+    from amid.sources.weights import given
 
     path = fetch(embedding, sha256) if weights is None else given(weights, sha256, "cnn14")
     return cnn14.load(path, embedding)
@@ -123,7 +123,7 @@ def frozen(embedding: int, weights: str | None, sha256: str | None) -> Cnn14:
 
 def fetch(embedding: int, sha256: str | None = None) -> Path:
     """The published weights. A sum that is not pinned is printed. Raises AmidError."""
-    from amid.extractors.weights import published
+    from amid.sources.weights import published
 
     name, size, known = PUBLISHED[embedding]
     address = f"{ADDRESS}/{name}?download=1"

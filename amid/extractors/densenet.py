@@ -68,7 +68,7 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
 def request(spans: list[Span], options: Options) -> Pictures:
     """Frames in colour, as squares of the network's size. Raises AmidError as `extract` does,
     before anything is read."""
-    from amid.media import video
+    from amid.media.conversion import colour
 
     load_network(options.weights, options.sha256)
 
@@ -77,7 +77,7 @@ def request(spans: list[Span], options: Options) -> Pictures:
         options.frames,
         options.box,
         options.margin,
-        convert=lambda image: square(video.colour(image), options.size),
+        convert=lambda image: square(colour(image), options.size),
     )
 
 
@@ -128,8 +128,8 @@ def load_network(weights: str | None, sha256: str | None) -> torch.nn.Module:
     Raises AmidError if torchvision is not installed, or for weights that are missing, have another
     sum than `sha256` or are those of another network.
     """
-    from amid.extractors import weights as files
     from amid.networks import vision
+    from amid.sources import weights as files
 
     networks = vision.torchvision().models
     import torch

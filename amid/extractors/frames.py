@@ -43,14 +43,14 @@ def request(spans: list[Span], options: Options) -> Pictures:
     """All frames, scaled as they come."""
     import cv2
 
-    from amid.media import video
+    from amid.media.conversion import colour
 
     rows, columns = options.size
 
     def scaled(image: np.ndarray) -> np.ndarray:
         shrinks = image.shape[0] >= rows and image.shape[1] >= columns
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return video.colour(cv2.resize(image, (columns, rows), interpolation=method))
+        return colour(cv2.resize(image, (columns, rows), interpolation=method))
 
     parts = [(span.start, span.end, span.box) for span in spans]
     return Pictures(parts, None, options.box, convert=scaled)

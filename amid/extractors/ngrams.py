@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 import zlib
 from pathlib import Path
 from typing import Literal
@@ -11,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from amid.extractors import Span
-from amid.media import MediaError, Reason
+from amid.media import MediaError
+from amid.media.text import read_text
 
 START, END = "\x02", "\x03"  # cannot come from the text: control characters are taken out
 
@@ -42,27 +42,6 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
     """(dims,) float32 of the whole file for every span, for text has no time. Raises MediaError."""
     values = describe(read_text(path), options)
     return [values] * len(spans)
-
-
-def read_text(path: Path, lower: bool = True) -> str:
-    """A UTF-8 file's text, in lower case if wanted so, runs of white space as one space.
-
-    Raises MediaError.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise MediaError(
-            Reason.unreadable_text, f"{path.name} is not UTF-8 at byte {error.start}"
-        ) from error
-    except OSError as error:
-        raise MediaError(Reason.missing_file, f"{path.name}: {error.strerror}") from error
-    text = unicodedata.normalize("NFKC", text)
-    text = " ".join((text.casefold() if lower else text).split())
-    text = "".join(letter for letter in text if unicodedata.category(letter) != "Cc")
-    if not text:
-        raise MediaError(Reason.empty_file, f"{path.name} holds no text")
-    return text
 
 
 def describe(text: str, options: Options) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Reading pictures and sound; what may be wrong with a clip has a name here.
+"""Reading pictures and sound; what may be wrong with a clip has a name in `reasons`.
 
 A file is read by `amid.media.film.read`, in one pass for all that is asked of it. What can be asked
 is below: `Pictures` of some spans and `Sound` of some spans; each is answered by a `Reading`.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
+
+from amid.media.reasons import MediaError, Reason
 
 if TYPE_CHECKING:  # params.yaml is checked without numpy
     import numpy as np
@@ -18,45 +19,6 @@ DURATION_TOLERANCE = 0.25  # seconds that picture and sound of one clip, or a sp
 
 Box = tuple[float, float, float, float]  # top, bottom, left, right in shares of a picture
 Part = tuple[float, float, Box | None]  # start, end, and the part of the picture; None = all of it
-
-
-class Reason(StrEnum):
-    """Why a clip is set aside. `quarantine.parquet` holds the values."""
-
-    missing_file = "missing_file"
-    empty_file = "empty_file"
-    not_media = "not_media"
-    no_picture = "no_picture"
-    no_sound = "no_sound"
-    too_few_frames = "too_few_frames"
-    header_only = "header_only"
-    truncated = "truncated"
-    zeroed = "zeroed"
-    corrupt = "corrupt"
-    durations_disagree = "durations_disagree"
-    not_finite = "not_finite"
-    wrong_extension = "wrong_extension"
-    wrong_type = "wrong_type"
-    wrong_shape = "wrong_shape"
-    silent = "silent"
-    span_outside = "span_outside"
-    unreadable_text = "unreadable_text"
-    crashed = "crashed"  # decoding ended its process
-    timeout = "timeout"
-    memory = "memory"
-    bad_alignment = "bad_alignment"  # word times that are missing or contradict the file
-
-
-class MediaError(Exception):
-    """A clip that cannot be used; `detail` says what was found, in numbers where there are any."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail)  # both, so that the error survives pickling
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
 
 
 class Pictures(NamedTuple):

@@ -22,6 +22,8 @@ TOGETHER = 256  # pieces that are made mono at once: each by itself costs ten ti
 CLAMPED = 0.05  # seconds from which on a span that ends after the sound is counted
 LOST_TOLERANCE = 0.1  # seconds that decoders may lose at the ends of a whole file
 CUT_PACKETS = 2  # at the start, that may need one before them
+# Samples of silence with which FFmpeg's own coders begin, LAME's with what a decoder of MP3 adds.
+CODER_DELAYS = {"mp3": 1105, "aac": 1024}
 NUMBERS = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 FULL_SCALE = {"u1": 128.0, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63, "f4": 1.0, "f8": 1.0}
 
@@ -291,6 +293,12 @@ class SoundTrack:
     def finish(self) -> None:
         """After the last packet."""
         self.signal.flush()
+
+    @property
+    def coder_delay(self) -> float:
+        """Seconds of silence before the sound itself, if FFmpeg coded it."""
+        coder = self.stream.codec_context.codec.canonical_name
+        return CODER_DELAYS.get(coder, 0) / self.signal.rate
 
     @property
     def end(self) -> float | None:

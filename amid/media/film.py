@@ -31,11 +31,12 @@ from amid.media import (
 from amid.media.audio import STRAY, SoundTrack, cut_spans, finished
 from amid.media.container import check, damage, tells_length, unopened
 from amid.media.edit_list import video_edit
+from amid.media.frame_sampling import Clock, Picker, wanted
 from amid.media.picture import Disordered, PictureTrack
-from amid.media.video import Clock, Picker, wanted
 
 Request = Pictures | Sound
 PASSES = 5  # one for each thing that is found out on the way: the fields of Known
+WAITING = 2  # frames by which coding runs ahead of showing, at most, where B-frames refer to others
 H264 = ("h264", "hevc")  # in an .avi, their frames wait for others more often than not
 
 
@@ -106,6 +107,8 @@ class _Film:
         self.path, self.whole, self.container, self.log = path, whole, container, log
         self.requests, self.known = requests, known
         self.kinds = container.format.name.split(",")
+        writer = container.metadata.get("software", "")
+        self.ffmpeg_avi = "avi" in self.kinds and writer.startswith("Lavf")
         videos = [
             s for s in container.streams.video if Disposition.attached_pic not in s.disposition
         ]
@@ -270,8 +273,21 @@ class _Film:
             except MediaError as error:
                 self.errors[Sound] = error
         if clock is not None and end is not None:
-            self._compare(clock, end - self.picture.sound_origin)
+            self._compare(clock, end - self._sound_origin())
         return clock
+
+    def _sound_origin(self) -> float:
+        """Where the film begins, in seconds of the sound's clock.
+
+        FFmpeg's muxer knows that a coder begins with silence, but an .avi has no place for it: to
+        have the sound begin that much before the picture, it shows the first frame longer, by
+        whole frames, unless frames that wait for others make the picture begin early enough.
+        """
+        origin = self.picture.sound_origin
+        if self.ffmpeg_avi:
+            delay = self.sound.coder_delay
+            origin += delay - self.picture.held_first(delay)
+        return origin
 
     def _promised(self) -> float:
         """Seconds of picture that the header promises, 0 where it does not."""
@@ -288,7 +304,13 @@ class _Film:
         if {"mp3", "aac"} & set(self.kinds) and not tells_length(self.path):
             return None
         if stream.duration is not None:
-            return float(stream.duration * stream.time_base)
+            seconds = float(stream.duration * stream.time_base)
+            if self.ffmpeg_avi and self.picture is not None:
+                # it counts empty chunks, for the time that the picture begins earlier
+                picture = self.picture.stream
+                if picture.codec_context.has_b_frames and picture.average_rate:
+                    seconds -= WAITING / float(picture.average_rate)
+            return seconds
         if self.picture is None and self.container.duration is not None:
             return self.container.duration / av.time_base
         return None
@@ -333,7 +355,7 @@ class _Film:
 
     def _hear(self, request: Sound) -> Reading:
         signal = self.sound.signal
-        origin = signal.begin or 0.0 if self.picture is None else self.picture.sound_origin
+        origin = signal.begin or 0.0 if self.picture is None else self._sound_origin()
         name = self.path.name
         sound = finished(signal.samples(origin), signal.rate, request.rate, name)
         clips, clamped = cut_spans(sound, request, name)

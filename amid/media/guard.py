@@ -1,8 +1,7 @@
-"""Work on files in child processes, where each file has a limit of time and of memory.
+"""Process files in child processes, with limits of time and memory per file.
 
-A decoder may hang, crash the interpreter or ask for all the memory there is. A child works on one
-file at a time, so that it is known which one was at fault; that file gets a MediaError, all others
-their results.
+A decoder may hang, crash the interpreter or allocate all memory. A child works on one file at a
+time, so that the culprit is known: it gets a MediaError, and all other files their results.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from amid.media import MediaError, Reason
 # Children are copies of a server without threads that has the slow imports behind it: the caller
 # may have threads already (Arrow's, MLflow's), whose locks a fork of it would find held for ever.
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-PRELOADED = ["amid.reproducible", "amid.decoding", "amid.media.film", "scipy.sparse"]
+PRELOADED = ["amid.core.reproducible", "amid.data.decoding", "amid.media.film", "scipy.sparse"]
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 # Bytes of a task that is given while the child works on another one: so much fits into the pipe. A
 # larger one would wait there for the child, and the child with its answer for whoever writes it.
@@ -40,8 +39,8 @@ Result = TypeVar("Result")
 
 
 class Limits(NamedTuple):
-    """What one file may take: `seconds` of wall time with all its spans, `memory` in bytes, the
-    child's whole heap (Linux only)."""
+    """Limits per file. seconds: wall time for all of its spans. memory: bytes of the child's heap
+    (Linux only)."""
 
     seconds: float = 600.0
     memory: int = 4 << 30
@@ -58,13 +57,13 @@ def guarded(
     workers: int,
     limits: Limits = LIMITS,
 ) -> Iterator[Result | MediaError]:
-    """`function` of each task, in their order, by `workers` children; names: of the tasks' files.
+    """Apply `function` to each task in `workers` child processes; yields the results in order.
 
-    A file over which a child dies, takes too long or too much memory is tried once more, in a new
-    child and while no other works, for its neighbours may have been what was too much. If that
-    fails too, it gives a MediaError: crashed, timeout or memory. An AmidError of `function` is
-    raised here; any other exception is a crash. A caller's script needs
-    `if __name__ == "__main__"` only where `function` is its own.
+    names: of the tasks' files, for messages. A file on which a child dies or exceeds a limit is
+    tried once more, in a new child and with no other running, since its neighbours may have used up
+    the resources. If that fails too, it yields a MediaError: crashed, timeout or memory. An
+    AmidError of `function` is raised here; any other exception counts as a crash. A script needs
+    `if __name__ == "__main__"` only if `function` is defined in it.
     """
     todo = deque(range(len(tasks)))
     again: deque[int] = deque()  # tasks that failed once and wait to be alone
@@ -74,8 +73,8 @@ def guarded(
     due = 0  # the next task to be yielded
 
     def feed() -> None:
-        """Gives tasks to children that have none, and then each its next one, so that none waits
-        for this process; unless a file is tried alone."""
+        """Give a task to each idle child, then a next one to each busy child, so that none waits
+        for this process; nothing while a file is tried alone."""
         if again or suspects & {child.task for child in children}:
             return
         idle = [child for child in children if not child.busy]
@@ -122,7 +121,7 @@ def guarded(
 
 
 class _Crash(Exception):
-    """An exception that no decoder was expected to raise, in words: itself it may not travel."""
+    """An unexpected exception of a decoder, as text: the exception itself may not be picklable."""
 
 
 class _Lost(NamedTuple):
@@ -133,7 +132,7 @@ class _Lost(NamedTuple):
 
 
 class _Child:
-    """A process and the numbers of the tasks it has: the one that it works on, and the next."""
+    """A child process and the numbers of its tasks: the current one and the next."""
 
     def __init__(self, function: Callable[[Any], Any], limits: Limits) -> None:
         CONTEXT.set_forkserver_preload(PRELOADED)
@@ -158,11 +157,11 @@ class _Child:
 
     @property
     def task(self) -> int | None:
-        """The one that it works on."""
+        """The number of the current task."""
         return self.tasks[0] if self.tasks else None
 
     def give(self, number: int, tasks: Sequence[Any], most: int | None = None) -> bool:
-        """False for a task that takes more than `most` bytes: nothing was given then."""
+        """Send a task to the child; False, and nothing sent, if it is above `most` bytes."""
         data = ForkingPickler.dumps(tasks[number])
         if most is not None and len(data) > most:
             return False
@@ -174,7 +173,7 @@ class _Child:
         return True
 
     def answer(self) -> Any:
-        """The result of the task that it works on, or a _Lost; raises what the task raised."""
+        """The result of the current task, or a _Lost; raises what the task raised."""
         self.tasks.popleft()
         self.deadline = time.monotonic() + self.limits.seconds  # of the next one, if it has one
         if not self.pipe.poll():
@@ -200,9 +199,11 @@ class _Child:
 
 @contextlib.contextmanager
 def _without_main(function: Callable[..., Any]) -> Iterator[None]:
-    """Children start without the caller's program, which they would import first: a stage's takes
-    half a second, ray's 1.5 s, and a script without `if __name__ == "__main__"` would run again.
-    Only a function of the program itself needs it."""
+    """Start children without the caller's main module, unless `function` is defined in it.
+
+    They would import it first: that of a stage takes half a second, that of ray 1.5 s, and a script
+    without `if __name__ == "__main__"` would run again.
+    """
     main = sys.modules["__main__"]
     if function.__module__ != "__main__":
         sys.modules["__main__"] = ModuleType("__main__")
@@ -213,7 +214,7 @@ def _without_main(function: Callable[..., Any]) -> Iterator[None]:
 
 
 def _ready(busy: list[_Child]) -> list[_Child]:
-    """Children that answered, died or are over their time; waits for the first."""
+    """The children that answered, died or exceeded their time; waits for the first."""
     deadline = min(child.deadline for child in busy)
     timeout = None if math.isinf(deadline) else max(deadline - time.monotonic(), 0.0)
     answered = wait([child.pipe for child in busy], timeout)
@@ -229,8 +230,8 @@ def _death(code: int) -> _Lost:
 
 
 def keep_memory() -> None:
-    """Lets this process keep the memory of a small picture that it gives free: else glibc hands it
-    back to the system and asks for it again for the next one, a tenth of decoding's time."""
+    """Make glibc keep freed memory of small pictures instead of returning it to the system and
+    asking for it again, which takes a tenth of the decoding time."""
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):  # another library of C has no such call
@@ -240,7 +241,7 @@ def keep_memory() -> None:
 
 
 def _serve(pipe: Connection, function: Callable[[Any], Any], limits: Limits) -> None:
-    """A child's life: (result, None) or (None, exception) for each task."""
+    """The loop of a child: sends (result, None) or (None, exception) for each task."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if sys.platform == "linux":
         import fcntl

@@ -10,8 +10,9 @@ import numpy as np
 
 from amid.media import DURATION_TOLERANCE, MediaError, Reason, strict
 from amid.media.container import BACKWARDS, damage, run_backwards
+from amid.media.conversion import Painter
 from amid.media.edit_list import Edit
-from amid.media.video import Clock, Painter, Picker
+from amid.media.frame_sampling import Clock, Picker
 
 FRAME_TOLERANCE = 1  # frame counts in headers are often rounded
 # MPEG-1 and MPEG-2 know but one frame rate: frames from one to the next; FFmpeg itself is one or
@@ -184,6 +185,16 @@ class PictureTrack:
         """The same for the sound, whose stamps an .avi counts from its first chunk on: FFmpeg puts
         frames that wait for others later, and the sound nowhere."""
         return self.chunks[0] * self.unit if self.avi and self.chunks else self.origin
+
+    def held_first(self, least: float) -> float:
+        """Seconds by which an .avi shows its first frame longer than others, by empty chunks; 0 if
+        fewer of them would do for `least`."""
+        if len(self.chunks) < 2 or (self.stream.codec_context.has_b_frames and not self.by_chunk):
+            return 0.0  # FFmpeg's own stamps put the first frame behind them
+        steps = np.diff(self.chunks)
+        usual = np.median(steps)
+        longer = float((steps[0] - usual) * self.unit)
+        return longer if longer < least + usual * self.unit else 0.0
 
     def clock(self, sound_end: float | None) -> Clock | None:
         """None for a film without frames. sound_end: seconds of the film. Frames that were not

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -18,7 +18,7 @@ from amid.losses import adversarial, agreement
 from amid.losses.ccl import pair_contrastive
 from amid.losses.mutual_information import class_aware_nce
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
-from amid.networks.crossmodal import built
+from amid.networks.crossmodal import init_seeded
 from amid.networks.discriminators import (
     ENHANCED_LAYERS,
     FUNDAMENTAL_LAYERS,
@@ -27,7 +27,7 @@ from amid.networks.discriminators import (
 )
 
 if TYPE_CHECKING:
-    from amid.types import Representations
+    from amid.core.types import Representations
 
 CONTRASTIVE = {"nce": class_aware_nce, "ccl": pair_contrastive}
 
@@ -44,6 +44,8 @@ class Options(MethodOptions):
     optimiser; steps they make for one of the student; weight of the gradient penalty R1 (Mescheder
     et al., 2018); spectral normalisation.
     """
+
+    top_level: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
 
     alpha: Weight
     beta: Weight
@@ -114,11 +116,11 @@ class Adversary(torch.nn.Module):
             )
 
         sees = options["discriminator_sees"]
-        self.d1 = built(lambda: discriminator(FUNDAMENTAL_LAYERS, sees), sizes.seed, "d1")
+        self.d1 = init_seeded(lambda: discriminator(FUNDAMENTAL_LAYERS, sees), sizes.seed, "d1")
         self.d2: Discriminator | None = None
         if options["enhanced"]:
             sees = options["discriminator_enhanced_sees"]
-            self.d2 = built(lambda: discriminator(ENHANCED_LAYERS, sees), sizes.seed, "d2")
+            self.d2 = init_seeded(lambda: discriminator(ENHANCED_LAYERS, sees), sizes.seed, "d2")
 
     def loss(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """L_D of Eq. 13 on detached representations (B, D); gradients reach D1 and D2 alone."""
@@ -149,7 +151,7 @@ class Adversary(torch.nn.Module):
         )
 
     def _repeated(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Which samples D2 sees (B,), and their share eta."""
+        """Mask (B,) of the samples that D2 sees, and their fraction eta."""
         repeated = adversarial.repeated_class_mask(labels)  # (B,)
         return repeated, repeated.float().mean()
 
@@ -167,8 +169,8 @@ class Adversary(torch.nn.Module):
         real, fake = logits.chunk(2)
         if not self.penalty:
             return real, fake, 0.0
-        (slope,) = torch.autograd.grad(real.sum(), seen, create_graph=True)  # (2N, .)
-        return real, fake, slope.square().sum() / len(labels)
+        (gradient,) = torch.autograd.grad(real.sum(), seen, create_graph=True)  # (2N, .)
+        return real, fake, gradient.square().sum() / len(labels)
 
 
 class Amid(Method):
@@ -198,7 +200,7 @@ class Amid(Method):
         return {"discriminator": self.adversary.loss(reps.student, reps.teacher, labels)}
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
-        """The terms of Eq. 17. With a fixed teacher those that move the student."""
+        """The terms of Eq. 17; with a fixed teacher only those that train the student."""
         options = self.options
         right = agreement.classification(reps.student_logits, reps.teacher_logits, labels)
         if self.fixed:
@@ -221,7 +223,7 @@ class Amid(Method):
         return terms
 
     def weights(self) -> Tensor:
-        """w1, w2 of Eq. 12: by Eq. 14, equal without it; D1's is 1 where it is the only one."""
+        """w1, w2 of Eq. 12: from Eq. 14 if `dynamic`, else equal; (1, 0) without D2."""
         if not self.options["enhanced"]:
             return torch.tensor([1.0, 0.0], dtype=torch.float64)
         if not self.options["dynamic"]:

@@ -17,11 +17,11 @@ from amid.losses.ccl import pair_contrastive
 from amid.losses.cosine import unit_rows
 from amid.losses.logits import symmetric_divergence
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
-from amid.networks.crossmodal import built
+from amid.networks.crossmodal import init_seeded
 
 if TYPE_CHECKING:
+    from amid.core.types import Batch, Representations
     from amid.networks.crossmodal import CrossModal
-    from amid.types import Batch, Representations
 
 
 class Options(MethodOptions):
@@ -54,7 +54,7 @@ class Ccl(Method):
         self.options = options
         self.compositions = nn.ModuleDict(
             {
-                name: built(
+                name: init_seeded(
                     lambda: Composition(sizes.dim, sizes.dim, sizes.classes),
                     sizes.seed,
                     f"composition {name}",
@@ -65,14 +65,16 @@ class Ccl(Method):
         # Embeddings are compared with the student's: those of another length are brought to its.
         self.projections = nn.ModuleDict(
             {
-                name: built(lambda n=length: nn.Linear(n, sizes.dim), sizes.seed, f"ccl {name}")
+                name: init_seeded(
+                    lambda n=length: nn.Linear(n, sizes.dim), sizes.seed, f"ccl {name}"
+                )
                 for name, length in sizes.auxiliary.items()
                 if length != sizes.dim
             }
         )
 
     def forward(self, networks: CrossModal, batch: Batch) -> Representations:
-        """The composition (the mean of several) stands in the teacher's place."""
+        """Evaluation returns the composition, or the mean of several, as the teacher."""
         reps = networks(batch)
         if self.training:
             return reps  # `losses` composes; nothing else looks at it
@@ -81,7 +83,7 @@ class Ccl(Method):
         return replace(reps, teacher=composed, teacher_logits=logits)
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
-        """The student's loss CE(v) + C(v,m) + C(v,a) + J(v,m) moves the student alone, the
+        """The student's loss CE(v) + C(v,m) + C(v,a) + J(v,m) trains the student alone, the
         composition's CE(m) + C(v,m) + C(m,a) + J(v,m) the composition alone. Shared terms stand
         once; in the composition's own the student's feature is a constant."""
         own = functional.cross_entropy(reps.student_logits, labels)

@@ -20,8 +20,8 @@ from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.memory import Negatives, PairedBanks
 
 if TYPE_CHECKING:
+    from amid.core.types import Batch, Representations
     from amid.networks.crossmodal import CrossModal
-    from amid.types import Batch, Representations
 
 
 class Options(MethodOptions):
@@ -86,7 +86,8 @@ class Crcd(Method):
     def relations(
         self, student: Tensor, teacher: Tensor, samples: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
-        """Either side's estimate from what the heads gave, (B, d) each; none in a batch of one."""
+        """Relation terms of both sides, from the outputs (B, d) of their heads; none for a single
+        sample."""
         pairs = partners(len(labels), self.options["partners"])
         first, second = (positions.to(labels.device) for positions in pairs)  # (P,) each
         candidates, weights = self.negatives.draw(labels)

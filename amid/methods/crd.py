@@ -16,8 +16,8 @@ from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.memory import Negatives, PairedBanks
 
 if TYPE_CHECKING:
+    from amid.core.types import Batch, Representations
     from amid.networks.crossmodal import CrossModal
-    from amid.types import Batch, Representations
 
 
 class Options(MethodOptions):
@@ -57,7 +57,7 @@ class Crd(Method):
     def contrasts(
         self, student: Tensor, teacher: Tensor, samples: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
-        """Either side's estimate from what the heads gave, (B, d) each."""
+        """Contrastive terms of both sides, from the outputs (B, d) of their heads."""
         temperature, found = self.options["temperature"], {}
         candidates, weights = self.negatives.draw(labels)
         for name, (anchors, bank) in self.memory.sides(student, teacher).items():

@@ -14,10 +14,10 @@ from torch.nn import functional
 from amid.losses.cosine import unit_rows
 from amid.losses.gmc import joint_contrastive
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
-from amid.networks.crossmodal import built
+from amid.networks.crossmodal import init_seeded
 
 if TYPE_CHECKING:
-    from amid.types import Representations
+    from amid.core.types import Representations
 
 
 class Options(MethodOptions):
@@ -32,14 +32,16 @@ class Options(MethodOptions):
 
 class Gmc(Method):
     trains = ("student", "teacher")
-    directions = True  # all representations lie on a sphere
+    normalize_representations = True  # all representations lie on a sphere
 
     def __init__(self, options: dict, sizes: Sizes) -> None:
         super().__init__()
         self.options = options
         self.projections = nn.ModuleDict(
             {
-                name: built(lambda n=length: nn.Linear(n, sizes.dim), sizes.seed, f"gmc {name}")
+                name: init_seeded(
+                    lambda n=length: nn.Linear(n, sizes.dim), sizes.seed, f"gmc {name}"
+                )
                 for name, length in sizes.auxiliary.items()
             }
         )

@@ -11,7 +11,7 @@ from amid.methods.base import Method, MethodOptions, Sizes
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from amid.types import Representations
+    from amid.core.types import Representations
 
 
 class Options(MethodOptions):

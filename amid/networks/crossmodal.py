@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from amid.core.reproducible import derive_seed
+from amid.core.types import Representations
 from amid.errors import AmidError
 from amid.losses.cosine import unit_rows
-from amid.networks import ENCODERS
+from amid.networks import load_encoder
 from amid.networks.recompute import in_parts
-from amid.reproducible import derive_seed
-from amid.types import Representations
 
 if TYPE_CHECKING:
-    from amid.types import Batch
+    from amid.core.types import Batch
 
 
 class Fusion(nn.Module):
@@ -41,13 +40,13 @@ class CrossModal(nn.Module):
     with one of another length than D, a trained projection of all of them. One linear classifier is
     shared (Eq. 15).
 
-    trains: which of "student", "auxiliary" (that projection) and "teacher" are built; a batch that
-        brings a fixed teacher's representations needs none.
+    trains: which of "student", "auxiliary" (that projection) and "teacher" are built. A batch with
+        a fixed teacher's representations needs no teacher.
     auxiliary_dims: width of each auxiliary modality's embeddings. Its order is the one in which
-        they are joined: part of what the weights mean, while a batch's own order means nothing.
-    directions: representations are brought to length sqrt(D), so that the classifier sees
-        directions only.
-    parts: of a batch that go through the student one after another (amid.networks.recompute).
+        they are joined, which the weights depend on; the order within a batch has no effect.
+    normalize_representations: whether representations are scaled to length sqrt(D), so that the
+        classifier sees their direction only.
+    parts: number of parts of a batch that are encoded one after another (amid.networks.recompute).
     """
 
     def __init__(
@@ -59,32 +58,33 @@ class CrossModal(nn.Module):
         auxiliary_dims: dict[str, int],
         network: dict[str, Any],
         seed: int,
-        directions: bool = False,
+        normalize_representations: bool = False,
         parts: int = 1,
     ) -> None:
         super().__init__()
-        self.directions, self.parts = directions, parts
+        self.normalize_representations, self.parts = normalize_representations, parts
         dim, slope = network["dim"], network["slope"]
         kind = network["encoder"]
-        module, name = ENCODERS[kind]
-        encoder = getattr(import_module(module), name)
-        self.student = built(
+        encoder = load_encoder(kind)
+        self.student = init_seeded(
             lambda: encoder(target_shape, dim, slope, network[kind]), seed, "student"
         )
-        self.classifier = built(lambda: nn.Linear(dim, classes), seed, "classifier")
+        self.classifier = init_seeded(lambda: nn.Linear(dim, classes), seed, "classifier")
         self.widths = dict(auxiliary_dims)
         joined = sum(auxiliary_dims.values())
         self.join: nn.Module | None = None
         self.teacher: nn.Module | None = None
         if "auxiliary" in trains and (len(auxiliary_dims) > 1 or joined not in (0, dim)):
-            self.join = built(lambda: nn.Linear(joined, dim), seed, "join")
+            self.join = init_seeded(lambda: nn.Linear(joined, dim), seed, "join")
         if "teacher" in trains:
             hidden = network["fusion"]["hidden"]
-            self.teacher = built(lambda: Fusion(dim + joined, hidden, dim, slope), seed, "teacher")
+            self.teacher = init_seeded(
+                lambda: Fusion(dim + joined, hidden, dim, slope), seed, "teacher"
+            )
 
     def forward(self, batch: Batch) -> Representations:
         encoded = in_parts(self.student, batch.target, self.parts)  # (B, D)
-        student = self._direction(encoded)  # (B, D)
+        student = self._normalize(encoded)  # (B, D)
         student_logits = self.classifier(student)  # (B, C)
         modalities = self._embeddings(batch)
         auxiliary = teacher = teacher_logits = None
@@ -92,7 +92,7 @@ class CrossModal(nn.Module):
             joined = torch.cat(list(modalities.values()), dim=1)  # (B, E)
             auxiliary = joined if self.join is None else self.join(joined)  # (B, D)
             if self.teacher is not None:
-                teacher = self._direction(self.teacher(torch.cat([encoded, joined], dim=1)))
+                teacher = self._normalize(self.teacher(torch.cat([encoded, joined], dim=1)))
                 teacher_logits = self.classifier(teacher)  # (B, C)
         if batch.teacher is not None:
             teacher, teacher_logits = batch.teacher, batch.teacher_logits
@@ -101,8 +101,8 @@ class CrossModal(nn.Module):
         )
 
     def _embeddings(self, batch: Batch) -> dict[str, Tensor]:
-        """The batch's embeddings by name, (B, E) each, in the order that these networks join them;
-        modalities that they do not know are left out."""
+        """The batch's embeddings (B, E) by modality, in the order in which the networks join them.
+        Other modalities are left out."""
         found = {}
         for name, width in self.widths.items():
             embedding = batch.auxiliary.get(name)
@@ -116,8 +116,10 @@ class CrossModal(nn.Module):
             found[name] = embedding
         return found
 
-    def _direction(self, rows: Tensor) -> Tensor:
-        return unit_rows(rows) * rows.shape[1] ** 0.5 if self.directions else rows  # (B, D)
+    def _normalize(self, rows: Tensor) -> Tensor:
+        return (
+            unit_rows(rows) * rows.shape[1] ** 0.5 if self.normalize_representations else rows
+        )  # (B, D)
 
 
 def _listed(widths: dict[str, int]) -> str:
@@ -125,15 +127,18 @@ def _listed(widths: dict[str, int]) -> str:
 
 
 def deployed(state: dict[str, Tensor], heads: tuple[str, ...]) -> dict[str, Tensor]:
-    """Of a state_dict what `heads` need: the student the target's encoder and the classifier, the
-    teacher its own network as well."""
+    """The entries of a state_dict that `heads` need: the target's encoder and the classifier, for
+    the teacher also its own network."""
     parts = {"student", "classifier", *heads}
     return {name: value for name, value in state.items() if name.split(".")[0] in parts}
 
 
-def built(make: Callable[[], nn.Module], seed: int, name: str) -> nn.Module:
-    """A module whose initial weights depend on (seed, name) alone: every method starts a seed from
-    the same student, and the global generator is left as it was."""
+def init_seeded(make: Callable[[], nn.Module], seed: int, name: str) -> nn.Module:
+    """Calls `make` with a generator seeded by (seed, name) and returns the module.
+
+    Initial weights so depend on nothing else: with one seed all methods start from the same
+    student. The state of torch's global generator is not changed.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, name))
         return make()

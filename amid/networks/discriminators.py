@@ -48,7 +48,7 @@ class Discriminator(nn.Module):
         self.body = nn.Sequential(*body, linear[-1])
 
     def sight(self, z: Tensor, labels: Tensor) -> Tensor:
-        """What the MLP gets of a representation: (B, D), (B,) -> (B, D or D + classes)."""
+        """Input of the MLP from a representation: (B, D), (B,) -> (B, D or D + classes)."""
         if self.sees == "raw":
             return z
         direction = unit_rows(z) * z.shape[-1] ** 0.5  # (B, D)

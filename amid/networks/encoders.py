@@ -1,21 +1,33 @@
 """Encoders: features of one modality -> representation (B, D).
 
 An encoder is a module with `prepare(samples)`, called once with the training samples; one that
-reads videos of a cache (amid.clips) also has `read` and `windows`. Those here first standardise
+reads videos of a cache (amid.core.video_clips) also has `read` and `windows`. Those here first
+standardise
 their input by the mean and deviation of the training samples, which they keep as buffers: a saved
 student needs nothing beside its file.
 
-Sequences of unequal length come with rows of NaN at their ends (amid.features). These change
-nothing: a padded sequence has the representation that it has alone, and in training the running
-statistics are those of the real rows.
+Sequences of unequal length come with rows of NaN at their ends (see FeatureStore.clips). These
+change nothing: a padded sequence has the representation that it has alone, and in training the
+running statistics are those of the real rows.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+
+Positive = Annotated[int, Field(gt=0)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+class EncoderOptions(BaseModel):
+    """An encoder's block below `network` in params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Standardise(nn.Module):
@@ -54,12 +66,12 @@ def unpadded(x: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def within(lengths: Tensor, steps: int) -> Tensor:
-    """Which of so many steps are real ones: (B,) -> (B, steps) bool."""
+    """Mask (B, steps) of the steps that are not padding, from lengths (B,)."""
     return torch.arange(steps, device=lengths.device) < lengths[:, None]
 
 
 class Standardised(nn.Module):
-    """An encoder whose input is standardised first; the parent of those below."""
+    """Base class of encoders whose input is standardised first."""
 
     standardise: Standardise
 
@@ -73,6 +85,12 @@ class GruEncoder(Standardised):
 
     (B, steps, features) -> (B, D). The student of the lip-reading data sets.
     """
+
+    class Options(EncoderOptions):
+        hidden: Annotated[list[Positive], Field(min_length=1)]
+        state: Positive
+
+    axes: ClassVar[int] = 2
 
     def __init__(self, shape: tuple[int, ...], dim: int, slope: float, options: dict) -> None:
         super().__init__()
@@ -101,6 +119,13 @@ class CnnEncoder(Standardised):
     (B, steps, bands) -> (B, D). Behind a sequence's end every block sees the zeros that it sees
     behind the end of an unpadded one; batch statistics, maximum and mean are of real steps.
     """
+
+    class Options(EncoderOptions):
+        channels: Annotated[list[Positive], Field(min_length=1)]
+        kernel: Positive
+        dropout: Dropout
+
+    axes: ClassVar[int] = 2
 
     def __init__(self, shape: tuple[int, ...], dim: int, slope: float, options: dict) -> None:
         super().__init__()
@@ -149,6 +174,12 @@ class CnnEncoder(Standardised):
 
 class MlpEncoder(Standardised):
     """One hidden layer on a feature vector: (B, features) -> (B, D)."""
+
+    class Options(EncoderOptions):
+        hidden: Positive
+        dropout: Dropout
+
+    axes: ClassVar[int] = 1
 
     def __init__(self, shape: tuple[int, ...], dim: int, slope: float, options: dict) -> None:
         super().__init__()

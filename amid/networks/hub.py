@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from amid.errors import AmidError, ConfigError
-from amid.extractors.weights import home
+from amid.io.project import project_home
 
-# Made up anew when they are missing, for they take no part in the hidden states.
+# Initialised at random when they are missing: the hidden states do not depend on them.
 WITHOUT_PART = frozenset({"masked_spec_embed"})
 NEEDED = {
     "wav2vec2": "config.json, model.safetensors and preprocessor_config.json",
@@ -109,7 +109,7 @@ def _place(kind: str, model: str) -> str:
     A path starts from the project's folder, also in DVC's queued experiments, which run in another.
     """
     folder = Path(model).expanduser()
-    here = home() / folder
+    here = project_home() / folder
     if here.is_dir():
         return str(here)
     if folder.is_absolute() or model.startswith((".", "~")) or len(folder.parts) > 2:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from amid.core.reproducible import derive_seed
 from amid.losses.cosine import unit_rows
 from amid.losses.crd import noise_contrastive_logits
-from amid.networks.crossmodal import built
-from amid.reproducible import derive_seed
+from amid.networks.crossmodal import init_seeded
 
 if TYPE_CHECKING:
-    from amid.types import Representations
+    from amid.core.types import Representations
 
 
 class MemoryBank(nn.Module):
@@ -37,7 +37,7 @@ class MemoryBank(nn.Module):
         self.register_buffer("normaliser", torch.zeros(()))
 
     def at(self, samples: Tensor | None) -> Tensor:
-        """The rows of `samples` (K,) int64, of all when there is None: (K, d)."""
+        """The rows (K, d) of `samples` (K,) int64, or all rows for None."""
         if samples is None:
             return self.rows
         return self.rows.index_select(0, samples)  # several times faster than rows[samples]
@@ -63,35 +63,35 @@ class MemoryBank(nn.Module):
 
 
 class PairedBanks(nn.Module):
-    """A linear head and a bank for either side, student and fixed teacher: T, F -> (B, d) each."""
+    """A linear head and a memory bank for each of student and fixed teacher: T, F -> (B, d)."""
 
     def __init__(self, length: int, dim: int, samples: int, momentum: float, seed: int) -> None:
         super().__init__()
         names = ("student", "teacher")
         self.heads = nn.ModuleDict(
-            {n: built(lambda: nn.Linear(length, dim), seed, f"{n}_head") for n in names}
+            {n: init_seeded(lambda: nn.Linear(length, dim), seed, f"{n}_head") for n in names}
         )
         self.banks = nn.ModuleDict(
             {n: MemoryBank(samples, dim, momentum, derive_seed(seed, f"{n}_bank")) for n in names}
         )
 
     def forward(self, reps: Representations) -> tuple[Tensor, Tensor]:
-        """Unit rows of both heads: only there are T and the fixed F comparable."""
+        """Unit rows of both heads, in whose space T and the fixed F can be compared."""
         student = self.heads["student"](reps.student)  # (B, d)
         teacher = self.heads["teacher"](reps.teacher)  # (B, d)
         self._last = (reps.samples, unit_rows(student), unit_rows(teacher))
         return self._last[1:]
 
     def sides(self, student: Tensor, teacher: Tensor) -> dict[str, tuple[Tensor, MemoryBank]]:
-        """Whose head anchors -> (anchors (B, d), the other side's bank)."""
+        """Side -> (its representations (B, d) as anchors, the other side's bank)."""
         return {
             "student": (student, self.banks["teacher"]),
             "teacher": (teacher, self.banks["student"]),
         }
 
     def update(self) -> None:
-        """Moves both banks towards what the heads said of the last batch; after its backward pass,
-        which still needs the rows as they were."""
+        """Moves both banks towards the last batch's representations. Called after the backward
+        pass, which needs the old rows."""
         samples, student, teacher = self._last
         self.banks["student"].update(samples, student)
         self.banks["teacher"].update(samples, teacher)
@@ -102,8 +102,8 @@ class Negatives:
 
     One set of candidates serves the whole batch, so that one matrix product scores them. Where the
     other classes hold fewer than `count` samples, the published codes draw with replacement; here
-    every sample stands with its expected multiplicity count / M instead (the same mean, no noise).
-    Where they hold more, the candidates are drawn anew for each batch with replacement: so many
+    every sample has its expected multiplicity count / M instead (the same mean, no noise).
+    Where they hold more, candidates are drawn for each batch with replacement: so many
     that `count` of them are of other classes on average, weighted to add up to `count` exactly.
     """
 

@@ -1,6 +1,6 @@
 """Batch normalisation over a batch that several processes share.
 
-torch's SyncBatchNorm is for GPUs alone. In one process this is torch's own BatchNorm3d.
+torch's SyncBatchNorm runs on GPUs only. In one process this is torch's own BatchNorm3d.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from amid.distributed import everyones, summed
+from amid.core.distributed import all_gather, all_reduce
 from amid.errors import AmidError
 
 AXES = (0, 2, 3, 4)  # of (B, C, T, H, W), over which a channel is normalised
@@ -20,8 +20,8 @@ AXES = (0, 2, 3, 4)  # of (B, C, T, H, W), over which a channel is normalised
 class BatchNorm(nn.BatchNorm3d):
     """(B, C, T, H, W) -> the same shape; names and numbers of the state are BatchNorm3d's.
 
-    processes: that share each batch, whose statistics then are those of all samples. A process may
-    have none.
+    processes: number of processes that share each batch; statistics are those of all its samples.
+        A process may have none of them.
     """
 
     processes: int = 1
@@ -44,8 +44,8 @@ class BatchNorm(nn.BatchNorm3d):
         return _Normalised.apply(x, self.weight, self.bias, mean, scale, count)
 
 
-def share_statistics(encoder: nn.Module, processes: int) -> None:
-    """From now on `processes` share the batches of this encoder."""
+def synchronize_statistics(encoder: nn.Module, processes: int) -> None:
+    """Makes the batch statistics of an encoder those of a batch that `processes` share."""
     for module in encoder.modules():
         if isinstance(module, BatchNorm):
             module.processes = processes
@@ -62,7 +62,7 @@ def statistics(x: Tensor, processes: int) -> tuple[int, Tensor, Tensor]:
     center = x.sum(AXES, dtype=torch.float64) / max(own, 1)  # (C,)
     apart = (_wide(x) - _channels(center, x)).square().sum(AXES, dtype=torch.float64)  # (C,)
     told = torch.cat([center.new_tensor([own]), center, apart])  # (1 + 2 C,)
-    everyone = everyones(told, processes)  # (W, 1 + 2 C)
+    everyone = all_gather(told, processes)  # (W, 1 + 2 C)
     counts = everyone[:, :1]  # (W, 1)
     centers, aparts = everyone[:, 1:].chunk(2, dim=1)  # (W, C)
     count = counts.sum().clamp(min=1)
@@ -72,8 +72,11 @@ def statistics(x: Tensor, processes: int) -> tuple[int, Tensor, Tensor]:
 
 
 class _Normalised(torch.autograd.Function):
-    """x -> weight (x - mean) scale + bias. The gradient of x knows that mean and scale are made of
-    all processes' samples; those of weight and bias are of the own samples, to be summed."""
+    """x -> weight (x - mean) scale + bias.
+
+    The gradient of x takes into account that mean and scale depend on all processes' samples. The
+    gradients of weight and bias are those of this process's samples, to be summed over processes.
+    """
 
     @staticmethod
     def forward(
@@ -86,20 +89,20 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, scale = ctx.saved_tensors
         unit = (_wide(x) - _channels(mean, x)) * _channels(scale, x)
-        slope = _wide(slope)
-        of_bias = slope.sum(AXES, dtype=torch.float64)  # (C,)
-        of_weight = (slope * unit).sum(AXES, dtype=torch.float64)  # (C,)
-        by_bias, by_weight = summed(torch.stack([of_bias, of_weight])) / ctx.count  # (C,)
-        rest = slope - _channels(by_bias, x) - unit * _channels(by_weight, x)
+        grad = _wide(grad_output)
+        of_bias = grad.sum(AXES, dtype=torch.float64)  # (C,)
+        of_weight = (grad * unit).sum(AXES, dtype=torch.float64)  # (C,)
+        by_bias, by_weight = all_reduce(torch.stack([of_bias, of_weight])) / ctx.count  # (C,)
+        rest = grad - _channels(by_bias, x) - unit * _channels(by_weight, x)
         of_x = (rest * _channels(scale * weight, x)).to(x.dtype)
         return of_x, of_weight.to(weight.dtype), of_bias.to(weight.dtype), None, None, None
 
 
 def _wide(values: Tensor) -> Tensor:
-    """In float32 at the least: what mixed precision computes with is too coarse for sums."""
+    """At least float32: sums in the half precision of mixed training would be too inexact."""
     return values if values.dtype == torch.float64 else values.float()
 
 

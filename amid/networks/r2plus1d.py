@@ -7,15 +7,17 @@ weights load, and torchvision itself is not needed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from amid.networks.encoders import EncoderOptions, Positive
 from amid.networks.normalise import BatchNorm
 
 if TYPE_CHECKING:
-    from amid.clips import Clips
+    from amid.core.video_clips import Clips
 
 # Kinetics-400's, as CCL's published code has them.
 MEAN = (0.4345, 0.4051, 0.3775)
@@ -26,7 +28,7 @@ KINETICS = "kinetics400"  # the name of torchvision's published weights in param
 
 
 def spatiotemporal(inputs: int, outputs: int, middle: int, stride: int = 1) -> nn.Sequential:
-    """A 3 x 3 x 3 convolution taken apart: 1 x 3 x 3 to `middle` channels, then 3 x 1 x 1."""
+    """A factorised 3 x 3 x 3 convolution: 1 x 3 x 3 to `middle` channels, then 3 x 1 x 1."""
     return nn.Sequential(
         nn.Conv3d(inputs, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False),
         BatchNorm(middle),
@@ -36,7 +38,7 @@ def spatiotemporal(inputs: int, outputs: int, middle: int, stride: int = 1) -> n
 
 
 class Block(nn.Module):
-    """Two such convolutions and the way around them: (B, C, T, H, W) -> (B, C', T/s, H/s, W/s)."""
+    """Residual block of two such convolutions: (B, C, T, H, W) -> (B, C', T/s, H/s, W/s)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -64,6 +66,25 @@ class R2Plus1d(nn.Module):
     start from (a file, "kinetics400" for torchvision's, or None) and their `sha256`.
     A last linear map changes the length where D is not that of the last stage.
     """
+
+    class Options(EncoderOptions):
+        blocks: Positive
+        width: Positive
+        window: Annotated[int, Field(ge=2)]
+        size: Annotated[int, Field(ge=16)]
+        weights: Annotated[str, Field(min_length=1)] | None
+        sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+
+        @model_validator(mode="after")
+        def _named_weights_have_a_sum(self) -> R2Plus1d.Options:
+            if self.weights not in (None, KINETICS) and self.sha256 is None:
+                raise ValueError(
+                    f"the weights {self.weights} need their sha256 beside them, as results depend "
+                    "on it: `sha256sum` prints it"
+                )
+            return self
+
+    axes: ClassVar[int] = 4
 
     mean: Tensor
     std: Tensor
@@ -101,7 +122,7 @@ class R2Plus1d(nn.Module):
             self.load_published(self.options["weights"], self.options.get("sha256"))
 
     def windows(self, clips: Clips) -> tuple[Clips, Tensor]:
-        """The windows by which clips are judged, and whose they are."""
+        """All windows of the clips for evaluation, and the index of each window's clip."""
         return clips.windows(self.options["window"])
 
     def read(self, clips: Clips) -> Tensor:
@@ -124,7 +145,7 @@ class R2Plus1d(nn.Module):
 
     def load_published(self, weights: str, sha256: str | None) -> None:
         """Weights with torchvision's names; a classifier's (`fc`) are left out."""
-        from amid.extractors import weights as files
+        from amid.sources import weights as files
 
         if weights == KINETICS:
             path = files.of_torchvision(PUBLISHED, ADDRESS, "r2plus1d", sha256)

@@ -1,7 +1,7 @@
-"""A batch through an encoder in parts, whose activations are made again when gradients need them.
+"""Activation checkpointing: a batch is encoded in parts, recomputed when gradients need them.
 
-The memory is that of one part; the losses still compare all samples of the batch, which gradients
-added up over separate batches would not. It costs one forward pass more. Batch statistics are those
+Memory is that of one part, at the cost of a second forward pass. Losses still compare all samples
+of the batch, which gradient accumulation over smaller batches would not. Batch statistics are those
 of a part.
 """
 
@@ -14,20 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from amid.distributed import Share
+from amid.core.distributed import BatchSlice
 
 
-def in_parts(encoder: nn.Module, samples: Tensor | Share, parts: int) -> Tensor:
-    """encoder(samples), (B, ...) -> (B, D), the samples cut into at most so many `parts`.
+def in_parts(encoder: nn.Module, samples: Tensor | BatchSlice, parts: int) -> Tensor:
+    """Encodes samples (B, ...) -> (B, D) in at most `parts` parts.
 
-    Several processes encode the own samples of each part, and all of them get the whole.
+    Of a BatchSlice each process encodes its own samples, and all get the rows of the whole batch.
     """
-    if isinstance(samples, Share):
-        return samples.gathered(_encoded(encoder, samples, samples.own, parts))
+    if isinstance(samples, BatchSlice):
+        return samples.gather(_encoded(encoder, samples, samples.own, parts))
     return _encoded(encoder, samples, samples, parts)
 
 
-def _encoded(encoder: nn.Module, samples: Tensor | Share, own: Tensor, parts: int) -> Tensor:
+def _encoded(encoder: nn.Module, samples: Tensor | BatchSlice, own: Tensor, parts: int) -> Tensor:
     if parts == 1 or not (encoder.training and torch.is_grad_enabled()):
         return encoder(own)
     size = -(-len(samples) // parts)
@@ -45,7 +45,7 @@ def _encoded(encoder: nn.Module, samples: Tensor | Share, own: Tensor, parts: in
 
 @contextmanager
 def _statistics_left_alone(encoder: nn.Module) -> Iterator[None]:
-    """The second pass normalises by the batch as the first did, but must not count it again."""
+    """Keeps running statistics unchanged while a part is encoded for the second time."""
     norms = [m for m in encoder.modules() if getattr(m, "track_running_stats", False)]
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:

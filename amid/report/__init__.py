@@ -1,1 +1,1 @@
-"""The report that people open first: what it shows, its pictures, and the page itself."""
+"""The report: its data, its sections, and the HTML page."""

@@ -1,4 +1,4 @@
-"""The DAG as dvc.yaml files say it, a node a group of runs, laid out and drawn."""
+"""Read the DAG from dvc.yaml files, lay it out and draw it: one node per stage."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import networkx as nx
 from markupsafe import Markup
 
 from amid.report import svg
@@ -17,9 +18,10 @@ Edges = Mapping[str, set[str]]  # stage -> the stages it needs
 
 @dataclass(frozen=True)
 class Stage:
-    """One entry of a dvc.yaml. each: whether there is one for every data set.
+    """One entry of a dvc.yaml.
 
-    file: as the project's root sees it. `@` stands for the data set in deps and outs.
+    file: path of the dvc.yaml from the project's root.
+    each: whether the stage exists once per data set; `@` then stands for its name in deps and outs.
     """
 
     name: str
@@ -30,13 +32,13 @@ class Stage:
     outs: tuple[str, ...]
 
     def command(self, dataset: str) -> str:
-        """What makes its outs again, typed at the project's root."""
+        """The command that reproduces its outs, from the project's root."""
         place = self.name if self.file == "dvc.yaml" else f"{self.file}:{self.name}"
         return f"dvc repro {place}@{dataset}" if self.each else f"dvc repro {place}"
 
 
-def read(root: Path, files: Sequence[str]) -> dict[str, Stage]:
-    """Name -> stage, of the dvc.yaml files below `root`."""
+def read_stages(root: Path, files: Sequence[str]) -> dict[str, Stage]:
+    """Read the dvc.yaml `files` below `root`: name -> stage."""
     from ruamel.yaml import YAML
 
     found = {}
@@ -56,7 +58,7 @@ def read(root: Path, files: Sequence[str]) -> dict[str, Stage]:
 
 
 def needs(stages: Mapping[str, Stage]) -> dict[str, set[str]]:
-    """Stage -> the stages whose outs it reads, those left out that another of them needs too."""
+    """Stage -> the stages whose outs it reads, without those that another of these needs."""
     direct = {
         name: {
             other.name
@@ -65,37 +67,22 @@ def needs(stages: Mapping[str, Stage]) -> dict[str, set[str]]:
         }
         for name, stage in stages.items()
     }
-    all_of = {name: upstream(direct, [name]) - {name} for name in direct}
-    return {
-        name: {other for other in of if not any(other in all_of[third] for third in of)}
-        for name, of in direct.items()
-    }
+    graph = nx.transitive_reduction(_graph(direct))
+    return {name: set(graph.predecessors(name)) for name in direct}
 
 
 def upstream(edges: Edges, names: Sequence[str]) -> set[str]:
-    """The stages `names`, and all they need."""
-    seen: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting += edges[name]
-    return seen
+    """The stages `names` and all that they need, directly or through others."""
+    graph = _graph(edges)
+    return set(names).union(*(nx.ancestors(graph, name) for name in names))
 
 
 def columns(edges: Edges) -> list[list[str]]:
-    """The stages from left to right, each right of all it needs and near that."""
-    depth: dict[str, int] = {}
+    """The stages by column, from left to right.
 
-    def of(name: str) -> int:
-        if name not in depth:
-            depth[name] = 1 + max(map(of, edges[name]), default=-1)
-        return depth[name]
-
-    found: list[list[str]] = [[] for _ in range(1 + max(map(of, edges)))]
-    for name in edges:
-        found[depth[name]].append(name)
+    Each stage is to the right of all that it needs, and at about their height.
+    """
+    found = [list(names) for names in nx.topological_generations(_graph(edges))]
     place: dict[str, float] = {}
     for column in found:
 
@@ -110,8 +97,8 @@ def columns(edges: Edges) -> list[list[str]]:
 
 
 def routed(edges: Edges) -> Edges:
-    """The same needs by way of one more node in each column that a line would pass, so that it runs
-    between the stages there and not behind one."""
+    """The same edges with an extra node in each column that an edge crosses, so that its line is
+    drawn between the stages of that column and not behind one."""
     column = {name: n for n, names in enumerate(columns(edges)) for name in names}
     found: dict[str, set[str]] = {name: set() for name in edges}
     for name, of in edges.items():
@@ -124,8 +111,8 @@ def routed(edges: Edges) -> Edges:
     return found
 
 
-def drawn(stages: Mapping[str, Stage], ends: Sequence[str]) -> tuple[Markup, str]:
-    """The stages that `ends` need, and these; the picture, and what it shows in words."""
+def draw(stages: Mapping[str, Stage], ends: Sequence[str]) -> tuple[Markup, str]:
+    """Draw the stages `ends` and all that they need. Returns the SVG and its text alternative."""
     edges = needs(stages)
     kept = upstream(edges, ends)
     edges = {name: of for name, of in edges.items() if name in kept}
@@ -171,8 +158,15 @@ def _edge(x0: float, y0: float, x1: float, y1: float) -> Markup:
     return Markup('<path class="edge" d="{}"/>').format(path)
 
 
+def _graph(edges: Edges) -> nx.DiGraph:
+    graph = nx.DiGraph()
+    graph.add_nodes_from(edges)
+    graph.add_edges_from((other, name) for name, of in edges.items() for other in of)
+    return graph
+
+
 def _made(dep: str, stage: Stage) -> bool:
-    """Whether a stage makes `dep`, what holds it, or something in it."""
+    """Whether a stage makes `dep`, a folder that contains it, or something in it."""
     return any(
         out == dep or out.startswith(f"{dep}/") or dep.startswith(f"{out}/") for out in stage.outs
     )

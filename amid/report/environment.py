@@ -1,4 +1,4 @@
-"""What the page and its runs are made with; nothing names a host, a person, a place or a time."""
+"""Versions and platform behind the page. Nothing names a host, a person, a place or a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from amid.reproducible import PINS, platform_fingerprint
+from amid.core.reproducible import PINS, platform_fingerprint
 
 PACKAGES = (
     *("torch", "numpy", "pandas", "scipy", "scikit-learn", "opencv-python-headless", "av"),
@@ -16,7 +16,7 @@ PACKAGES = (
 
 
 def facts(trained_on: Sequence[str]) -> list[tuple[str, str]]:
-    """(what, which): Python, the packages that are installed, the kernels' instruction set.
+    """(what, which) of Python, the installed packages and the kernels' instruction set.
 
     trained_on: as from `platforms`.
     """
@@ -31,14 +31,14 @@ def facts(trained_on: Sequence[str]) -> list[tuple[str, str]]:
     for name in PACKAGES:
         try:
             found.append((name, version(name)))
-        except PackageNotFoundError:  # another build of it, say opencv-python
+        except PackageNotFoundError:  # another distribution of it, such as opencv-python
             continue
     return found
 
 
 def platforms(store: Path, keys: Collection[str]) -> list[str]:
-    """Those that the runs were trained on: whose part of the run store has one of them. Runs that
-    were fetched, as by `dvc pull`, are in no part."""
+    """The platforms that the runs `keys` were trained on, as far as the run store has them. Fetched
+    runs, as by `dvc pull`, are not in the run store."""
     return sorted(
         part.name
         for part in (store.iterdir() if store.is_dir() else ())
@@ -49,7 +49,7 @@ def platforms(store: Path, keys: Collection[str]) -> list[str]:
 def _platforms(here: str, trained_on: Sequence[str]) -> list[tuple[str, str]]:
     if list(trained_on) == [here]:
         return [("platform of the run store", here)]
-    unknown = "not known: the run store of this machine has none of them"
+    unknown = "not known: the runs are not in the run store of this machine"
     return [
         ("platform that the runs were trained on", ", ".join(trained_on) or unknown),
         ("platform that this page was made on", here),

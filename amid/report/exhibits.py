@@ -1,50 +1,55 @@
-"""What the report shows of one data set beyond the run records: T and F of test clips in the plane,
-clips with predictions, and what was set aside. A folder of one JSON file and a JPEG a clip."""
+"""What the report shows of one data set besides its run records: t-SNE of T and F, predictions on
+sample clips, and counts of quarantined clips. A folder of one JSON file and one JPEG per clip."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amid.checkpoint import read_checkpoint, write_atomic
-from amid.features import plan
+from amid.core.checkpoint import read_checkpoint
+from amid.core.reproducible import derive_seed
+from amid.data.extraction import plan_tasks
+from amid.io.atomic import write_atomic
+from amid.io.checksums import record_checksums
 from amid.media import MediaError, Pictures, box_within
 from amid.media.guard import guarded
-from amid.reproducible import derive_seed
-from amid.sums import sum_files
+from amid.report.data import EXHIBITS, FRAMES
+from amid.runs.store import MODEL
+from amid.serving.encoding import clip_features, encode_clips, load_with_teacher
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from amid.config import DataSet, Report
-    from amid.features import FeatureStore
-    from amid.release import Candidates
-    from amid.types import RunRecord
+    from amid.core.types import RunRecord
+    from amid.data.feature_store import FeatureStore
+    from amid.serving.choice import Candidates
 
-EXHIBITS = "exhibits.json"
-PICTURED = ("densenet", "frame_dct", "frames")  # extractors of pictures: their files can be shown
-FRAMES = 4  # of a clip
+PICTURED = (
+    "densenet",
+    "frame_dct",
+    "frames",
+)  # extractors of images: frames can be shown
 HEIGHT = 72  # pixels of a frame in the report
 QUALITY = 70  # of JPEG
 Task = tuple[Path, float, float, Any]  # file, start, end (seconds, NaN: its own), box or None
 
 
 def write(folder: Path, found: dict[str, Any], pictures: dict[str, bytes]) -> None:
-    """Files what a data set shows: the JSON, and the pictures by their names."""
+    """Writes the JSON file and the pictures, by file name, with their checksums."""
     for name, data in pictures.items():
         write_atomic(folder / name, data)
     text = json.dumps(found, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_atomic(folder / EXHIBITS, f"{text}\n".encode())
-    sum_files(folder, EXHIBITS, *pictures)
+    record_checksums(folder, EXHIBITS, *pictures)
 
 
-def set_aside(quarantine: pd.DataFrame, counts: dict[str, Any]) -> dict[str, Any]:
-    """Clips found and kept, and how many have which problem with which modality.
+def quarantine_counts(quarantine: pd.DataFrame, counts: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of clips found, kept and quarantined, and of problems by reason and modality.
 
     quarantine: as from `extract`. counts: its extract.json.
     """
@@ -56,33 +61,28 @@ def set_aside(quarantine: pd.DataFrame, counts: dict[str, Any]) -> dict[str, Any
     return {**{name: counts[name] for name in ("clips", "kept", "quarantined")}, "rows": rows}
 
 
-def plane(run: RunRecord, checkpoint: Path, data: Path, chosen: Report) -> dict[str, Any]:
-    """T and F of test clips at the epoch that validation chose, laid out in the plane by t-SNE.
+def tsne(run: RunRecord, checkpoint: Path, data: Path, chosen: Report) -> dict[str, Any]:
+    """t-SNE of T and F of test clips, at the epoch chosen on validation.
 
-    checkpoint: of the run, with all its networks. data: folder of the data set. Points are rows of
-    label, x and y of T, x and y of F. A run or a data set that has nothing to lay out gives
-    `missing`, a sentence, instead.
+    checkpoint: of the run, beside its model file. data: folder of the data set. Points are rows of
+    label, x and y of T, x and y of F. Where a run or a data set has none, the result is a sentence
+    under `missing`.
     """
     if "teacher" not in run.predictions["best"] or run.spec.teacher is not None:
         return {"missing": "The run trains no teacher along with the student: there is no F."}
     if len(run.labels) < 8:
         return {"missing": "There are too few test clips to lay out."}
-    from amid.batches import load_splits
-    from amid.engine import Trainer
-
-    on_cpu = {name: v for name, v in run.spec.training.items() if name != "device"}
-    splits = load_splits(data, run.spec)
-    trainer = Trainer(replace(run.spec, training=on_cpu), splits)
-    tensors, _ = read_checkpoint(checkpoint)
-    start = "best.networks."
-    weights = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-    trainer.networks.load_state_dict(weights)
-    rows = drawn(len(run.labels), chosen.points, chosen.seed)
     import torch
 
-    found = trainer.evaluate(splits.test.take(torch.from_numpy(rows)))
-    both = [found[head].double().numpy() for head in ("student", "teacher")]  # (N, D) each
-    places = laid_out(np.concatenate(both), chosen.perplexity, chosen.seed)  # (2N, 2)
+    from amid.data.splits import load_splits
+
+    rows = sample_rows(len(run.labels), chosen.points, chosen.seed)
+    batch = load_splits(data, run.spec).test.take(torch.from_numpy(rows))
+    widths = {name: batch.auxiliary[name].shape[1] for name in run.spec.auxiliary}
+    networks = load_with_teacher(checkpoint.with_name(MODEL), checkpoint, widths)
+    encoded = encode_clips(networks, batch.target, batch.auxiliary)
+    both = [encoded[head].double().numpy() for head in ("student", "teacher")]  # (N, D) each
+    places = tsne_layout(np.concatenate(both), chosen.perplexity, chosen.seed)  # (2N, 2)
     student, teacher = np.split(places, 2)
     return {
         "run": run.key,
@@ -96,16 +96,17 @@ def plane(run: RunRecord, checkpoint: Path, data: Path, chosen: Report) -> dict[
     }
 
 
-def drawn(count: int, wanted: int, seed: int) -> np.ndarray:
-    """At most `wanted` of `count` rows, ascending; by the seed alone."""
+def sample_rows(count: int, wanted: int, seed: int) -> np.ndarray:
+    """At most `wanted` of `count` rows, ascending; a function of the seed."""
     generator = np.random.default_rng(derive_seed(seed, "report"))
     return np.sort(generator.permutation(count)[:wanted])
 
 
-def laid_out(vectors: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    """t-SNE of the directions of (N, D) vectors: (N, 2) in 0..1, three decimals.
+def tsne_layout(vectors: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
+    """t-SNE of normalized (N, D) vectors: (N, 2) in 0..1, rounded to three decimals.
 
-    The exact method in one thread (amid.reproducible): the same bytes whatever the number of cores.
+    The exact method in one thread (amid.core.reproducible), so that the result does not depend on
+    the number of cores.
     """
     from sklearn.manifold import TSNE
 
@@ -121,7 +122,7 @@ def laid_out(vectors: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
 
 
 def perplexity_of(points: int, wanted: float) -> float:
-    """t-SNE needs fewer neighbours than there are points; few points get a third of their count."""
+    """`wanted`, but at most a third of the points: t-SNE needs more points than neighbours."""
     return float(min(wanted, max(2, points // 3)))
 
 
@@ -134,25 +135,29 @@ def samples(
     data: Path,
     chosen: Report,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Test clips, as far as there are such half of them wrong, with what the best student on
-    validation says of them; and their pictures by file name.
+    """Test clips with the predictions of the student that is best on validation, and their pictures
+    by file name.
 
     models: run key -> model file. manifest: paths relative to `data`, the data set's folder.
     """
-    from amid.engine import load_model
-    from amid.release import choose, describe
-    from amid.student import Student
+    import pandas as pd
+
+    from amid.serving.choice import choose
+    from amid.serving.release import describe
+    from amid.serving.student import Student
+    from amid.training.model_file import load_model
 
     configuration, run = choose(candidates)
     if not run.labels:
         return {"missing": "There are no test clips to show."}, {}
-    places = right_and_wrong(run, chosen)
+    places = choose_samples(run, chosen)
     weights, network = read_checkpoint(models[run.key])
     card = describe(configuration, run, candidates, block)
     networks = load_model(network, weights, models[run.key])
     student = Student(models[run.key].parent, card, networks)
     names = [run.clips[place] for place in places]
-    answers = student.answer(_features(features, run.spec.target, names))
+    rows = pd.Index(features.index["id"]).get_indexer(names)
+    answers = student.answer(clip_features(features, run.spec.target, rows))
     clips = [
         {
             "id": name,
@@ -176,9 +181,9 @@ def samples(
     return found, pictures
 
 
-def right_and_wrong(run: RunRecord, chosen: Report) -> list[int]:
-    """Places of test clips, wrong ones first: half of each as far as there are such; drawn by the
-    seed."""
+def choose_samples(run: RunRecord, chosen: Report) -> list[int]:
+    """Positions of test clips drawn by the seed, misclassified ones first: half of them if there
+    are enough."""
     right = np.equal(run.predictions["best"]["student"], run.labels)
     generator = np.random.default_rng(derive_seed(chosen.seed, "samples"))
     wrong, good = (generator.permutation(np.flatnonzero(flags)) for flags in (~right, right))
@@ -187,7 +192,7 @@ def right_and_wrong(run: RunRecord, chosen: Report) -> list[int]:
 
 
 def contact_sheet(task: Task) -> tuple[bytes, int, int] | MediaError:
-    """FRAMES frames evenly over a span of a film, side by side as a JPEG; its width and height."""
+    """FRAMES evenly spaced frames of a clip, side by side: JPEG bytes, width and height."""
     import cv2
 
     from amid.media.film import read_one
@@ -203,7 +208,7 @@ def contact_sheet(task: Task) -> tuple[bytes, int, int] | MediaError:
 
 
 def _small(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) -> (HEIGHT, W', 3) of the same shape; never stretched to more than thrice."""
+    """(H, W, 3) -> (HEIGHT, W', 3) of the same aspect ratio, within bounds."""
     import cv2
 
     width = min(max(round(image.shape[1] * HEIGHT / image.shape[0]), 8), 3 * HEIGHT)
@@ -211,23 +216,13 @@ def _small(image: np.ndarray) -> np.ndarray:
 
 
 def _tasks(manifest: pd.DataFrame, block: DataSet, names: Sequence[str], data: Path) -> list[Task]:
-    """What to decode of the clips `names`."""
+    """What to decode for the clips `names`."""
     target = block.target
     rows = manifest.set_index("id", drop=False).loc[list(names)].reset_index(drop=True)
     box = getattr(block.extract[target][1], "box", None)
     found = {
         row: (task.path, span.start, span.end, box_within(span.box, box))
-        for task in plan(rows, data, {target: block.extract[target]})
+        for task in plan_tasks(rows, data, {target: block.extract[target]})
         for row, span in zip(task.parts[0].rows, task.parts[0].spans, strict=True)
     }
     return [found[row] for row in range(len(names))]
-
-
-def _features(features: FeatureStore, target: str, names: Sequence[str]) -> list[np.ndarray]:
-    """Features of the clips `names`, without padding."""
-    rows = features.index.reset_index().set_index("id").loc[list(names), "index"]
-    array = features.array(target)
-    if not features.ragged(target):
-        return [array[row] for row in rows]
-    starts, lengths = features.spans(target)
-    return [array[starts[row] : starts[row] + lengths[row]] for row in rows]

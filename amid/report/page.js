@@ -1,6 +1,6 @@
 "use strict";
-// The page is whole without this: it adds sorting, the choice of light or dark, and a shade
-// at the right of what goes on there.
+// Optional: sortable tables, a button for light or dark colours, and an edge shadow where a table
+// or picture scrolls.
 (() => {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");

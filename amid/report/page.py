@@ -1,4 +1,4 @@
-"""Sections -> one HTML file that needs no other: style, script and pictures in it."""
+"""Sections -> one self-contained HTML file: style, script and pictures are inline."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from amid.report.content import Section
+from amid.report.blocks import Section
 
 HERE = Path(__file__).parent
 TITLE = "What distillation gives a student"
 
 
 def page(sections: Sequence[Section]) -> str:
-    """The whole page. All text in it is escaped; style and script are named by their sha256 in its
-    content security policy, which allows nothing else, no network least of all."""
+    """The page. All text is escaped; the content security policy allows only its own style and
+    script, by their sha256, and no network."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -28,7 +28,7 @@ def page(sections: Sequence[Section]) -> str:
     return environment.get_template("page.html.j2").render(
         title=TITLE,
         sections=sections,
-        style=Markup(style),  # ours, not a data set's
+        style=Markup(style),  # part of this project, never of a data set
         script=Markup(script),
         policy=(
             f"default-src 'none'; style-src '{_sum(style)}'; script-src '{_sum(script)}'; "

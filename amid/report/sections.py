@@ -2,58 +2,60 @@
 
 from __future__ import annotations
 
-from amid.report import curves, dag, findings, testclips
-from amid.report.content import Picture, Pictures, Section, Text
-from amid.report.material import Material
-from amid.report.tables import Code, plain_table
+from amid.report import clips, dag, figures, training_curves
+from amid.report.blocks import Picture, Pictures, Section, Text
+from amid.report.data import ReportData
+from amid.report.headline import headline
+from amid.report.paper_tables import paper_tables
+from amid.report.table_blocks import Code, plain_table
 
 
-def all_sections(material: Material) -> list[Section]:
-    """In the order of the page."""
+def all_sections(data: ReportData) -> list[Section]:
+    """The sections, in the order of the page."""
     return [
-        findings.headline(material),
-        findings.paper_tables(material),
-        curves.paper_figures(material),
-        curves.training(material),
-        curves.weights(material),
-        testclips.quarantine(material),
-        testclips.plane(material),
-        testclips.confusion(material),
-        testclips.clips(material),
-        pipeline(material),
-        environment(material),
+        headline(data),
+        paper_tables(data),
+        figures.paper_figures(data),
+        training_curves.training(data),
+        training_curves.weights(data),
+        clips.quarantine(data),
+        clips.tsne(data),
+        clips.confusion(data),
+        clips.predictions(data),
+        pipeline(data),
+        environment(data),
     ]
 
 
-def pipeline(material: Material) -> Section:
-    """The DAG, a node a group of runs."""
-    ends = [name for name, stage in material.stages.items() if stage.file == "dvc.yaml"]
-    picture, alt = dag.drawn(material.stages, ends)
+def pipeline(data: ReportData) -> Section:
+    """The DAG with one node per stage, and a table of the stages."""
+    ends = [name for name, stage in data.stages.items() if stage.file == "dvc.yaml"]
+    picture, alt = dag.draw(data.stages, ends)
     caption = (
-        "A sheet behind a node: there is one for every data set. A line that follows from others "
-        "is left out."
+        "A doubled node stands for one stage per data set. Lines that follow from others are left "
+        "out."
     )
     rows = [
-        [name, material.stages[name].desc, Code(material.stages[name].command(dataset))]
-        for dataset in material.params.datasets[:1]
-        for column in dag.columns(dag.needs(material.stages))
+        [name, data.stages[name].desc, Code(data.stages[name].command(dataset))]
+        for dataset in data.params.datasets[:1]
+        for column in dag.columns(dag.needs(data.stages))
         for name in column
     ]
     blocks = [
-        Text("Everything from raw clips to this page is one command, dvc repro."),
-        Pictures([Picture(picture, alt, caption, wide=True)]),
-        plain_table("What each stage makes", ("stage", "makes", "command"), rows),
+        Text("The command dvc repro makes everything, from raw clips to this page."),
+        Pictures([Picture(picture, alt, caption, layout="wide")]),
+        plain_table("The stages", ("stage", "makes", "command"), rows),
     ]
     return Section("pipeline", "The pipeline", blocks)
 
 
-def environment(material: Material) -> Section:
-    """What the page was made with; nothing that names a machine or a person."""
+def environment(data: ReportData) -> Section:
+    """Versions and platform; nothing that names a machine or a person."""
     note = (
-        "What this page was made with, and the runs that were trained beside it. "
-        "Another processor or another torch may change the last bits of a sum, and a training "
-        "takes another path from there: then the numbers differ within their deviations."
+        "Another processor or version of torch may change the last bits of a sum, after which a "
+        "training run takes a different course: the numbers then differ within their standard "
+        "deviations."
     )
-    rows = [list(pair) for pair in material.environment]
+    rows = [list(pair) for pair in data.environment]
     table = plain_table("Software and instruction set", ("what", "which"), rows)
     return Section("environment", "Environment", [table, Text(note)])

@@ -1,7 +1,7 @@
-"""Charts as SVG in the page's own colours: numbers in, markup out.
+"""Small charts as SVG, for what no figure of the paper shows.
 
 Colours are classes of the style sheet, so that they follow light and dark; curves differ in their
-dashes too. Coordinates have one decimal: a number's last bits seldom show in the bytes.
+dashes as well. Coordinates are rounded to one decimal.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-WIDTH = 340.0  # of a panel: what a phone shows without making letters small
+WIDTH = 340.0  # of a panel: fits a phone without scaling
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 10.0, 34.0
-LETTER = 6.2  # pixels that a letter of the labels takes, on the average
-LONGEST = 22  # letters of a class that are shown
-NAMED = 60  # classes of a cloud that are named; of more the names would hide the points
+LETTER = 6.2  # average width of a letter of the labels, in pixels
+LONGEST = 22  # letters of a class name that are shown
+NAMED = 60  # with more classes the names would hide the points
 
 
 class Curve(NamedTuple):
-    """style: class of the style sheet. std: half the band's height."""
+    """A line. style: class of the style sheet. std: half the height of its band."""
 
     style: str
     x: Sequence[float]
@@ -36,34 +36,26 @@ class Bar(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A class with the accuracy of two configurations."""
+    """The accuracies of two configurations; `second` is drawn hollow."""
 
     name: str
     first: float
     second: float
 
 
-class Dot(NamedTuple):
-    style: str
-    x: float
-    y: float
-    std: float
-    ringed: bool = False
-
-
 def curves(
     given: Sequence[Curve], x_label: str, y_label: str, *, line_at: float | None = None
 ) -> Markup:
-    """Lines with bands. line_at: x of an upright line, where the warm-up ends."""
+    """Lines with bands. line_at: x of a vertical line, where the warm-up ends."""
     height = 230.0
     spread = [v for c in given for v in _edges(c.y, c.std)]
-    ticks = nice(min(spread), max(spread))
+    ticks = nice_ticks(min(spread), max(spread))
     x0, x1 = given[0].x[0], max(curve.x[-1] for curve in given)
     sides = (LEFT, WIDTH - RIGHT)
     across = _scale(x0, x1, *sides)
     up = _scale(ticks[0], ticks[-1], height - BOTTOM, TOP)
     parts = _frame(ticks, up, sides, y_label)
-    parts += _below([x for x in nice(x0, x1) if x0 <= x <= x1], across, height, x_label)
+    parts += _below([x for x in nice_ticks(x0, x1) if x0 <= x <= x1], across, height, x_label)
     if line_at is not None and x0 < line_at < x1:
         place = across(line_at)
         parts.append(_line(place, TOP, place, height - BOTTOM, "mark"))
@@ -80,10 +72,10 @@ def curves(
 
 
 def bars(given: Sequence[Bar], x_label: str) -> Markup:
-    """Horizontal bars from 0 with whiskers of one deviation, each with its name above it."""
+    """Horizontal bars from 0 with error bars of one standard deviation, each below its name."""
     row, top = 42.0, 4.0
     height = top + row * len(given) + BOTTOM
-    ticks = nice(0.0, max(bar.mean + (bar.std or 0.0) for bar in given))
+    ticks = nice_ticks(0.0, max(bar.mean + (bar.std or 0.0) for bar in given))
     across = _scale(ticks[0], ticks[-1], 8.0, WIDTH - 52)
     parts = _below(ticks, across, height, x_label)
     for number, bar in enumerate(given):
@@ -96,15 +88,14 @@ def bars(given: Sequence[Bar], x_label: str) -> Markup:
         )
         if bar.std:
             low, high = across(bar.mean - bar.std), across(bar.mean + bar.std)
-            parts += _whisker(low, y + 25, high, y + 25)
+            parts += _error_bar(low, y + 25, high, y + 25)
             end = high
         parts.append(_text(end + 8, y + 29, f"{bar.mean:.1f}", "value"))
     return drawing(WIDTH, height, parts)
 
 
-def pairs(given: Sequence[Pair], x_label: str, ticks: Sequence[float], other: str = "s1") -> Markup:
-    """A row a name: its two accuracies and the way between them. ticks: of the accuracies; other:
-    style of the second."""
+def dumbbell(given: Sequence[Pair], x_label: str, ticks: Sequence[float]) -> Markup:
+    """One row per name: two accuracies joined by a line. ticks: of the accuracies."""
     row, top = 16.0, 6.0
     height = top + row * len(given) + BOTTOM
     left = 12 + LETTER * min(LONGEST, max(len(pair.name) for pair in given))
@@ -113,45 +104,19 @@ def pairs(given: Sequence[Pair], x_label: str, ticks: Sequence[float], other: st
     for number, pair in enumerate(given):
         y = top + row * (number + 0.5)
         first, second = across(pair.first), across(pair.second)
-        style = "way s0" if pair.first >= pair.second else f"way {other}"
+        style = "way s0" if pair.first >= pair.second else "way s2"
         parts.append(_text(left - 8, y + 3.5, shortened(pair.name), "tick end"))
         parts.append(_line(second, y, first, y, style))
-        parts.append(_ring(second, y, 3.6, f"hollow {other}"))
+        parts.append(_ring(second, y, 3.6, "hollow s2"))
         parts.append(_ring(first, y, 3.6, "dot s0"))
-    return drawing(WIDTH, height, parts)
-
-
-def dots(given: Sequence[Dot], x_label: str, y_label: str, ticks: Sequence[float]) -> Markup:
-    """Means with whiskers against a number; dots of one style are joined. ticks: of y."""
-    height = 220.0
-    places = sorted({dot.x for dot in given})
-    even = len(places) > 2 and places[-1] > 4 * max(places[len(places) // 2], 0.25)  # doublings
-    at = {x: float(number) for number, x in enumerate(places)} if even else {x: x for x in places}
-    pad = 0.06 * ((at[places[-1]] - at[places[0]]) or 1.0)
-    sides = (LEFT, WIDTH - RIGHT)
-    spread = _scale(at[places[0]] - pad, at[places[-1]] + pad, *sides)
-    up = _scale(ticks[0], ticks[-1], height - BOTTOM, TOP)
-    parts = _frame(ticks, up, sides, y_label)
-    parts += _below(places, lambda x: spread(at[x]), height, x_label)
-    for style in dict.fromkeys(dot.style for dot in given):
-        own = sorted((dot for dot in given if dot.style == style), key=lambda dot: dot.x)
-        path = " ".join(_point(spread(at[dot.x]), up(dot.y)) for dot in own)
-        parts.append(Markup('<polyline class="curve {}" points="{}"/>').format(style, path))
-        for dot in own:
-            x = spread(at[dot.x])
-            if dot.std:
-                parts += _whisker(x, up(dot.y - dot.std), x, up(dot.y + dot.std))
-            parts.append(_ring(x, up(dot.y), 3.4, f"dot {style}"))
-            if dot.ringed:
-                parts.append(_ring(x, up(dot.y), 8, "default"))
     return drawing(WIDTH, height, parts)
 
 
 def scatter(
     points: Sequence[tuple[int, float, float]], classes: Sequence[str], *, hollow: bool
 ) -> Markup:
-    """Points (class, x, y in 0..1) in the colour of their class, its name at their middle; of
-    more than NAMED classes only to who points at them."""
+    """Points (class, x, y in 0..1) in the colours of their classes, with names at the medians; with
+    more than NAMED classes, names are tooltips only."""
     size, rim = WIDTH, 14.0
     of: dict[int, list[tuple[float, float]]] = {}
     for label, x, y in points:
@@ -178,7 +143,7 @@ def scatter(
 
 
 def matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
-    """Shares of each true class (a row) by predicted class (a column), the darker the more."""
+    """Confusion matrix, rows true and columns predicted classes, shaded by share of the row."""
     n = len(classes)
     longest = min(LONGEST, max(len(name) for name in classes))
     cell = max(6.0, min(40.0, (220.0 if n <= 12 else 468.0) / n))
@@ -205,7 +170,7 @@ def matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
                 shade = Markup(' data-kind="{}" fill-opacity="{:.2f}"').format(
                     kind, 0.15 + 0.85 * math.sqrt(count / whole)
                 )
-                told = Markup("<title>{} taken for {}: {} of {}</title>").format(
+                told = Markup("<title>{} predicted as {}: {} of {}</title>").format(
                     classes[row], classes[column], count, whole
                 )
                 parts.append(Markup(box).format(*place, shade, told))
@@ -214,17 +179,16 @@ def matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
 
 
 def hue(number: int, count: int) -> str:
-    """Colours as far apart as `count` classes let them be, neighbours apart as well; readable on
-    light and dark."""
+    """A colour for class `number` of `count`, far from the others; readable on light and dark."""
     step = 0.382 if count > 6 else 1 / max(count, 1)
     angle = round(360 * ((number * step) % 1))
     return f"hsl({angle} {62 if number % 2 else 78}% {52 if number % 3 else 46}%)"
 
 
-def nice(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers, evenly apart, from at most `low` to at least `high`."""
+def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """About `about` evenly spaced round numbers from at most `low` to at least `high`."""
     span = high - low
-    if span < 1e-9 * max(1.0, abs(low), abs(high)):  # one value, whatever its last bits
+    if span < 1e-9 * max(1.0, abs(low), abs(high)):  # a single value
         span = max(1.0, abs(high))
     raw = span / about
     power = 10.0 ** math.floor(math.log10(raw))
@@ -249,7 +213,7 @@ def _scale(low: float, high: float, first: float, last: float):
 
 
 def _frame(ticks: Sequence[float], up, sides: tuple[float, float], label: str) -> list[Markup]:
-    """Grid lines with their numbers, and the name of the upright axis along it."""
+    """Horizontal grid lines with tick labels, and the label of the y axis."""
     parts = []
     for tick in ticks:
         parts.append(_line(sides[0], up(tick), sides[1], up(tick), "grid"))
@@ -262,29 +226,29 @@ def _frame(ticks: Sequence[float], up, sides: tuple[float, float], label: str) -
 def _below(
     ticks: Sequence[float], across, height: float, label: str, grid_from: float | None = None
 ) -> list[Markup]:
-    """Numbers below, the axis' name below these; with grid_from, upright grid lines too."""
+    """Tick labels and label of the x axis; with grid_from, vertical grid lines from there."""
     parts, last = [], -99.0
     for tick in ticks:
         x, shown = across(tick), f"{tick:g}"
         if grid_from is not None:
             parts.append(_line(x, grid_from, x, height - BOTTOM, "grid"))
-        if x - last > LETTER * len(shown) + 4:  # else they would touch
+        if x - last > LETTER * len(shown) + 4:  # no overlap
             parts.append(_text(x, height - BOTTOM + 14, shown, "tick middle"))
             last = x
     middle = (across(ticks[0]) + across(ticks[-1])) / 2
     return [*parts, _text(middle, height - 5, label, "axis middle")]
 
 
-def _whisker(x0: float, y0: float, x1: float, y1: float) -> list[Markup]:
-    lines = [_line(x0, y0, x1, y1, "whisker")]
+def _error_bar(x0: float, y0: float, x1: float, y1: float) -> list[Markup]:
+    lines = [_line(x0, y0, x1, y1, "error-bar")]
     for x, y in ((x0, y0), (x1, y1)):
         ends = (x - 3, y, x + 3, y) if x0 == x1 else (x, y - 3, x, y + 3)
-        lines.append(_line(*ends, "whisker"))
+        lines.append(_line(*ends, "error-bar"))
     return lines
 
 
 def drawing(width: float, height: float, parts: Sequence[Markup]) -> Markup:
-    """The parts in a picture that the page scales to its own width."""
+    """An <svg> element of the parts, which the page scales to its column."""
     size = (_number(width), _number(height))
     shape = Markup(
         '<svg viewBox="0 0 {0} {1}" width="{0}" height="{1}" aria-hidden="true">{2}</svg>'
@@ -312,5 +276,5 @@ def _point(x: float, y: float) -> str:
 
 
 def _number(value: float) -> str:
-    """One decimal, and no -0."""
+    """`value` with one decimal, never -0."""
     return f"{round(value, 1) + 0.0:.1f}".removesuffix(".0")

@@ -1,1 +1,1 @@
-"""The run plan (which runs a section needs), the run store, and the executor that trains them."""
+"""Training runs: the plan, the store, the scheduler, and training in several processes."""

@@ -9,8 +9,8 @@ import json
 import time
 from pathlib import Path
 
-from amid.checkpoint import write_atomic
-from amid.types import canonical_json
+from amid.io.atomic import write_atomic
+from amid.io.canonical_json import canonical_json
 
 
 class JournalWriter:
@@ -20,7 +20,7 @@ class JournalWriter:
         self.path, self.token = path, token
 
     def start(self, done: int, history: list[dict[str, float]]) -> None:
-        """Begins anew with the `done` epochs that a checkpoint holds, keeping their first times."""
+        """Rewrites the journal with the `done` epochs of a checkpoint, keeping their times."""
         times = {line["epoch"]: line["time"] for line in read(self.path)}
         lines = [{"token": self.token}]
         for epoch, metrics in enumerate(history[:done]):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from amid.config import DataSet, Params, Selection, Training, check
+from amid.core.reproducible import code_fingerprint
+from amid.core.types import RunSpec
 from amid.errors import ConfigError
 from amid.methods import METHODS
 from amid.networks import ENCODERS
-from amid.reproducible import code_fingerprint
-from amid.types import RunSpec
 
 # (target, auxiliary modalities) -> fingerprint of the arrays a run reads
 Fingerprint = Callable[[str, tuple[str, ...]], str]
@@ -58,153 +58,6 @@ def warmup_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[
                 warmup = PlannedRun(configuration, run.folder, run.parent, teacher=run.teacher)
                 found.setdefault(run.parent.key, warmup)
     return list(found.values())
-
-
-def fold_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
-    """Table 3: the baseline, and each setup of the data set x configurations, x folds x seeds.
-
-    Nothing when the data set has no setups. Unbroken runs: no other shares their warm-ups.
-    """
-    table, setups = params.table3, params.dataset(dataset).setups
-    places = [("V", table.baseline, None)] if setups else []
-    places += [(s, c, tuple(m)) for s, m in setups.items() for c in table.configurations]
-    return [
-        configured_run(
-            params,
-            dataset,
-            configuration,
-            seed,
-            fingerprint,
-            folder=f"{setup}/{configuration}/fold{fold}/seed{seed}",
-            fold=fold,
-            auxiliary=auxiliary,
-            training=table.training,
-            unbroken=True,
-        )
-        for setup, configuration, auxiliary in places
-        for fold in table.folds
-        for seed in table.seeds
-    ]
-
-
-def selection_name(rule: str, ratio: float, mismatched: float) -> str:
-    """Folder of the runs of one rule of sample selection, with both shares in per cent."""
-    return f"{rule}_r{100 * ratio:g}_m{100 * mismatched:g}"
-
-
-def selection_grid(params: Params) -> list[tuple[str, float, float]]:
-    """(rule, ratio, share of mismatched pairs) of every row of the table; rule "all" at 1.0."""
-    table = params.table_selection
-    return [
-        (rule, ratio, mismatched)
-        for mismatched in table.mismatched
-        for ratio in table.ratios
-        for rule in (["all"] if ratio == 1 else table.rules)
-    ]
-
-
-def selection_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
-    """The table of sample selection: one configuration under every rule, ratio and share."""
-    table = params.table_selection
-    runs = []
-    for rule, ratio, mismatched in selection_grid(params):
-        chosen = {"name": "all"} if rule == "all" else {**table.rules[rule], "ratio": ratio}
-        name = selection_name(rule, ratio, mismatched)
-        runs += [
-            configured_run(
-                params,
-                dataset,
-                table.configuration,
-                seed,
-                fingerprint,
-                folder=f"{name}/seed{seed}",
-                overrides={"selection": chosen, "mismatched": mismatched},
-                unbroken=True,
-            )
-            for seed in params.seeds
-        ]
-    return runs
-
-
-def sensitivity_name(weight: str, value: float) -> str:
-    """Folder of the runs with one weight at one value."""
-    return f"{weight}_{value:g}"
-
-
-def sensitivity_grid(params: Params) -> list[tuple[str, float]]:
-    """(weight, value) of every row of Table 6, the wide values among them, ascending."""
-    table = params.table6
-    return [
-        (weight, value)
-        for weight in ("alpha", "beta", "gamma")
-        for value in sorted({float(v) for v in (*getattr(table, weight), *table.wide)})
-    ]
-
-
-def sensitivity_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
-    """Table 6: one configuration with one weight changed. It goes on from the warm-up that the
-    sections have, where it is theirs (gamma has no part in one), else it is an unbroken run."""
-    shared = {run.spec.key for run in warmup_runs(params, dataset, fingerprint)}
-    runs = [
-        configured_run(
-            params,
-            dataset,
-            params.table6.configuration,
-            seed,
-            fingerprint,
-            folder=f"{sensitivity_name(weight, value)}/seed{seed}",
-            overrides={weight: value},
-        )
-        for weight, value in sensitivity_grid(params)
-        for seed in params.seeds
-    ]
-    return [
-        run if run.parent and run.parent.key in shared else replace(run, parent=None)
-        for run in runs
-    ]
-
-
-def adversarial_grid(params: Params) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Name of a reading -> (configuration, what it changes); the one without the term first."""
-    study = params.table_adversarial
-    readings = {name: (study.configuration, changes) for name, changes in study.readings.items()}
-    return {"without": (study.without, {}), **readings}
-
-
-def adversarial_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
-    """The study of the adversarial term: every reading with the study's own seeds."""
-    return [
-        configured_run(
-            params,
-            dataset,
-            configuration,
-            seed,
-            fingerprint,
-            folder=f"{name}/seed{seed}",
-            overrides=changes,
-        )
-        for name, (configuration, changes) in adversarial_grid(params).items()
-        for seed in params.table_adversarial.seeds
-    ]
-
-
-def tune_runs(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
-    """The search of each method's numbers, with seeds apart from the reported ones."""
-    return [
-        configured_run(
-            params,
-            dataset,
-            configuration,
-            seed,
-            fingerprint,
-            folder=f"{configuration}/trial{number}/seed{seed}",
-            overrides=trial,
-            unbroken=True,
-        )
-        for configuration, trials in params.tune.trials.items()
-        for number, trial in enumerate(trials)
-        for seed in params.tune.seeds
-    ]
 
 
 def with_teachers(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
@@ -270,17 +123,17 @@ def configured_run(
     training: numbers of the protocol, for the fixed teacher as well. unbroken: without a parent.
     """
     block = params.dataset(dataset)
-    method, options, override, selection, mismatched = params.resolved(configuration, overrides)
+    method, options, override, selection, mismatch_ratio = params.resolved(configuration, overrides)
     protocol = {**params.training_of(dataset).model_dump(), **(training or {})}
     where = f"configurations.{configuration}.training"
     numbers = check(Training, {**protocol, **override}, where)
-    if numbers.devices > 1 and block.encoders[block.target] != SHARED:
+    if numbers.processes > 1 and block.encoders[block.target] != SHARED:
         raise ConfigError(
-            f"params.yaml: 'training.devices' is {numbers.devices}, but the target of "
+            f"params.yaml: 'training.processes' is {numbers.processes}, but the target of "
             f"'{dataset}' has the encoder '{block.encoders[block.target]}', and only a '{SHARED}' "
             "can be shared by several processes: set it to 1."
         )
-    mismatched = block.mismatched if mismatched is None else mismatched
+    mismatch_ratio = block.mismatch_ratio if mismatch_ratio is None else mismatch_ratio
     chosen = tuple(block.auxiliary if auxiliary is None else auxiliary)
 
     def spec(
@@ -304,7 +157,7 @@ def configured_run(
             code=code_of(method, block.encoders[block.target]),
             teacher=None if teacher is None else teacher.key,
             selection=_selection(selection) if of.compares_pairs else None,
-            mismatched=mismatched if seen else 0.0,
+            mismatch_ratio=mismatch_ratio if seen else 0.0,
         )
 
     teacher = None
@@ -356,8 +209,8 @@ def _training(training: Training, epochs: int, encoder: str) -> dict:
         del values["decay"]
     values["device"] = _device(training.device, encoder)
     if encoder != SHARED:  # of an extractor beside a shared student; of a student it is an error
-        values["devices"] = 1
-    usual = {"device": "cpu", "precision": "float32", "parts": 1, "devices": 1}
+        values["processes"] = 1
+    usual = {"device": "cpu", "precision": "float32", "activation_chunks": 1, "processes": 1}
     values = {name: value for name, value in values.items() if usual.get(name) != value}
     return {**values, "epochs": epochs, "milestones": milestones}
 
@@ -383,4 +236,5 @@ def _device(wanted: str, encoder: str) -> str:
 
 def code_of(method: str, encoder: str) -> str:
     """Fingerprint of the code that a run of a method with an encoder depends on."""
-    return code_fingerprint("amid.engine", METHODS[method], ENCODERS[encoder][0])
+    module, _ = ENCODERS[encoder].split(":")
+    return code_fingerprint("amid.training.train", METHODS[method], module)

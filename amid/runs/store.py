@@ -1,7 +1,7 @@
 """The run store: every training run once, in a folder named by the hash of its specification.
 
-It lies outside DVC's outs (which DVC deletes before a stage runs), so an interrupted stage goes on
-where it was, and a run that two tables ask for is trained once. Layout, below `.runs/<platform>/`:
+It lies outside DVC's outs (which DVC deletes before a stage runs), so an interrupted stage resumes,
+and a run that two tables need is trained once. Layout, below `.runs/<platform>/`:
 
     <key>/record.json            written last: the run is complete
     <key>/sums.json              the record's sha256
@@ -9,7 +9,8 @@ where it was, and a run that two tables ask for is trained once. Layout, below `
     <key>/checkpoint.safetensors the state after the last saved epoch
     <key>/journal.jsonl          metrics of every epoch with the time, for MLflow
 
-The store may be elsewhere as well (amid.remote): then this folder is what this machine has of it.
+There may be a remote store as well (amid.io.content_store); this folder then holds the runs that
+this machine has of it.
 """
 
 from __future__ import annotations
@@ -21,19 +22,16 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from amid.checkpoint import previous, read_newest, write_atomic
-from amid.remote import Remote
-from amid.reproducible import platform_fingerprint
-from amid.sums import SUMS, matches, sha256_bytes, write_sums
-from amid.types import RunRecord
+from amid.core.checkpoint import previous, read_newest
+from amid.core.reproducible import platform_fingerprint
+from amid.core.types import RunRecord
+from amid.io.atomic import write_atomic
+from amid.io.checksums import SUMS, matches, sha256_bytes, write_checksums
+from amid.io.content_store import ContentStore
+from amid.training.job import CHECKPOINT, MODEL
 
-RECORD, MODEL, CHECKPOINT, JOURNAL = (
-    "record.json",
-    "model.safetensors",
-    "checkpoint.safetensors",
-    "journal.jsonl",
-)
-STATE = (JOURNAL, CHECKPOINT, previous(Path(CHECKPOINT)).name)  # from which a run goes on
+RECORD, JOURNAL = "record.json", "journal.jsonl"
+STATE = (JOURNAL, CHECKPOINT, previous(Path(CHECKPOINT)).name)  # from which a run resumes
 VARIABLE = "AMID_STORE"
 
 
@@ -42,7 +40,7 @@ def open_store(environment: Mapping[str, str], home: Path) -> RunStore:
     URL as what this machine has of it."""
     given = environment.get(VARIABLE)
     if given and "://" in given:
-        return RunStore(home / ".runs", remote=Remote(given))
+        return RunStore(home / ".runs", remote=ContentStore(given))
     return RunStore(Path(given).expanduser().absolute() if given else home / ".runs")
 
 
@@ -51,7 +49,7 @@ class RunStore:
     one). remote: where they are fetched from and published to."""
 
     def __init__(
-        self, root: Path, *, platform: str | None = None, remote: Remote | None = None
+        self, root: Path, *, platform: str | None = None, remote: ContentStore | None = None
     ) -> None:
         self.root, self.remote = root, remote
         self.platform = platform or platform_fingerprint()
@@ -72,7 +70,7 @@ class RunStore:
         return record if whole else None
 
     def damaged(self, key: str) -> bool:
-        """Whether a run was complete, but what is left of it cannot be used."""
+        """Whether a complete run can no longer be read."""
         return (self.folder(key) / RECORD).exists() and self.record(key) is None
 
     def model(self, key: str) -> Path:
@@ -80,13 +78,13 @@ class RunStore:
         return self.folder(key) / MODEL
 
     def finish(self, record: RunRecord) -> None:
-        """Files the record: from now on the run is complete."""
+        """Writes the record, which makes the run complete."""
         folder, data = self.folder(record.key), record.to_json().encode()
-        write_sums(folder, {RECORD: sha256_bytes(data)})
+        write_checksums(folder, {RECORD: sha256_bytes(data)})
         write_atomic(folder / RECORD, data)
 
     def fetch(self, key: str) -> RunRecord | None:
-        """`record`, of a run that is elsewhere after it was brought here."""
+        """Like `record`, but fetches a run that is only in the remote store."""
         found = self.record(key)
         if found is None and self.remote is not None:
             self.remote.pull(f"runs/{self.platform}/{key}", self.folder(key))
@@ -94,8 +92,8 @@ class RunStore:
         return found
 
     def publish(self, key: str) -> None:
-        """Pushes a complete run to where the store is as well, unless it is there; its state there
-        has served."""
+        """Pushes a complete run to the remote store, unless it is there, and deletes its unfinished
+        state there."""
         name = f"runs/{self.platform}/{key}"
         if self.remote is not None and not self.remote.exists(name):
             names = (RECORD, SUMS, MODEL, CHECKPOINT, JOURNAL)
@@ -104,7 +102,7 @@ class RunStore:
             self.remote.push(self.folder(key), name, there)
 
     def fetch_state(self, key: str) -> None:
-        """Brings here how far another machine came with a run, if it came further."""
+        """Fetches the state of an unfinished run if another machine has trained it further."""
         if self.remote is None:
             return
         folder = self.folder(key)
@@ -119,31 +117,31 @@ class RunStore:
                     path.replace(folder / path.name)
 
     def publish_state(self, key: str) -> None:
-        """Pushes how far a run came, so that another machine can go on."""
+        """Pushes the state of an unfinished run, so that another machine can resume it."""
         folder = self.folder(key)
         if self.remote is not None and _progress(folder) > (0, 0):
             there = [name for name in STATE if (folder / name).exists()]
             self.remote.push(folder, f"states/{self.platform}/{key}", there)
 
     def forget(self, key: str) -> None:
-        """Drops a run, so that it is trained again."""
+        """Deletes a run, so that it is trained again."""
         shutil.rmtree(self.folder(key), ignore_errors=True)
         if self.remote is not None:
             self.remote.drop(f"runs/{self.platform}/{key}")
 
     def lock(self, key: str) -> FileLock:
-        """Held while a run is trained: two stages or experiments never train the same one."""
+        """The lock to hold while a run is trained, so that nobody else trains it."""
         self.runs.mkdir(parents=True, exist_ok=True)
         return FileLock(self.runs / f"{key}.lock")
 
     def export(self, key: str, target: Path, *, checkpoint: bool) -> None:
-        """Copies what the outs hold: record with its sum, model, for warm-ups the checkpoint."""
+        """Copies the files that become outs: record, sums, model, and a warm-up's checkpoint."""
         target.mkdir(parents=True, exist_ok=True)
         for name in (RECORD, SUMS, MODEL, *([CHECKPOINT] if checkpoint else [])):
             shutil.copyfile(self.folder(key) / name, target / name)
 
 
 def _progress(folder: Path) -> tuple[int, int]:
-    """Epochs done, and batches of the next one, by the checkpoint in a run's folder."""
+    """Finished epochs, and batches of the next one, from the checkpoint in a run's folder."""
     found = read_newest(folder / CHECKPOINT)
     return (0, 0) if found is None else (found[1]["epoch"], found[1]["position"])

@@ -14,9 +14,9 @@ from torch.nn import functional
 from amid.selection import dissect
 
 if TYPE_CHECKING:
+    from amid.core.types import Batch, Representations
     from amid.methods.base import Method
     from amid.networks.crossmodal import CrossModal
-    from amid.types import Batch, Representations
 
 
 class Selector(nn.Module):

@@ -27,9 +27,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from amid.datasets.archives import Limits, unpack
-from amid.datasets.rar import unpack_rar
 from amid.errors import AmidError
+from amid.sources.archives import Limits, unpack
+from amid.sources.rar import unpack_rar
 
 SMALL = Limits(entries=50, size=1 << 20)
 EVIL = "outside/evil.txt"

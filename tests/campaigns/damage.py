@@ -6,7 +6,7 @@ are.
 python -m tests.campaigns.damage --count 25
 """
 
-import amid.reproducible  # noqa: F401  # isort: skip  pins kernels before torch, numpy and OpenCV load
+import amid.core.reproducible  # noqa: F401  # isort: skip  pins kernels before torch, numpy and OpenCV load
 
 import argparse
 import tempfile
@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from amid.data.extraction import extract_features
+from amid.data.feature_store import FeatureStore
 from amid.extractors import Span, frame_dct, log_mel
-from amid.features import FeatureStore, extract_features
 from amid.media import MediaError
 from tests.media.clips import NAN, hear, see
 from tests.media.damage import CLASSES, CONTAINERS, GOOD, flip, good

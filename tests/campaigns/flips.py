@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import amid.reproducible  # noqa: F401  pins kernels before torch is imported
-from amid import sums
+import amid.core.reproducible  # noqa: F401  pins kernels before torch is imported
+from amid.core.types import RunRecord, RunSpec
+from amid.data.feature_store import FeatureStore
 from amid.errors import AmidError
-from amid.features import FeatureStore
-from amid.records import load_records
-from amid.runs.embed import check_data, freeze_as_it_is
+from amid.io import checksums
+from amid.runs.embeddings import check_data, freeze_features
 from amid.runs.store import RECORD, RunStore
-from amid.types import RunRecord, RunSpec
+from amid.studies.base import load_records
 from tests.recorded import put, record
 from tests.small import small_params, small_run, write_data
 
@@ -28,7 +28,7 @@ Check = Callable[[], bool]  # whether the reader of a file finds that it is whol
 
 
 def passes(read: Callable[[], object]) -> bool:
-    sums.forget()  # the reader is a new process's
+    checksums.clear_cache()  # the reader is a new process's
     try:
         read()
     except AmidError as error:
@@ -41,7 +41,7 @@ def prepare(folder: Path) -> dict[Path, Check]:
     data = write_data(folder / "avlips")
     features, embeddings = data / "features", data / "embeddings"
     spec: RunSpec = small_run(data, "amid").spec
-    freeze_as_it_is("text", "auxiliary", _vectors(features), embeddings)
+    freeze_features("text", "auxiliary", _vectors(features), embeddings)
     text = small_run(data, "amid", auxiliary=("audio", "text")).spec
     readers: dict[Path, Check] = {}
     for path in (*features.iterdir(), *embeddings.iterdir()):
@@ -51,12 +51,12 @@ def prepare(folder: Path) -> dict[Path, Check]:
     store.folder(stored.key).mkdir(parents=True)
     store.model(stored.key).write_bytes(b"weights")
     store.finish(stored)
-    for name in (RECORD, sums.SUMS):
+    for name in (RECORD, checksums.SUMS):
         readers[store.folder(stored.key) / name] = lambda: store.record(stored.key) is not None
     params = small_params(seeds=[0], datasets=["avlips"])
     out = folder / "runs" / "amid" / "avlips" / "amid" / "seed0"
     put(stored, out)
-    for name in (RECORD, sums.SUMS):
+    for name in (RECORD, checksums.SUMS):
         readers[out / name] = lambda: passes(
             lambda: load_records(params, folder / "runs", ["amid"])
         )
@@ -73,7 +73,7 @@ def _vectors(features: Path) -> FeatureStore:
     index.to_parquet(features / "index.parquet", index=False)
     values = np.random.default_rng(1).normal(size=(len(index), 11)).astype(np.float32)
     np.save(features / "text.npy", values)
-    sums.sum_files(features, "index.parquet", "text.npy")
+    checksums.record_checksums(features, "index.parquet", "text.npy")
     return FeatureStore.open(features)
 
 

@@ -9,7 +9,7 @@ is killed twice.
 
 from __future__ import annotations
 
-import amid.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
+import amid.core.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
 
 import argparse
 import os
@@ -20,8 +20,11 @@ import time
 import traceback
 from pathlib import Path
 
-from amid import checkpoint, engine
-from amid.types import RunSpec
+from amid.core import checkpoint
+from amid.core.types import RunSpec
+from amid.io.atomic import write_atomic as whole
+from amid.training import train as training
+from amid.training.job import TrainingJob
 from tests.small import small_run, write_data
 
 PLACES = ("before", "half written", "written, not renamed")
@@ -29,18 +32,8 @@ PLACES = ("before", "half written", "written, not renamed")
 
 def train(spec: RunSpec, data: Path, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    record = engine.train(
-        spec,
-        data,
-        folder,
-        parent=None,
-        teacher=None,
-        checkpoint_every=1,
-        checkpoint_minutes=0.0,
-        on_epoch=lambda *_: None,
-        on_start=lambda *_: None,
-    )
-    checkpoint.write_atomic(folder / "record.json", record.to_json().encode())
+    record = training.train(TrainingJob(spec, data, folder, checkpoint_minutes=0.0))
+    whole(folder / "record.json", record.to_json().encode())
 
 
 def left(folder: Path) -> dict[str, bytes]:
@@ -70,7 +63,6 @@ def ended(number: int) -> bool:
 def killing_at(write: int, place: str) -> None:
     """From now on the process dies in the given `place` of its write number `write`."""
     calls = 0
-    whole = checkpoint.write_atomic
 
     def write_atomic(path: Path, data: bytes) -> None:
         nonlocal calls

@@ -6,7 +6,7 @@ Cases are drawn by hypothesis from the printed seeds, the same ones every time; 
 made as small as it gets and printed whole.
 """
 
-import amid.reproducible  # noqa: F401  isort: skip  pins kernels before torch loads
+import amid.core.reproducible  # noqa: F401  isort: skip  pins kernels before torch loads
 
 import argparse
 import math

@@ -11,10 +11,10 @@ import random
 import tempfile
 from pathlib import Path
 
-import amid.reproducible  # noqa: F401  pins kernels before torch is imported
+import amid.core.reproducible  # noqa: F401  pins kernels before torch is imported
 from amid.runs.plan import PlannedRun
+from amid.runs.scheduler import run_all
 from amid.runs.store import RunStore
-from amid.runs.training import run_all
 from tests.small import small_run, write_data
 
 WARM = 20  # runs after which all that is loaded late is loaded

@@ -22,14 +22,16 @@ import tempfile
 import time
 from pathlib import Path
 
-import amid.reproducible  # noqa: F401  pins kernels before torch is imported
-from amid.checkpoint import write_atomic
-from amid.processes import die_with_parent
-from amid.runs import training
+import amid.core.reproducible  # noqa: F401  pins kernels before torch is imported
+from amid.core.types import RunRecord, RunSpec
+from amid.io.atomic import write_atomic
+from amid.io.processes import die_with_parent
+from amid.runs import multiprocess, scheduler
 from amid.runs.plan import PlannedRun
 from amid.runs.store import JOURNAL, MODEL, RunStore
-from amid.tracking import Tracker, experiments, open_client
-from amid.types import RunRecord, RunSpec
+from amid.tracking.client import experiments, open_client
+from amid.tracking.tracker import Tracker
+from amid.training.job import TrainingJob
 from tests.recorded import record
 from tests.small import ROOT, write_data
 
@@ -66,13 +68,11 @@ def _use(root: Path, number: int, barrier) -> None:
 
 def stage(root: Path, workers: int, metrics: int) -> None:
     """One start of the stage: what a kill is aimed at."""
-    from amid import engine
-
-    engine.train = count_up
-    training.LOG_SECONDS, training.POLL_SECONDS = 1.0, 0.2  # so that kills hit writing more often
+    multiprocess.launch = count_up
+    scheduler.LOG_SECONDS, scheduler.POLL_SECONDS = 1.0, 0.2  # so that kills hit writing more often
     plan = [PlannedRun("count", f"count/seed{s.seed}", s) for s in specs(workers, metrics)]
     with Tracker("count@avlips", root, {"workers": workers}) as tracker:
-        training.run_all(
+        scheduler.run_all(
             plan,
             store=RunStore(root / ".runs"),
             data=root / "avlips",
@@ -87,18 +87,18 @@ def specs(workers: int, metrics: int) -> list[RunSpec]:
     return [RunSpec.from_dict({**values, "training": {"epochs": metrics}}) for values in made]
 
 
-def count_up(spec: RunSpec, data, folder: Path, *, on_start, on_epoch, **_) -> RunRecord:
-    """In place of engine.train, and as it: from the last note on."""
-    note = folder / "note.json"
+def count_up(job: TrainingJob) -> RunRecord:
+    """In place of training, which it resumes from the last note."""
+    spec, note = job.spec, job.folder / "note.json"
     done = json.loads(note.read_text()) if note.exists() else 0
     history = [{METRIC: value(spec.seed, epoch)} for epoch in range(spec.training["epochs"])]
-    on_start(done, history)
+    job.on_start(done, history)
     for epoch in range(done, len(history)):
-        on_epoch(epoch, history[epoch])
+        job.on_epoch(epoch, history[epoch])
         time.sleep(PACE * (1 + spec.seed % 4) / 4)
         if (epoch + 1) % NOTE_EVERY == 0:
             write_atomic(note, json.dumps(epoch + 1).encode())
-    write_atomic(folder / MODEL, b"weights")
+    write_atomic(job.folder / MODEL, b"weights")
     values = {**vars(record({"student": 1})), "spec": spec, "history": history}
     return RunRecord(**{**values, "best_epoch": len(history) - 1})
 

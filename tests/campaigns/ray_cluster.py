@@ -22,12 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import amid.reproducible  # noqa: F401  pins kernels before torch is imported
-from amid.executors import chosen
+import amid.core.reproducible  # noqa: F401  pins kernels before torch is imported
+from amid.executors import executor_from_env
 from amid.runs.plan import PlannedRun
+from amid.runs.scheduler import run_all
 from amid.runs.store import RECORD, RunStore, open_store
-from amid.runs.training import run_all
-from tests.runs.test_training import Listener, content
+from tests.runs.test_scheduler import Listener, content
 from tests.small import small_run, write_data
 
 CONFIGURATIONS = ("amid", "student_alone", "l_ft", "l_ft_l_fa", "crd")
@@ -73,7 +73,7 @@ def train(
         workers=2,
         checkpoint_every=1,
         tracker=Listener(),
-        executor=chosen(environment),
+        executor=executor_from_env(environment),
     )
     return content(store)
 

@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-import amid.reproducible  # noqa: F401  pins kernels before torch is imported
-from amid.executors import chosen
+import amid.core.reproducible  # noqa: F401  pins kernels before torch is imported
+from amid.data.extraction import extract_features, plan_tasks
+from amid.data.shards import Settings, cut, decoder
+from amid.executors import executor_from_env
 from amid.extractors import frame_dct, log_mel
-from amid.features import extract_features, plan
-from amid.shards import Settings, cut, decoder
-from amid.sums import sha256_bytes
+from amid.io.checksums import sha256_bytes
 from tests.campaigns.ray_cluster import killed_when, two_nodes
 from tests.media.clips import NAN, activity, write_avi
 
@@ -87,7 +87,7 @@ def campaign(
             EXTRACTORS,
             workers=settings.workers,
             required=list(EXTRACTORS),
-            decoder=decoder(settings, chosen(environment), place / "spare"),
+            decoder=decoder(settings, executor_from_env(environment), place / "spare"),
         )
         lost.to_csv(place / name / "quarantine.csv", index=False)
         assert index["id"].is_unique
@@ -116,7 +116,7 @@ def campaign(
         len(pd.read_parquet(place / "ray" / "index.parquet")),
         [name for name, value in made["local"].items() if made["ray"][name] != value],
         len(names(store)),
-        len(cut(plan(manifest, place / "raw", EXTRACTORS), files)),
+        len(cut(plan_tasks(manifest, place / "raw", EXTRACTORS), files)),
         orphans,
     )
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.campaigns.kill_pipeline import campaign
 
+pytestmark = pytest.mark.alone  # kills by the clock
+
 FEATURES = (
     *("sh", "-c"),
     "python -m stages.repair && dvc repro pipelines/data/dvc.yaml:extract@avlips",

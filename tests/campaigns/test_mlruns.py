@@ -1,4 +1,5 @@
-"""The campaign of kills while MLflow is written to, short; tests/test_tracking.py has the first use
+"""The campaign of kills while MLflow is written to, short; tests/tracking/test_tracker.py has the
+first use
 by several processes."""
 
 from pathlib import Path
@@ -6,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.campaigns.mlruns import kill_and_restart, logged
+
+pytestmark = pytest.mark.alone  # kills by the clock
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ pytest.importorskip("ray", reason="ray is not installed: requirements-scale.txt"
 
 from tests.campaigns.ray_extraction import campaign, failures
 
+pytestmark = pytest.mark.alone  # two nodes, one killed by the clock
+
 
 @pytest.mark.slow
 def test_a_killed_node_costs_no_clip_and_makes_none_twice(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from amid.data.manifest import check_manifest
 from amid.datasets import activitynet
 from amid.datasets.activitynet import Options
 from amid.errors import AmidError
-from amid.features import check_manifest
 from tests.media.clips import activity, write_avi
 
 LABELS = ("Archery", "Making a cake")
@@ -52,7 +52,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
 
 
 def made(source: Path, out: Path, **values) -> tuple[pd.DataFrame, dict, list[str]]:
-    options = Options(folder=str(source), **values)
+    options = Options(recordings=str(source), **values)
     lines: list[str] = []
     record = activitynet.fetch(options, out, workers=2, echo=lines.append)
     frame = activitynet.rows(options, out)
@@ -95,7 +95,7 @@ def test_segments_become_clips_beside_the_expected_counts(
     file = tmp_path / "out" / row["video_path"]
     assert file.samefile(source[0] / "videos" / "v_clip_01-abc.mkv")
     assert str(source[0]) not in json.dumps(record)
-    assert "folder" not in Options(folder=str(source[0])).model_dump()
+    assert "recordings" not in Options(recordings=str(source[0])).model_dump()
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -221,5 +221,5 @@ def test_a_file_that_is_no_annotation_is_refused(tmp_path: Path, text: str, word
 
 def test_names_lead_nowhere_else() -> None:
     for name in ("/etc/passwd", "../x.json"):
-        with pytest.raises(ValueError, match="a path below `folder`"):
+        with pytest.raises(ValueError, match="a path below `recordings`"):
             Options(annotations=name)

@@ -237,7 +237,7 @@ def test_every_talker_is_split_alike(tmp_path):
     }
 
 
-# --------------------------------------------------------------- sentences that are set aside
+# --------------------------------------------------------------- excluded sentences
 
 GOOD = sentences(40)
 BROKEN: dict[str, tuple[str | bytes | None, str, str]] = {

@@ -17,14 +17,15 @@ import soundfile
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from amid import config
-from amid.batches import fold_splits
+from amid.data.extraction import extract_features, plan_tasks
+from amid.data.feature_store import FeatureStore
+from amid.data.splits import fold_splits
 from amid.datasets import iemocap
 from amid.datasets.iemocap import Options, Utterance, fetch, problems, rows, side
 from amid.errors import AmidError
 from amid.extractors import frame_dct, frames, log_mel, ngrams
-from amid.features import FeatureStore, extract_features, plan
 from amid.report import exhibits
+from amid.studies import load_params
 from tests.media.clips import write_avi
 from tests.small import ROOT
 
@@ -105,14 +106,14 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def got(release: Path, **options) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
     folder = release.parent / "data"
-    chosen = Options(folder=str(release), **options)
+    chosen = Options(recordings=str(release), **options)
     sources = fetch(chosen, folder, echo=lambda line: None)
     return rows(chosen, folder), problems(chosen, folder), sources
 
 
 def test_labels_are_merged_and_the_others_counted(release):
     lines = []
-    options = Options(folder=str(release))
+    options = Options(recordings=str(release))
     sources = fetch(options, release.parent / "data", echo=lines.append)
     manifest = rows(options, release.parent / "data")
     classes = {"angry": 10, "happy": 20, "neutral": 10, "sad": 20}
@@ -203,11 +204,11 @@ def letterboxed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list, np.ndar
     write_avi(film, np.stack([drawn] * 25), codec="mpeg4")
     manifest, lost, _ = got(release)
     assert lost.empty
-    block = config.load(ROOT / "params.yaml").dataset("iemocap")
+    block = load_params(ROOT / "params.yaml").dataset("iemocap")
     manifest = manifest[manifest["id"].str.startswith("Ses01F")].reset_index(drop=True)
     folder = release.parent / "data"
     tasks = exhibits._tasks(manifest, block, list(manifest["id"]), folder)
-    (extraction,) = plan(manifest, folder, {"video": block.extract["video"]})
+    (extraction,) = plan_tasks(manifest, folder, {"video": block.extract["video"]})
     assert len(extraction.parts) == 1
     return [extraction, *tasks], drawn
 
@@ -330,7 +331,7 @@ def test_an_absent_release_is_one_sentence(tmp_path, release):
     with pytest.raises(
         AmidError, match=r"lacks Session1, .*ask for .*sail.usc.edu/iemocap"
     ) as told:
-        fetch(Options(folder=str(tmp_path / "nowhere")), tmp_path / "data")
+        fetch(Options(recordings=str(tmp_path / "nowhere")), tmp_path / "data")
     assert "\n" not in str(told.value)
     manifest = got(release)[0]
     shutil.rmtree(release / "Session3")
@@ -370,7 +371,7 @@ def test_text_that_is_no_utf8_is_told_by_the_extractor(release):
 
 
 def test_the_block_of_params_is_valid_and_not_run_by_default():
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     block = params.dataset("iemocap")
     assert block.options == iemocap.Options()
     assert set(block.setups) == {"A-V", "L-V", "AL-V"}
@@ -384,7 +385,7 @@ def test_a_small_release_ends_in_table_3(release, tmp_path):
     yaml = YAML()
     values = yaml.load((ROOT / "params.yaml").read_text())
     values["datasets"] = ["iemocap"]
-    values["data"]["iemocap"]["options"]["folder"] = "../release"
+    values["data"]["iemocap"]["options"]["recordings"] = "../release"
     values["training"] |= {"epochs": 2, "warmup_epochs": 1}
     values["table3"]["training"] = {"epochs": 2, "warmup_epochs": 1}
     values["table3"]["configurations"] = ["ccl", "amid"]

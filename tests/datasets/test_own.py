@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from amid.data.manifest import check_manifest
 from amid.datasets import own
 from amid.errors import AmidError, ConfigError
 from amid.extractors import features, log_mel
-from amid.features import check_manifest
 
 EXTRACT = {
     "picture": ("features", features.Options(dims=3)),

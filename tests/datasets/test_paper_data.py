@@ -67,7 +67,7 @@ def test_from_the_layout_to_table_1(make, tmp_path: Path) -> None:
     expected = make(source)
     yaml = YAML()
     values = yaml.load((ROOT / "params.yaml").read_text())
-    values["data"][name]["options"] |= {"folder": str(source), "validation": 0.25}
+    values["data"][name]["options"] |= {"recordings": str(source), "validation": 0.25}
     values["datasets"], values["seeds"] = [name], [0]
     values["training"] |= {"epochs": 2, "warmup_epochs": 1, "batch_size": 12}
     values["sections"] |= {"compared": ["crd", "ccl"], "ablation": []}

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from amid.data.manifest import check_manifest
 from amid.datasets import problems, ucf51
 from amid.datasets.ucf51 import CLASSES, Options
 from amid.errors import AmidError
-from amid.features import check_manifest
 from tests.media.clips import activity, write_avi
 
 CHOSEN = ("Archery", "Bowling", "HandstandPushups")
@@ -57,7 +57,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(source: Path, out: Path, **values) -> tuple[pd.DataFrame, dict, list[str]]:
-    options = Options(folder=str(source), **values)
+    options = Options(recordings=str(source), **values)
     lines: list[str] = []
     record = ucf51.fetch(options, out, workers=2, echo=lines.append)
     frame = ucf51.rows(options, out)
@@ -93,7 +93,7 @@ def test_counts_stand_beside_the_expected_ones(source: Path, tmp_path: Path) -> 
         "expected 4901 train + 1944 test = 6845."
     ]
     assert set(frame.loc[frame["split"] == "test", "group"]) == {"g01"}
-    lost = problems(ucf51, Options(folder=str(source)), tmp_path / "out")
+    lost = problems(ucf51, Options(recordings=str(source)), tmp_path / "out")
     assert len(lost) == 0
     assert list(lost.columns) == ["id", "modality", "reason", "detail"]
 
@@ -110,7 +110,7 @@ def test_paths_lead_to_the_same_file_and_name_nothing_of_the_machine(
     assert file.samefile(source / name)  # a hard link: nothing is copied on one disk
     assert not file.is_symlink()
     assert str(source) not in str(record)
-    assert "folder" not in Options(folder=str(source)).model_dump()
+    assert "recordings" not in Options(recordings=str(source)).model_dump()
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert left == {"raw"}
 

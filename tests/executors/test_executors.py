@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -14,54 +13,33 @@ from pathlib import Path
 import pytest
 
 from amid import executors
-from amid.checkpoint import read_newest, write_checkpoint
+from amid.core.checkpoint import read_newest, write_checkpoint
+from amid.core.reproducible import PINS, platform_fingerprint
 from amid.errors import AmidError, ConfigError, Stopped
 from amid.executors import (
     EXECUTORS,
     Call,
     WorkerLost,
-    begin_anew,
-    chosen,
-    passed_on,
-    tell_to_stop,
-    told_to_stop,
+    clear_stop,
+    executor_from_env,
+    forward_result,
+    request_stop,
+    stop_requested,
 )
 from amid.executors.local import Local
-from amid.reproducible import PINS, platform_fingerprint
-from amid.runs import journal, training
+from amid.runs import journal, scheduler
+from amid.runs.scheduler import RunRequest, _place, provide_run, run_all
 from amid.runs.store import CHECKPOINT, open_store
-from amid.runs.training import Job, _place, run_all, train
 from stages.common import run_stage
 from stages.train import main
-from tests.runs.test_training import Listener
+from tests.executors.jobs import doubled, ended, waiting
+from tests.runs.test_scheduler import Listener
 from tests.small import ROOT, small_run, write_data
-
-
-def doubled(job: int) -> int:
-    if job < 0:
-        raise AmidError(f"{job} is negative.")
-    return 2 * job
-
-
-def ended(job: int) -> int:
-    os.kill(os.getpid(), job)
-    time.sleep(60)
-    return 0
-
-
-def waiting(job: Path) -> bool:
-    """Says that it has begun, and ends when it is told to."""
-    job.touch()
-    while not told_to_stop():
-        time.sleep(0.01)
-    job.with_suffix(".saved").touch()
-    return True
-
 
 KILLED_WITHOUT_A_JOB = """
 import os, signal
 from amid.executors.local import Local
-from tests.executors.test_executors import doubled
+from tests.executors.jobs import doubled
 
 with Local().pool(2, jobs=2) as pool:
     assert [f.result() for f in [pool.submit(doubled, n) for n in range(2)]] == [0, 2]
@@ -77,7 +55,7 @@ def test_a_worker_that_is_killed_without_a_job_keeps_nobody_waiting(number: int)
 
 def test_the_local_one_is_chosen_by_default() -> None:
     for environment in ({}, {"AMID_EXECUTOR": ""}, {"AMID_EXECUTOR": "local"}):
-        assert isinstance(chosen(environment), Local)
+        assert isinstance(executor_from_env(environment), Local)
     assert set(EXECUTORS) == {"local", "ray", "slurm"}
 
 
@@ -87,7 +65,7 @@ UNKNOWN = ["kubernetes", "local:2", "rays", "ray:", "ray://", "ray://host", "ray
 @pytest.mark.parametrize("value", [*UNKNOWN, "slurm:remote", "Local", " ", "ray:auto; rm"])
 def test_an_unknown_one_is_a_sentence_that_names_it(value: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        chosen({"AMID_EXECUTOR": value})
+        executor_from_env({"AMID_EXECUTOR": value})
     assert repr(value) in str(caught.value)
     assert "slurm:local" in str(caught.value)
     assert caught.value.exit_code == 2
@@ -99,7 +77,7 @@ def test_a_package_that_is_absent_is_a_sentence_with_what_to_do(
 ) -> None:
     monkeypatch.setattr(executors, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=rf"{package} is not installed: pip install -r") as caught:
-        chosen({"AMID_EXECUTOR": value})
+        executor_from_env({"AMID_EXECUTOR": value})
     assert value in str(caught.value)
 
 
@@ -117,7 +95,8 @@ def test_a_stage_ends_with_exit_code_2(tmp_path: Path, monkeypatch, capsys) -> N
 
 def test_choosing_imports_no_package_of_another_executor() -> None:
     code = (
-        "import sys, amid.runs.training; from amid.executors import chosen; chosen({});"
+        "import sys, amid.runs.scheduler; from amid.executors import executor_from_env;"
+        "executor_from_env({});"
         "sys.exit(bool({'ray', 'submitit', 'fsspec'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
@@ -156,11 +135,11 @@ def test_a_stage_that_ends_stops_its_workers(tmp_path: Path, error, saves) -> No
 
 
 def test_a_stop_is_for_one_job() -> None:
-    assert not told_to_stop()
-    tell_to_stop(signal.SIGTERM, None)
-    assert told_to_stop()
-    begin_anew()
-    assert not told_to_stop()
+    assert not stop_requested()
+    request_stop(signal.SIGTERM, None)
+    assert stop_requested()
+    clear_stop()
+    assert not stop_requested()
 
 
 def test_a_worker_of_another_platform_refuses_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +163,7 @@ def test_a_worker_of_another_platform_refuses_a_job(monkeypatch: pytest.MonkeyPa
 def test_what_is_passed_on_is_translated() -> None:
     for outcome in (7, ValueError("x")):
         source: Future = Future()
-        target = passed_on(source, lambda error: WorkerLost(str(error)))
+        target = forward_result(source, lambda error: WorkerLost(str(error)))
         if outcome == 7:
             source.set_result(outcome)
             assert target.result() == 7
@@ -193,7 +172,7 @@ def test_what_is_passed_on_is_translated() -> None:
             assert str(target.exception()) == "x"
             assert isinstance(target.exception(), WorkerLost)
     cancelled: Future = Future()
-    target = passed_on(cancelled, lambda error: error)
+    target = forward_result(cancelled, lambda error: error)
     cancelled.cancel()
     assert target.done()
 
@@ -221,8 +200,8 @@ def test_runs_of_a_store_at_a_url_are_trained_once_for_all_machines(tmp_path, ca
     assert first.model(key).read_bytes() == second.model(key).read_bytes()
     # What a machine has, but the store has not, is there again after somebody asks for it.
     shutil.rmtree(tmp_path / "remote")
-    train(
-        Job(
+    provide_run(
+        RunRequest(
             spec=plan[0].spec,
             parent=None,
             teacher=None,
@@ -241,7 +220,7 @@ def test_a_run_that_is_told_to_stop_goes_on_on_another_node(tmp_path: Path, monk
     run = small_run(data, "student_alone")
     whole, _ = trained([run], data, {}, tmp_path / "whole")
     store = open_store({"AMID_STORE": (tmp_path / "remote").as_uri()}, tmp_path / "stage")
-    job = Job(
+    job = RunRequest(
         spec=run.spec,
         parent=None,
         teacher=None,
@@ -256,13 +235,13 @@ def test_a_run_that_is_told_to_stop_goes_on_on_another_node(tmp_path: Path, monk
         monkeypatch.setenv("AMID_CACHE", str(tmp_path / node))
         calls = iter(range(10**6))
         monkeypatch.setattr(
-            training, "told_to_stop", lambda calls=calls, last=batches: next(calls) == last
+            scheduler, "stop_requested", lambda calls=calls, last=batches: next(calls) == last
         )
         if batches is None:
-            train(job)
+            provide_run(job)
         else:
             with pytest.raises(Stopped):
-                train(job)
+                provide_run(job)
         assert store.remote.exists(state) == (batches is not None)
     record = store.fetch(run.spec.key)
     assert record == whole.record(run.spec.key)
@@ -307,10 +286,10 @@ def test_workers_without_the_stages_folders_are_told_of(tmp_path: Path, monkeypa
     plan, executor = [small_run(data, "student_alone")], Forgetful()
     store = open_store({}, tmp_path)
     data.rename(tmp_path / "elsewhere")
-    monkeypatch.setattr(training, "check_data", lambda *_: None)
+    monkeypatch.setattr(scheduler, "check_data", lambda *_: None)
     with pytest.raises(AmidError, match=r"A worker does not see .*avlips: share that folder"):
         run_all(plan, store=store, executor=executor, **given)
-    monkeypatch.setattr(training, "train", forgotten)
+    monkeypatch.setattr(scheduler, "provide_run", forgotten)
     with pytest.raises(AmidError, match="does not hold it: let the workers share that folder"):
         run_all(plan, store=store, executor=executor, **given)
 

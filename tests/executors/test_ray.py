@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from amid.errors import AmidError
-from amid.executors import WorkerLost, chosen
+from amid.executors import WorkerLost, executor_from_env
 from amid.runs.store import RunStore
 from tests.campaigns.ray_cluster import complete, killed_when, sweep, train, two_nodes
-from tests.executors.test_executors import doubled, ended, waiting
+from tests.executors.jobs import doubled, ended, waiting
 from tests.small import ROOT, write_data
 
 pytest.importorskip("ray", reason="ray is not installed: requirements-scale.txt")
+
+pytestmark = pytest.mark.alone  # two nodes, one killed by the clock
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +52,14 @@ def test_a_cluster_that_does_not_answer_is_a_sentence(tmp_path, monkeypatch) -> 
 
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(AmidError, match="does not answer") as caught:
-        chosen({"AMID_EXECUTOR": "ray:auto"}).pool(1, jobs=1)
+        executor_from_env({"AMID_EXECUTOR": "ray:auto"}).pool(1, jobs=1)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow
 def test_errors_and_lost_workers_come_back_as_themselves(address: str, monkeypatch) -> None:
     monkeypatch.setattr("amid.executors.ray.TRIES", 0)
-    with chosen({"AMID_EXECUTOR": address}).pool(0, jobs=2) as pool:
+    with executor_from_env({"AMID_EXECUTOR": address}).pool(0, jobs=2) as pool:
         refused = pool.submit(doubled, -1)
         lost = pool.submit(ended, signal.SIGKILL)
     with pytest.raises(AmidError, match=r"^-1 is negative\.$"):
@@ -71,7 +73,7 @@ def test_a_stage_that_ends_lets_its_jobs_save(address: str, tmp_path: Path) -> N
     begun, on_sigterm = tmp_path / "job.begun", signal.getsignal(signal.SIGTERM)
 
     def leave() -> None:
-        with chosen({"AMID_EXECUTOR": address}).pool(0, jobs=1) as pool:
+        with executor_from_env({"AMID_EXECUTOR": address}).pool(0, jobs=1) as pool:
             assert signal.getsignal(signal.SIGTERM) is on_sigterm  # the stage's own
             pool.submit(waiting, begun)
             while not begun.exists():

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from amid.checkpoint import read_checkpoint
+from amid.core.checkpoint import read_checkpoint
 from amid.errors import AmidError, ConfigError
-from amid.executors import WorkerLost, chosen, slurm
+from amid.executors import WorkerLost, executor_from_env, slurm
 from amid.executors.slurm import options
 from amid.runs import journal
+from amid.runs.scheduler import run_all
 from amid.runs.store import CHECKPOINT, JOURNAL, RunStore
-from amid.runs.training import run_all
-from tests.executors.test_executors import doubled, ended, waiting
-from tests.runs.test_training import Listener, content
+from tests.executors.jobs import doubled, ended, waiting
+from tests.runs.test_scheduler import Listener, content
 from tests.small import small_params, small_run, write_data
 
 pytest.importorskip("submitit", reason="submitit is not installed: requirements-scale.txt")
@@ -26,7 +26,7 @@ pytest.importorskip("submitit", reason="submitit is not installed: requirements-
 
 @pytest.fixture
 def local(tmp_path: Path):
-    return chosen({"AMID_EXECUTOR": "slurm:local", "DVC_ROOT": str(tmp_path)})
+    return executor_from_env({"AMID_EXECUTOR": "slurm:local", "DVC_ROOT": str(tmp_path)})
 
 
 def test_options_are_json_or_a_file_of_it(tmp_path: Path) -> None:
@@ -51,12 +51,12 @@ def test_other_options_are_a_sentence(given: str, tmp_path: Path) -> None:
 def test_an_option_that_submitit_refuses_is_a_sentence(given: str, tmp_path: Path) -> None:
     environment = {"AMID_SLURM": given, "DVC_ROOT": str(tmp_path), "AMID_EXECUTOR": "slurm:local"}
     with pytest.raises(ConfigError, match="AMID_SLURM has an option that submitit refuses"):
-        chosen(environment).pool(1, jobs=1)
+        executor_from_env(environment).pool(1, jobs=1)
 
 
 def test_without_slurm_there_is_a_sentence(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    executor = chosen({"AMID_EXECUTOR": "slurm", "DVC_ROOT": str(tmp_path)})
+    executor = executor_from_env({"AMID_EXECUTOR": "slurm", "DVC_ROOT": str(tmp_path)})
     with pytest.raises(ConfigError, match="use a login node, or slurm:local"):
         executor.pool(1, jobs=1)
 
@@ -81,7 +81,7 @@ def stand_ins(folder: Path, error: str, monkeypatch) -> None:
 def test_what_sbatch_refuses_for_good_reaches_the_stage(tmp_path: Path, monkeypatch) -> None:
     stand_ins(tmp_path, "invalid partition specified: night", monkeypatch)
     environment = {"AMID_EXECUTOR": "slurm", "DVC_ROOT": str(tmp_path)}
-    future = (pool := chosen(environment).pool(1, jobs=1)).submit(doubled, 1)
+    future = (pool := executor_from_env(environment).pool(1, jobs=1)).submit(doubled, 1)
     with pytest.raises(
         AmidError, match=r"^sbatch refuses the jobs \(.*invalid partition .*AMID_SLURM"
     ):
@@ -97,7 +97,7 @@ def test_jobs_are_one_array_with_pins_and_options(tmp_path: Path, monkeypatch) -
     (tmp_path / ".runs" / "slurm").mkdir(parents=True, mode=0o755)
     environment = {"AMID_EXECUTOR": "slurm", "DVC_ROOT": str(tmp_path)}
     environment["AMID_SLURM"] = '{"partition": "night", "gres": "gpu:1", "timeout_min": 30}'
-    pool = chosen(environment).pool(2, jobs=3)
+    pool = executor_from_env(environment).pool(2, jobs=3)
     for job in range(3):
         pool.submit(doubled, job)
     until = time.monotonic() + 10

@@ -20,19 +20,20 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
-from amid.datasets import download
-from amid.datasets.download import Patience
+from amid.data.extraction import extract_features
+from amid.data.feature_store import FeatureStore
 from amid.errors import AmidError
 from amid.extractors import Span, cnn14, load
 from amid.extractors.cnn14 import Options, Published, decibels, extract, mel_filters, shape
-from amid.features import FeatureStore, extract_features
 from amid.media import MediaError, Reason
 from amid.media.film import read
 from amid.networks import cnn14 as networks
 from amid.networks.cnn14 import Cnn14
-from tests.datasets.test_download import running, status
+from amid.sources import download
+from amid.sources.download import Patience
 from tests.media.clips import NAN, tone, write_sound
 from tests.small import ROOT
+from tests.sources.test_download import running, status
 
 RATE = 32000
 NARROW = (2, 3, 4, 5, 6, 8)  # channels of a network with the same parts
@@ -541,7 +542,7 @@ def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path):
         target: point
         auxiliary: [audio]
         setups: {}
-        mismatched: 0.0
+        mismatch_ratio: 0.0
         quarantine_limit: 0.05
         extract:
           point: {extractor: features, dims: 6}

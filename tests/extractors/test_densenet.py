@@ -104,7 +104,8 @@ def test_missing_operators_are_declared(networks):
 
 
 def test_features_are_means_over_picture_and_frames(whole, weights, tmp_path):
-    from amid.media import Pictures, video
+    from amid.media import Pictures
+    from amid.media.conversion import colour
     from amid.media.film import read_one
 
     path = write_colours(tmp_path / "a.avi")
@@ -113,7 +114,7 @@ def test_features_are_means_over_picture_and_frames(whole, weights, tmp_path):
     assert got.shape == densenet.shape(options(weights)) == (1024,)
     assert got.dtype == np.float32
 
-    (frames,) = read_one(path, Pictures([(NAN, NAN, None)], 3, box, convert=video.colour))
+    (frames,) = read_one(path, Pictures([(NAN, NAN, None)], 3, box, convert=colour))
     logits = torch.zeros(1000)
     for frame in frames:
         picture = torch.from_numpy(square(frame, 64)).double() / 255  # (64, 64, 3)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from amid.data.extraction import extract_features
+from amid.data.feature_store import FeatureStore
 from amid.extractors import Span, features
-from amid.features import FeatureStore, extract_features
 from amid.media import MediaError
 
 VECTOR, SEQUENCE = features.Options(dims=3), features.Options(dims=3, sequence=True)

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from amid.errors import ConfigError
 from amid.extractors import EXTRACTORS, Span, load
-from amid.extractors.ngrams import Options, describe, extract, read_text, shape
+from amid.extractors.ngrams import Options, describe, extract, shape
 from amid.media import MediaError, Reason
+from amid.media.text import read_text
 from tests.media.clips import NAN
 
 

@@ -303,7 +303,7 @@ def test_without_a_network_the_hub_is_one_sentence(transformers, monkeypatch):
 def test_other_processes_give_the_same_bytes(speech, language, tmp_path, root):
     sound, text = write_sound(tmp_path / "a.wav", noise(0.4)), write(tmp_path, "a b c")
     code = (
-        "import sys; import amid.reproducible; from pathlib import Path\n"
+        "import sys; import amid.core.reproducible; from pathlib import Path\n"
         "from amid.extractors import Span, bert, wav2vec2\n"
         "_, sound, text, speech, language = sys.argv\n"
         "span = [Span('a', float('nan'), float('nan'))]\n"

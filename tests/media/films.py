@@ -59,6 +59,7 @@ class Signal(NamedTuple):
 
 
 Packets = list[av.Packet]
+SIGNED = {"fflags": "-bitexact"}  # the muxer puts its name and version into the file
 
 
 # The clapper
@@ -302,6 +303,29 @@ def _delayed(film: Truth) -> Truth:
     return film._replace(
         clicks=tuple(click + late for click in film.clicks), sound=(late, film.seconds + late)
     )
+
+
+def ffmpeg_avi(path: Path) -> Truth:
+    """As FFmpeg writes it: the sound is to begin before the picture by the coder's delay, so that
+    all later frames are late by one, which is what an empty chunk says."""
+    film = write(path, "mpeg4", "libmp3lame", options=GOOD, tag="XVID", muxing=SIGNED)
+    frame = 1 / RATE
+    return film._replace(
+        times=(0.0, *(time + frame for time in film.times[1:])),
+        seconds=film.seconds + frame,
+        flashes=tuple(flash + frame for flash in film.flashes),
+        clicks=tuple(click + frame for click in film.clicks),
+        sound=(frame, film.seconds + frame),
+    )
+
+
+def ffmpeg_avi_b_frames(path: Path) -> Truth:
+    """Frames that wait for B-frames make the picture begin earlier than the sound."""
+    return write(path, "mpeg4", "libmp3lame", options=XVID_B, tag="XVID", muxing=SIGNED)
+
+
+def ffmpeg_avi_h264(path: Path) -> Truth:
+    return write(path, "libx264", "aac", options=X264, muxing=SIGNED)
 
 
 def packed(packets: Packets) -> Packets:
@@ -961,6 +985,9 @@ FILMS: dict[str, Callable[[Path], Truth]] = {
     "avi_packed_mp3.avi": avi_packed_mp3,
     "avi_h264.avi": avi_h264,
     "avi_mp3.avi": avi_mp3,
+    "ffmpeg_avi.avi": ffmpeg_avi,
+    "ffmpeg_avi_b_frames.avi": ffmpeg_avi_b_frames,
+    "ffmpeg_avi_h264.avi": ffmpeg_avi_h264,
     "mp4_plain.mp4": mp4_plain,
     "mp4_cut.mp4": mp4_cut,
     "mp4_cut_later.mp4": mp4_cut_later,

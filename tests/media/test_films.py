@@ -20,10 +20,12 @@ from tests.media.films import (
     GOOD,
     MATRICES,
     NO_B,
+    SIGNED,
     SIZE,
     SOUNDS,
     VP8,
     X264,
+    XVID_B,
     box,
     boxes,
     clapper_sound,
@@ -116,6 +118,36 @@ def test_mp3_in_avi_is_late_by_its_own_delay(films):
         late = np.subtract(truth.clicks, truth.flashes)
         np.testing.assert_allclose(late, 1105 / 48000, atol=1e-9)
         assert clapper.delay(truth) == 1105 / 48000
+
+
+@pytest.mark.parametrize("sound", ["pcm_s16le", "libmp3lame"])
+@pytest.mark.parametrize("rates", [(25, 44100), (30, 48000), (12, 22050), (50, 48000)])
+@pytest.mark.parametrize(
+    ("codec", "options"), [("mpeg4", GOOD), ("mpeg4", XVID_B), ("libx264", NO_B), ("libx264", X264)]
+)
+def test_avi_as_ffmpeg_writes_it_is_in_step(tmp_path, codec, options, rates, sound):
+    rate, sound_rate = rates
+    path = tmp_path / "film.avi"
+    write(
+        path,
+        codec,
+        sound,
+        options=options,
+        frames=2 * rate,
+        rate=rate,
+        sound_rate=sound_rate,
+        tag="XVID" if codec == "mpeg4" else None,
+        muxing=SIGNED,
+    )
+    seen, heard = read(
+        path, [looking(frames=3000, convert=clapper.number_on), Sound([WHOLE], 16000)]
+    )
+    (clip,), (piece,) = seen.clips, heard.clips
+    begin = np.flatnonzero(np.diff(clip[:, 1]) == 1) + 1
+    flashes = begin * seen.seconds / len(clip)
+    clicks = clapper.clicks_in(piece, 16000)
+    assert len(flashes) == len(clicks) == 2
+    assert np.abs(clicks - flashes).max() <= 0.001
 
 
 @pytest.mark.parametrize("name", FILMS)

@@ -1,51 +1,18 @@
 """Hangs, crashes and hunger in child processes."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from amid.errors import AmidError
 from amid.media import MediaError, Reason
-from amid.media.guard import Limits, guarded
+from amid.media.guard import guarded
+from tests.media.guarded import LIMITS, work
 from tests.small import ROOT
-
-LIMITS = Limits(seconds=0.5, memory=1 << 30)
-
-
-def work(task):
-    kind, value = task
-    match kind:
-        case "tell":
-            os.write(1, b"%d\n" % os.getpid())
-            ctypes.PyDLL(None).sleep(600)  # with the interpreter's lock
-        case "hang":
-            time.sleep(60)
-        case "segfault":
-            ctypes.string_at(0)
-        case "exit":
-            os._exit(value)
-        case "hungry":
-            np.ones(1 << 28)  # 2 GiB
-        case "torch":
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
-        case "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "once":  # too much only as long as others work
-            if not (flag := Path(value)).exists():
-                flag.touch()
-                os.abort()
-        case "bug":
-            raise ZeroDivisionError("division by zero")
-        case "mistake":
-            raise AmidError(value)
-    return os.getpid() if kind == "pid" else value
 
 
 def outcomes(tasks, workers=2):
@@ -95,7 +62,7 @@ def test_children_are_kept_from_file_to_file():
 
 
 def test_children_die_with_their_caller_even_if_they_hang():
-    hanging = "from tests.media.test_guard import hang; hang()"
+    hanging = "from tests.media.guarded import hang; hang()"
     with subprocess.Popen([sys.executable, "-c", hanging], stdout=subprocess.PIPE) as caller:
         pids = [int(caller.stdout.readline()) for _ in range(2)]
         caller.kill()
@@ -103,11 +70,6 @@ def test_children_die_with_their_caller_even_if_they_hang():
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < until
         time.sleep(0.05)
-
-
-def hang():
-    """Prints the numbers of two processes and waits for them, which takes minutes."""
-    list(guarded(work, [("tell", 0), ("tell", 0)], ["a", "b"], workers=2))
 
 
 def test_mistakes_that_are_not_the_files_are_raised():
@@ -122,7 +84,7 @@ def test_a_script_is_not_run_again_by_the_children(tmp_path):
     script.write_text(
         "print('run', flush=True)\n"
         "from amid.media.guard import guarded\n"
-        "from tests.media.test_guard import length\n"
+        "from tests.media.guarded import length\n"
         "print(list(guarded(length, ['a', 'bcd'], ['a', 'bcd'], workers=2)))\n"
     )
     done = subprocess.run(
@@ -133,7 +95,3 @@ def test_a_script_is_not_run_again_by_the_children(tmp_path):
         check=True,
     )
     assert done.stdout.splitlines() == ["run", "[1, 3]"]
-
-
-def length(word: str) -> int:
-    return len(word)

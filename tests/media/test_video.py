@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amid.media import MediaError, Reason, Sound, strict
+from amid.media.conversion import colour, grey
 from amid.media.film import read
-from amid.media.video import Clock, colour, grey, sample_indices
+from amid.media.frame_sampling import Clock, sample_indices
 from tests.media.clips import (
     NAN,
     WHOLE,

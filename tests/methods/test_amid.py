@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from amid import engine
 from amid.networks.discriminators import Discriminator
+from amid.training.trainer import Trainer
 from tests.small import small_run, untrained, write_data
 
 
@@ -17,7 +17,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_data(tmp_path_factory.mktemp("data") / "avlips")
 
 
-def trainer(data: Path, configuration: str = "amid", **overrides: object) -> engine.Trainer:
+def trainer(data: Path, configuration: str = "amid", **overrides: object) -> Trainer:
     run = small_run(data, configuration, overrides=overrides)
     return untrained(run, data)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from amid import engine
+from amid.core.types import Batch
 from amid.losses.ccl import pair_contrastive
 from amid.losses.crd import noise_contrastive
 from amid.losses.logits import symmetric_divergence
@@ -15,7 +15,7 @@ from amid.methods import METHODS
 from amid.methods.ccl import Composition
 from amid.methods.crcd import classification_gradient, partners
 from amid.networks.memory import MemoryBank, Negatives
-from amid.types import Batch
+from amid.training.trainer import Trainer
 from tests.small import small_params, small_run, untrained, write_data
 
 COMPARED = ("crd", "gmc", "ccl", "crcd")
@@ -36,11 +36,11 @@ def trainer(
     return untrained(run, data)
 
 
-def terms(one: engine.Trainer, batch: Batch) -> dict[str, torch.Tensor]:
+def terms(one: Trainer, batch: Batch) -> dict[str, torch.Tensor]:
     return one.method.losses(one.method(one.networks, batch), batch.labels)
 
 
-def touched(one: engine.Trainer, value: torch.Tensor) -> set[str]:
+def touched(one: Trainer, value: torch.Tensor) -> set[str]:
     """First two parts of the names of the parameters that a term's gradient reaches."""
     one.networks.zero_grad()
     one.method.zero_grad()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from amid.networks import ENCODERS, encoders
+from amid.networks import load_encoder
 from amid.networks.encoders import Standardise
 
 FEATURES, DIM, LENGTHS = 6, 5, (9, 4, 1, 7, 9)
@@ -21,7 +21,7 @@ CASES = [(kind, options) for kind, several in OPTIONS.items() for options in sev
 
 def made(kind: str, options: dict) -> torch.nn.Module:
     torch.manual_seed(0)
-    return getattr(encoders, ENCODERS[kind][1])((None, FEATURES), DIM, 0.2, options)
+    return load_encoder(kind)((None, FEATURES), DIM, 0.2, options)
 
 
 def sequences() -> list[Tensor]:

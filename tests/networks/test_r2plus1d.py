@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from amid.errors import AmidError
+from amid.io.checksums import sha256_file
 from amid.networks.r2plus1d import R2Plus1d
 from amid.networks.recompute import in_parts
-from amid.reproducible import sha256_file
 
 SMALL = {"blocks": 1, "width": 4, "window": 4, "size": 24}
 FULL = {"blocks": 2, "width": 64, "window": 16, "size": 112}

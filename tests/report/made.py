@@ -1,18 +1,17 @@
-"""A report's material made by hand: no training, every configuration, any names."""
+"""ReportData made by hand: no training, every configuration, any names."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from amid import config
-from amid.records import TARGET_ALONE
+from amid.core.types import RunRecord
 from amid.report import dag
-from amid.report.material import Material, configurations
+from amid.report.data import ReportData, configurations
 from amid.report.page import page
 from amid.report.sections import all_sections
-from amid.runs.plan import sensitivity_grid
-from amid.types import RunRecord
+from amid.studies import load_params, sensitivity
+from amid.studies.folds import TARGET_ALONE
 from stages.report import FILES
 from tests.recorded import record
 from tests.small import ROOT
@@ -64,31 +63,31 @@ def exhibits_of(classes: Sequence[str], clip: str = "clip7") -> dict:
     }
 
 
-def material(
+def report_data(
     *,
     datasets: Sequence[str] = ("avlips",),
     seeds: Sequence[int] = (0, 1, 2),
     classes: Sequence[str] = CLASSES,
     clip: str = "clip7",
     folds: bool = True,
-) -> Material:
-    params = config.load(ROOT / "params.yaml")
+) -> ReportData:
+    params = load_params(ROOT / "params.yaml")
     params = params.model_copy(update={"datasets": list(datasets), "seeds": list(seeds)})
     names = configurations(params)
     places = [(TARGET_ALONE, "student_alone"), ("A-V", "ccl"), ("A-V", "amid")]
     of_folds = {place: [a_run(place[1], 0, classes, fold) for fold in range(3)] for place in places}
-    grid = sensitivity_grid(params)
+    grid = sensitivity.grid(params)
     of_weights = {place: [a_run("amid", seed, classes) for seed in seeds] for place in grid}
-    return Material(
+    return ReportData(
         params,
         {d: {n: [a_run(n, s, classes) for s in seeds] for n in names} for d in datasets},
         dict.fromkeys(datasets, of_folds) if folds else {},
         {dataset: of_weights for dataset in datasets},  # noqa: C420
         {dataset: exhibits_of(classes, clip) for dataset in datasets},
-        dag.read(ROOT, ["dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in FILES)]),
+        dag.read_stages(ROOT, ["dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in FILES)]),
         [("Python", "3.11.2"), ("torch", "2.13.0")],
     )
 
 
 def made_page(**changes) -> str:
-    return page(all_sections(material(**changes)))
+    return page(all_sections(report_data(**changes)))

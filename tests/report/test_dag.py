@@ -37,7 +37,7 @@ stages:
 def test_stages_are_read_from_their_text(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "dvc.yaml").write_text(TEXT)
-    read = dag.read(tmp_path, ["sub/dvc.yaml"])
+    read = dag.read_stages(tmp_path, ["sub/dvc.yaml"])
     assert list(read) == ["made", "trained", "shown"]
     assert [stage.each for stage in read.values()] == [True, True, False]
     assert read["shown"].outs == ("reports/t.md", "reports/t.json")
@@ -47,18 +47,18 @@ def test_stages_are_read_from_their_text(tmp_path: Path) -> None:
 
 def test_what_follows_from_other_needs_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_text(TEXT)
-    read = dag.read(tmp_path, ["dvc.yaml"])
+    read = dag.read_stages(tmp_path, ["dvc.yaml"])
     assert read["shown"].command("grid") == "dvc repro shown"
     assert dag.needs(read) == {"made": set(), "trained": {"made"}, "shown": {"trained"}}
     assert dag.columns(dag.needs(read)) == [["made"], ["trained"], ["shown"]]
-    picture, words = dag.drawn(read, ["trained"])
+    picture, words = dag.draw(read, ["trained"])
     assert "shown" not in picture
     assert picture.count('class="edge"') == 1
     assert words == "2 stages from left to right. trained needs made."
 
 
 def test_every_stage_of_the_project_is_drawn_once_and_right_of_its_needs() -> None:
-    read = dag.read(ROOT, ROOT_STAGES)
+    read = dag.read_stages(ROOT, ROOT_STAGES)
     assert set(read) <= set(stages())
     edges = dag.needs(read)
     place = {name: n for n, column in enumerate(dag.columns(edges)) for name in column}

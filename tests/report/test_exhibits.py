@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from amid import config
+from amid.data.feature_store import FeatureStore
 from amid.extractors.features import Options as Features
 from amid.extractors.frame_dct import Options
-from amid.features import FeatureStore
 from amid.report import exhibits
-from amid.report.material import read_exhibits
+from amid.report.data import read_exhibits
 from amid.runs.store import CHECKPOINT
 from tests.media.clips import write_video
 from tests.recorded import record
@@ -52,7 +52,7 @@ def test_t_and_f_of_the_chosen_epoch_are_laid_out(data: Path, trained) -> None:
     records, models = trained
     run = records["amid"][0]
     checkpoint = models[run.key].parent / CHECKPOINT
-    found = exhibits.plane(run, checkpoint, data, CHOSEN)
+    found = exhibits.tsne(run, checkpoint, data, CHOSEN)
     assert found["run"] == run.key
     assert found["epoch"] == run.best_epoch + 1
     points = np.array(found["points"])
@@ -61,16 +61,16 @@ def test_t_and_f_of_the_chosen_epoch_are_laid_out(data: Path, trained) -> None:
     assert points[:, 1:].max() <= 1
     spans = [np.ptp(points[:, [axis, axis + 2]]) for axis in (1, 2)]
     assert max(spans) == pytest.approx(1, abs=0.002)
-    assert found == exhibits.plane(run, checkpoint, data, CHOSEN)
+    assert found == exhibits.tsne(run, checkpoint, data, CHOSEN)
 
 
 @pytest.mark.slow  # networks are trained
 def test_without_a_teacher_there_is_nothing_to_lay_out(data: Path, trained) -> None:
     records, _ = trained
-    found = exhibits.plane(records["student_alone"][0], Path("nowhere"), data, CHOSEN)
+    found = exhibits.tsne(records["student_alone"][0], Path("nowhere"), data, CHOSEN)
     assert "no F" in found["missing"]
     few = record({"student": 1, "teacher": 1}, labels=[0, 1])
-    assert "too few" in exhibits.plane(few, Path("nowhere"), data, CHOSEN)["missing"]
+    assert "too few" in exhibits.tsne(few, Path("nowhere"), data, CHOSEN)["missing"]
 
 
 @pytest.mark.slow  # networks are trained
@@ -109,11 +109,11 @@ def test_features_made_elsewhere_have_no_frames(data: Path, trained) -> None:
 def test_half_of_the_clips_are_wrong_as_far_as_there_are_such() -> None:
     for right, wrong in ((45, 3), (48, 2), (50, 0), (1, 5), (25, 3)):
         run = record({"student": right})
-        places = exhibits.right_and_wrong(run, CHOSEN)
+        places = exhibits.choose_samples(run, CHOSEN)
         assert len(set(places)) == 6
         assert sum(place >= right for place in places) == wrong
     few = record({"student": 2}, labels=[0, 1, 2])
-    assert sorted(exhibits.right_and_wrong(few, CHOSEN)) == [0, 1, 2]
+    assert sorted(exhibits.choose_samples(few, CHOSEN)) == [0, 1, 2]
 
 
 def test_the_quarantine_is_counted_by_reason_and_modality() -> None:
@@ -124,14 +124,14 @@ def test_the_quarantine_is_counted_by_reason_and_modality() -> None:
     ]
     quarantine = pd.DataFrame(rows, columns=["id", "modality", "reason", "detail"])
     counts = {"clips": 9, "kept": 7, "quarantined": 2, "reasons": {}}
-    assert exhibits.set_aside(quarantine, counts) == {
+    assert exhibits.quarantine_counts(quarantine, counts) == {
         **{"clips": 9, "kept": 7, "quarantined": 2},
         "rows": [
             {"reason": "corrupt", "modality": "video", "count": 2},
             {"reason": "no_sound", "modality": "audio", "count": 1},
         ],
     }
-    assert exhibits.set_aside(quarantine[:0], counts)["rows"] == []
+    assert exhibits.quarantine_counts(quarantine[:0], counts)["rows"] == []
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -148,9 +148,9 @@ def test_the_layout_does_not_depend_on_the_number_of_cores() -> None:
     code = (
         "import os, sys\n"
         "os.sched_setaffinity(0, list(os.sched_getaffinity(0))[: int(sys.argv[1])])\n"
-        "import stages, numpy as np; from amid.report.exhibits import laid_out\n"
+        "import stages, numpy as np; from amid.report.exhibits import tsne_layout\n"
         "rows = np.random.default_rng(0).normal(size=(120, 32))\n"
-        "sys.stdout.write(repr(laid_out(rows, 10.0, 0).tolist()))"
+        "sys.stdout.write(repr(tsne_layout(rows, 10.0, 0).tolist()))"
     )
     places = [
         subprocess.run(
@@ -163,8 +163,8 @@ def test_the_layout_does_not_depend_on_the_number_of_cores() -> None:
 
 
 def test_points_are_drawn_by_the_seed_alone() -> None:
-    rows = exhibits.drawn(100, 10, 0)
+    rows = exhibits.sample_rows(100, 10, 0)
     assert list(rows) == sorted(set(map(int, rows)))
-    assert list(rows) == list(exhibits.drawn(100, 10, 0))
-    assert list(rows) != list(exhibits.drawn(100, 10, 1))
-    assert list(exhibits.drawn(5, 10, 0)) == [0, 1, 2, 3, 4]
+    assert list(rows) == list(exhibits.sample_rows(100, 10, 0))
+    assert list(rows) != list(exhibits.sample_rows(100, 10, 1))
+    assert list(exhibits.sample_rows(5, 10, 0)) == [0, 1, 2, 3, 4]

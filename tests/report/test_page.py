@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from amid.report import curves, environment, findings, testclips
+from amid.core.reproducible import platform_fingerprint
+from amid.report import clips, environment, figures, paper_tables
 from amid.report import page as page_module
-from amid.report.material import configurations
+from amid.report.data import configurations
 from amid.report.sections import all_sections
-from amid.reproducible import platform_fingerprint
-from amid.results import table1
-from tests.report.made import made_page, material
+from amid.studies.recognition import table1
+from tests.report.made import made_page, report_data
 from tests.small import ROOT, small_params
 
 EMPTY = {at: {"student": [], "teacher": []} for at in ("best", "last")}
@@ -79,7 +79,9 @@ def test_it_needs_no_other_file(html: str, parsed: Page) -> None:
         for attributes in parsed.all(tag):
             assert (attributes.get("src") or "data:").startswith("data:")
     assert all(a["href"].startswith("#") for a in parsed.all("a"))
-    assert "url(" not in html
+    assert not re.search(r"url\((?!#)", html)
+    ids = [attributes["id"] for _, attributes in parsed.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
     policy = next(m["content"] for m in parsed.all("meta") if "http-equiv" in m)
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
@@ -110,7 +112,7 @@ def test_headings_go_down_one_by_one_and_tables_have_captions_and_headers(parsed
 
 
 def test_the_headline_says_what_table_1_says(html: str) -> None:
-    made = material()
+    made = report_data()
     rows = table1(made.rows(made.params.table1)).set_index("configuration")
     alone, taught = rows.loc["student_alone"], rows.loc["amid"]
     assert f"{taught['student']:.1f} ± {taught['student_std']:.1f}" in html
@@ -121,7 +123,7 @@ def test_the_headline_says_what_table_1_says(html: str) -> None:
 
 
 def test_every_run_behind_a_number_is_named_with_its_command(html: str) -> None:
-    made = material()
+    made = report_data()
     for runs in made.records["avlips"].values():
         assert all(run.key in html for run in runs)
     assert "dvc repro pipelines/train/dvc.yaml:amid@avlips" in html
@@ -131,14 +133,14 @@ def test_every_run_behind_a_number_is_named_with_its_command(html: str) -> None:
 
 def test_one_seed_has_no_deviation_and_no_p() -> None:
     html = made_page(seeds=(0,), folds=False)
-    assert "one seed cannot say" in html
+    assert "with one seed there is no significance test" in html
     assert " ± -" in html
     assert "there is nothing to cross-validate" in html
     assert not re.search(r"\bnan\b", html.lower())
 
 
 def test_a_data_set_without_test_clips_says_so_and_keeps_its_curves() -> None:
-    made = material(datasets=("avlips", "grid"))
+    made = report_data(datasets=("avlips", "grid"))
 
     def without(rows: dict) -> dict:
         return {
@@ -161,14 +163,17 @@ def test_a_data_set_without_test_clips_says_so_and_keeps_its_curves() -> None:
             assert (f"Table 1: recognition with one modality, {dataset}" in html) != (
                 dataset in bare
             )
-            assert (f"<figcaption>{dataset}: alpha" in html) != (dataset in bare)
-            assert f"Figure 4: gap, {dataset}" in html
+            assert (f"<figcaption>Figure 3: 3 classes, {dataset}" in html) != (dataset in bare)
+            assert (f"<figcaption>Figure 6: test Top-1 at other weights, {dataset}" in html) != (
+                dataset in bare
+            )
+            assert f"<figcaption>Figure 4: teacher − student in points, {dataset}" in html
             assert f"{dataset}: loss, AMID" in html
         assert not re.search(r"\bnan\b", html.lower())
 
 
-def test_the_plane_says_whether_classes_are_named() -> None:
-    made = material()
+def test_tsne_says_whether_classes_are_named() -> None:
+    made = report_data()
     for count, named in ((60, True), (61, False)):
         classes = [f"class{n}" for n in range(count)]
         points = [[n, 0.1, 0.2, 0.3, 0.4] for n in range(count)]
@@ -177,24 +182,48 @@ def test_the_plane_says_whether_classes_are_named() -> None:
             "avlips": {"amid": [replace(made.records["avlips"]["amid"][0], classes=classes)]}
         }
         exhibits = {"avlips": {"plane": plane}}
-        section = testclips.plane(replace(made, records=records, exhibits=exhibits))
+        section = clips.tsne(replace(made, records=records, exhibits=exhibits))
         said = " ".join(block.words for block in section.blocks if block.kind == "text")
-        assert ("A class is named at its middle." in said) == named
-        assert (f"{count} classes are too many to be named" in said) != named
+        assert ("Names stand at the medians of their classes." in said) == named
+        assert (f"{count} classes are too many to name" in said) != named
         pictures = next(block for block in section.blocks if block.kind == "pictures")
         assert all(('"cloudname"' in one.svg) == named for one in pictures.items)
         assert all("<title>class0</title>" in one.svg for one in pictures.items)
 
 
 def test_figure_6_tells_the_teacher_where_it_draws_it() -> None:
-    made = material()
-    frame, _ = findings.sensitivity(made)
+    made = report_data()
+    frame, _ = paper_tables.table6_frames(made)
     rows = frame[frame["weight"] == "beta"]
-    section = curves.paper_figures(made)
+    section = figures.paper_figures(made)
     pictures = [one for b in section.blocks if b.kind == "pictures" for one in b.items]
-    told = next(one.alt for one in pictures if one.caption == "avlips: beta")
+    (told,) = (one.alt for one in pictures if one.caption.startswith("Figure 6"))
+    told = re.search("Accuracy at [0-9]+ values of beta: .*? Accuracy", told)[0]
     for head in ("student", "teacher"):
         assert f"the {head}'s from {rows[head].min():.1f} to {rows[head].max():.1f} %" in told
+
+
+def test_figure_3_shows_the_largest_differences_of_many_classes() -> None:
+    count = figures.SHOWN_CLASSES + 1
+    classes = [f"class{n}" for n in range(count)]
+    made = report_data()
+    rows = {}
+    for name, right in (("amid", range(count)), ("ccl", range(1, count, 2))):
+        predictions = {"best": {"student": [n if n in right else 0 for n in range(count)]}}
+        run = replace(
+            made.records["avlips"][name][0],
+            labels=list(range(count)), classes=classes, predictions=predictions,
+        )  # fmt: skip
+        rows[name] = [run]
+    records = {"avlips": {**made.records["avlips"], **rows}}
+    section = figures.paper_figures(replace(made, records=records))
+    pictures = next(block for block in section.blocks if block.kind == "pictures")
+    (one,) = pictures.items
+    assert one.caption == "Figure 3: the 60 of 61 classes with the largest differences, avlips"
+    shown = set(re.findall(r">(class\d+)</text>", one.svg))
+    assert len(shown) == 60
+    assert set(re.findall(r"class\d+", one.alt)) == shown
+    assert "AMID is ahead of CCL in 30 of 60 classes" in one.alt
 
 
 def test_what_opens_is_told_apart_by_ear(parsed: Page) -> None:
@@ -256,7 +285,7 @@ def test_the_committed_page_shows_every_stage(root: Path) -> None:
     if not path.exists():
         pytest.skip("reports/index.html has not been made")
     html = path.read_text(encoding="utf-8")
-    for name in material().stages:
+    for name in report_data().stages:
         assert f">{name}</text>" in html, f"python -m stages.report: {name} is not drawn"
 
 
@@ -275,7 +304,7 @@ def test_colours_of_text_are_told_from_their_ground() -> None:
     assert button == system
     for palette in (light, button):
         for ground in ("paper", "raised"):
-            for name in ("ink", "muted", "link", "s0", "s1", "s2", "s3"):
+            for name in ("ink", "muted", "link", "s0", "s1", "s2", "s3", "s4"):
                 contrast = _contrast(palette[name], palette[ground])
                 assert contrast >= (4.5 if name != "s2" else 3), (name, ground, contrast)
 

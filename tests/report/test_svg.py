@@ -15,7 +15,7 @@ from amid.report import svg
 
 @given(st.floats(-1e4, 1e4), st.floats(0, 1e4))
 def test_ticks_are_round_even_and_hold_the_range(low: float, width: float) -> None:
-    ticks = svg.nice(low, low + width)
+    ticks = svg.nice_ticks(low, low + width)
     steps = {round(b - a, 6) for a, b in pairwise(ticks)}
     slack = 1e-6 * max(1.0, abs(low) + width)
     assert len(steps) == 1 or max(steps) - min(steps) < slack
@@ -25,7 +25,7 @@ def test_ticks_are_round_even_and_hold_the_range(low: float, width: float) -> No
 
 
 def test_ticks_of_a_percentage() -> None:
-    assert svg.nice(3.0, 97.0) == [0, 20, 40, 60, 80, 100]
+    assert svg.nice_ticks(3.0, 97.0) == [0, 20, 40, 60, 80, 100]
 
 
 def test_a_bar_is_as_long_as_its_number() -> None:
@@ -58,7 +58,7 @@ def test_last_bits_do_not_show() -> None:
 
 def test_a_single_value_can_be_drawn() -> None:
     assert "NaN" not in svg.curves([svg.Curve("s0", [1], [0.5])], "x", "y")
-    assert "nan" not in svg.pairs([svg.Pair("a", 50.0, 50.0)], "%", svg.nice(50.0, 50.0))
+    assert "nan" not in svg.dumbbell([svg.Pair("a", 50.0, 50.0)], "%", svg.nice_ticks(50.0, 50.0))
 
 
 @pytest.mark.parametrize("count", [2, 5, 26, 51])
@@ -71,11 +71,11 @@ def test_the_matrix_shades_what_occurs_and_says_how_often() -> None:
     assert drawn.count('class="cell"') == 3
     assert 'data-kind="wrong" fill-opacity="0.57"' in drawn  # a quarter: 0.15 + 0.85 / 2
     assert f'fill-opacity="{0.15 + 0.85 * math.sqrt(0.75):.2f}"' in drawn
-    assert "<title>&lt;a&gt; taken for b: 1 of 4</title>" in drawn
+    assert "<title>&lt;a&gt; predicted as b: 1 of 4</title>" in drawn
 
 
 def test_long_names_are_cut_and_their_characters_escaped() -> None:
-    drawn = svg.pairs([svg.Pair("<b>" + "x" * 40, 1.0, 2.0)], "%", [0.0, 1.0, 2.0])
+    drawn = svg.dumbbell([svg.Pair("<b>" + "x" * 40, 1.0, 2.0)], "%", [0.0, 1.0, 2.0])
     assert "<b>" not in drawn
     assert "&lt;b&gt;xxx" in drawn
     assert "…" in drawn

@@ -5,24 +5,17 @@ from __future__ import annotations
 import pytest
 
 from amid import config
+from amid.core.types import RunSpec
 from amid.errors import ConfigError
 from amid.runs.plan import (
     PlannedRun,
-    adversarial_runs,
     auxiliary_runs,
     configured_run,
-    fold_runs,
     section_runs,
-    selection_grid,
-    selection_name,
-    selection_runs,
-    sensitivity_grid,
-    sensitivity_runs,
-    tune_runs,
     warmup_runs,
     with_teachers,
 )
-from amid.types import RunSpec
+from amid.studies import adversarial, folds, load_params, selection, sensitivity, tune
 from tests.small import ROOT
 
 
@@ -32,7 +25,7 @@ def fingerprint(target: str, auxiliary: tuple[str, ...]) -> str:
 
 def all_runs(**updates: object) -> dict[str, set[str]]:
     """Stage -> keys of its runs, for the project's parameters with `updates`."""
-    params = config.load(ROOT / "params.yaml").model_copy(update=updates)
+    params = load_params(ROOT / "params.yaml").model_copy(update=updates)
     stages = {"warmup": warmup_runs(params, "avlips", fingerprint)}
     for section in params.sections:
         stages[section] = section_runs(section, params, "avlips", fingerprint)
@@ -58,8 +51,8 @@ def test_how_many_runs_tables_1_2_4_and_5_take() -> None:
 
 
 def test_table_3_takes_the_baseline_and_every_setup_with_every_method_and_fold() -> None:
-    params = config.load(ROOT / "params.yaml")
-    runs = fold_runs(params, "avlips", fingerprint)
+    params = load_params(ROOT / "params.yaml")
+    runs = folds.plan(params, "avlips", fingerprint)
     assert len({run.spec.key for run in runs}) == len(runs) == 5 + 3 * 4 * 5
     assert len({run.folder for run in runs}) == len(runs)
     assert {run.spec.fold for run in runs} == {0, 1, 2, 3, 4}
@@ -71,11 +64,11 @@ def test_table_3_takes_the_baseline_and_every_setup_with_every_method_and_fold()
     teachers = with_teachers(runs)[: -len(runs)]
     assert len(teachers) == 3 * 5
     assert {run.spec.training["epochs"] for run in teachers} == {params.table3.training["epochs"]}
-    assert fold_runs(params, "grid", fingerprint) == []
+    assert folds.plan(params, "grid", fingerprint) == []
 
 
 def test_a_fixed_teacher_is_the_teacher_alone_of_the_same_seed() -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     alone = {
         run.spec.seed: run.spec
         for run in section_runs("baselines", params, "avlips", fingerprint)
@@ -96,20 +89,20 @@ def test_a_fixed_teacher_is_the_teacher_alone_of_the_same_seed() -> None:
 
 
 def test_sample_selection_shares_the_run_that_keeps_everything() -> None:
-    params = config.load(ROOT / "params.yaml")
-    grid = selection_grid(params)
+    params = load_params(ROOT / "params.yaml")
+    grid = selection.grid(params)
     assert len(grid) == 3 * (1 + 3 * 3)
-    assert selection_name("dissect", 0.25, 0.4) == "dissect_r25_m40"
-    runs = selection_runs(params, "avlips", fingerprint)
+    assert selection.folder_name("dissect", 0.25, 0.4) == "dissect_r25_m40"
+    runs = selection.plan(params, "avlips", fingerprint)
     assert len({run.spec.key for run in runs}) == len(grid) * len(params.seeds)
     whole = {r.spec.key for r in runs if r.folder.startswith("all_r100_m0/")}
     assert whole == amid_keys(params)
-    shares = {run.spec.mismatched for run in runs}
+    shares = {run.spec.mismatch_ratio for run in runs}
     assert shares == {0.0, 0.2, 0.4}
 
 
 def test_numbers_of_a_selection_without_effect_do_not_count() -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
 
     def key(configuration: str, **selection: object) -> str:
         chosen = params.selection.model_copy(update=selection)
@@ -126,16 +119,16 @@ def test_numbers_of_a_selection_without_effect_do_not_count() -> None:
 
 
 def test_mismatched_pairs_concern_whoever_sees_the_auxiliary_modalities() -> None:
-    params = config.load(ROOT / "params.yaml")
-    block = params.data["avlips"].model_copy(update={"mismatched": 0.2})
+    params = load_params(ROOT / "params.yaml")
+    block = params.data["avlips"].model_copy(update={"mismatch_ratio": 0.2})
     changed = new_runs(data={**params.data, "avlips": block})
     assert changed == {"warmup": 18, "baselines": 3, "amid": 6, "ablation": 24, "compared": 12}
 
 
 def test_sensitivity_shares_the_default_and_the_warm_ups_of_gamma() -> None:
-    params = config.load(ROOT / "params.yaml")
-    assert len(sensitivity_grid(params)) == 3 * 6
-    runs = sensitivity_runs(params, "avlips", fingerprint)
+    params = load_params(ROOT / "params.yaml")
+    assert len(sensitivity.grid(params)) == 3 * 6
+    runs = sensitivity.plan(params, "avlips", fingerprint)
     assert len(runs) == 3 * 6 * 3
     assert len({run.spec.key for run in runs}) == (3 * 6 - 2) * 3  # the default stands three times
     amid = amid_keys(params)
@@ -149,12 +142,12 @@ def test_sensitivity_shares_the_default_and_the_warm_ups_of_gamma() -> None:
 
 
 def test_a_changed_swept_value_trains_its_own_runs_only() -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
 
     def keys(**changes: object) -> set[str]:
         table = params.table6.model_copy(update=changes)
         changed = params.model_copy(update={"table6": table})
-        return {run.spec.key for run in sensitivity_runs(changed, "avlips", fingerprint)}
+        return {run.spec.key for run in sensitivity.plan(changed, "avlips", fingerprint)}
 
     before = keys()
     assert len(keys(alpha=[3.65, *params.table6.alpha[1:]]) - before) == len(params.seeds)
@@ -163,10 +156,10 @@ def test_a_changed_swept_value_trains_its_own_runs_only() -> None:
 
 
 def test_readings_of_the_adversarial_term_share_their_warm_ups() -> None:
-    params = config.load(ROOT / "params.yaml")
-    runs = adversarial_runs(params, "avlips", fingerprint)
+    params = load_params(ROOT / "params.yaml")
+    runs = adversarial.plan(params, "avlips", fingerprint)
     study = params.table_adversarial
-    assert len({run.spec.key for run in runs}) == (1 + len(study.readings)) * len(study.seeds)
+    assert len({run.spec.key for run in runs}) == (1 + len(study.variants)) * len(study.seeds)
     assert not {run.spec.seed for run in runs} & {*params.seeds, *params.tune.seeds}
     assert len({run.parent.key for run in runs}) == len(study.seeds)
     assert runs[0].folder.startswith("without/")
@@ -174,8 +167,8 @@ def test_readings_of_the_adversarial_term_share_their_warm_ups() -> None:
 
 
 def test_the_search_uses_seeds_apart_from_the_reported_ones_and_one_budget() -> None:
-    params = config.load(ROOT / "params.yaml")
-    runs = tune_runs(params, "avlips", fingerprint)
+    params = load_params(ROOT / "params.yaml")
+    runs = tune.plan(params, "avlips", fingerprint)
     assert not {run.spec.seed for run in runs} & set(params.seeds)
     counts = {len(trials) for trials in params.tune.trials.values()}
     assert len(counts) == 1
@@ -208,13 +201,13 @@ def test_another_seed_trains_its_own_runs_only() -> None:
 
 @pytest.mark.parametrize("field", ["checkpoint_every", "auxiliary_seed"])
 def test_numbers_that_change_no_result_train_nothing(field: str) -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     training = params.training.model_copy(update={field: 7})
     assert set(new_runs(training=training, workers=2).values()) == {0}
 
 
 def test_l_ft_l_fa_and_amid_go_on_from_the_same_warm_up() -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     runs = [
         run
         for section in ("amid", "ablation")
@@ -227,7 +220,7 @@ def test_l_ft_l_fa_and_amid_go_on_from_the_same_warm_up() -> None:
 
 
 def test_a_fixed_order_of_equal_specifications_is_one_run() -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     more = {**params.configurations, "also_l_ft_l_fa": {"method": "amid", "gamma": 0.0}}
     sections = {**params.sections, "more": ["also_l_ft_l_fa"]}
     keys = all_runs(configurations=more, sections=sections)
@@ -235,7 +228,7 @@ def test_a_fixed_order_of_equal_specifications_is_one_run() -> None:
 
 
 def test_without_an_adversary_its_numbers_do_not_count() -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     methods = {"amid": {**params.methods["amid"], "discriminator_learning_rate": 0.01}}
     methods = {**params.methods, **methods}
     expected = {"warmup": 0, "baselines": 0, "amid": 6, "ablation": 18}
@@ -243,27 +236,27 @@ def test_without_an_adversary_its_numbers_do_not_count() -> None:
 
 
 def test_the_baseline_does_not_depend_on_the_auxiliary_modalities() -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     block = params.data["avlips"].model_copy(update={"auxiliary": ["text"]})
     changed = new_runs(data={**params.data, "avlips": block})
     assert changed["baselines"] == len(params.seeds)  # the teacher's, not the student's
 
 
 def test_auxiliary_extractors_are_trained_one_a_modality() -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     runs = auxiliary_runs(params, "avlips", "auxiliary", fingerprint)
     assert [run.configuration for run in runs] == ["audio", "text"]
     assert {run.spec.corpus for run in runs} == {"auxiliary"}
 
 
 def test_an_unknown_section_is_named() -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     with pytest.raises(ConfigError, match="'sectoin'"):
         section_runs("sectoin", params, "avlips", fingerprint)
 
 
 def test_the_key_is_the_specification_and_nothing_else() -> None:
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     run: PlannedRun = section_runs("amid", params, "avlips", fingerprint)[0]
     again = RunSpec.from_dict(run.spec.to_dict())
     assert again == run.spec

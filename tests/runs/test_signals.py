@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from amid.checkpoint import read_checkpoint
+from amid.core.checkpoint import read_checkpoint
 from tests.small import ROOT, write_data
+from tests.stores import put_store
 
 STAGE = """
 import signal, sys
 from pathlib import Path
-from amid.runs.training import run_all
+from amid.runs.scheduler import run_all
 from amid.runs.store import RunStore
-from amid.tracking import Tracker
+from amid.tracking.tracker import Tracker
 from stages.common import run_command
 from tests.small import small_params, small_run
 
@@ -44,6 +45,7 @@ run_command(main)
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[subprocess.Popen]:
     write_data(tmp_path / "avlips")
+    put_store(tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-c", STAGE, str(tmp_path)],
         cwd=ROOT,

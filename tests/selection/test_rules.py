@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from amid import engine
 from amid.selection import dissect
 from amid.selection.rules import Selector
+from amid.training.trainer import Trainer
 from tests.small import small_run, untrained, write_data
 
 RULES = (
@@ -25,7 +25,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_data(tmp_path_factory.mktemp("data") / "avlips")
 
 
-def trainer(data: Path, configuration: str = "amid", **selection: object) -> engine.Trainer:
+def trainer(data: Path, configuration: str = "amid", **selection: object) -> Trainer:
     run = small_run(data, configuration, overrides={"selection": selection})
     return untrained(run, data)
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amid import features
+from amid.data import array_writers
+from amid.data.feature_store import FeatureStore
 from amid.errors import StorageError, storage_error
-from amid.features import FeatureStore
+from amid.runs.scheduler import run_all
 from amid.runs.store import RunStore
-from amid.runs.training import run_all
-from amid.tracking import Tracker, experiments, open_client
+from amid.tracking.client import experiments, open_client
+from amid.tracking.tracker import Tracker
 from stages.common import run_stage
 from tests.small import ROOT, small_run, write_data
 from tests.stages.test_mistakes import refused, stage, write_params
@@ -124,7 +125,7 @@ def test_a_read_only_mlruns_is_refused_at_once(tmp_path: Path, mount: Mount) -> 
 
 def test_a_full_run_store_ends_the_training_in_one_sentence(tmp_path: Path, mount: Mount) -> None:
     """The worker's error is the stage's; what was saved is gone on from."""
-    from tests.runs.test_training import Listener
+    from tests.runs.test_scheduler import Listener
 
     data = write_data(tmp_path / "avlips")
     plan, store = [small_run(data, "student_alone")], RunStore(tmp_path / ".runs")
@@ -147,10 +148,10 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from amid.features import _open_whole
+from amid.data.array_writers import allocate_memmap
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
-    _open_whole(Path(sys.argv[1]), np.float32, (100, 100))
+    allocate_memmap(Path(sys.argv[1]), np.float32, (100, 100))
 except OSError as error:
     sys.exit(f"{error.strerror}: {error.filename or sys.argv[1]}")
 """
@@ -166,7 +167,7 @@ def test_a_memory_map_without_room_is_an_error_and_no_signal(tmp_path: Path, mou
     mount(path.parent, "size=64k")
     fill(path.parent, left=20_000)
     with pytest.raises(OSError, match=rf"No space left on device: '{path}'"):
-        features._open_whole(path, np.float32, (100, 100))
+        array_writers.allocate_memmap(path, np.float32, (100, 100))
 
 
 def small(values) -> None:

@@ -1,0 +1,1 @@
+"""Shared records, reproducibility, checkpoints, and data parallelism."""

@@ -1,0 +1,1 @@
+"""From a manifest to features, and from features to batches."""

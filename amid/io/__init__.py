@@ -1,0 +1,1 @@
+"""Files, checksums, processes, progress and safe text."""

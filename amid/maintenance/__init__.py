@@ -1,0 +1,1 @@
+"""Tools that repair, check and compare."""

@@ -1,0 +1,1 @@
+"""Released students: written, loaded, exported and served by MLflow."""

@@ -1,0 +1,66 @@
+"""Tables and figures, from params.yaml to reports/.
+
+A study is one file with the type of its block in params.yaml, its runs (if it trains any of its
+own), its table, its layout and its figure; `amid.studies.base.Study` is the contract.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amid.config import Params
+    from amid.studies.base import Study
+
+# Name: of the block in params.yaml, of the stage and of the files in reports/.
+STUDIES: dict[str, str] = {
+    "table1": "amid.studies.recognition:TABLE1",
+    "table2": "amid.studies.retrieval:TABLE2",
+    "table3": "amid.studies.folds:TABLE3",
+    "figure3": "amid.studies.class_wise:FIGURE3",
+    "table4": "amid.studies.recognition:TABLE4",
+    "figure4": "amid.studies.gap_and_similarity:FIGURE4",
+    "table5": "amid.studies.recognition:TABLE5",
+    "figure5": "amid.studies.gap_and_similarity:FIGURE5",
+    "table6": "amid.studies.sensitivity:TABLE6",
+    "table_seeds": "amid.studies.seeds:TABLE_SEEDS",
+    "table_selection": "amid.studies.selection:TABLE_SELECTION",
+    "table_adversarial": "amid.studies.adversarial:TABLE_ADVERSARIAL",
+    "tune": "amid.studies.tune:TUNE",
+}
+
+
+def get_study(name: str) -> Study:
+    """The study of that name; ConfigError names the choices when there is none."""
+    from amid.config import unknown
+    from amid.errors import ConfigError
+
+    if name not in STUDIES:
+        raise ConfigError(unknown(f"study '{name}'", name, STUDIES, ""))
+    return resolve_name(STUDIES[name])
+
+
+def load_params(path: Path) -> Params:
+    """Reads and checks params.yaml, the blocks of all studies included.
+
+    A study on request has its block in pipelines/<study.trains>/params.yaml, beside its stages;
+    where that file is missing, the study's field is None. Raises ConfigError with one sentence
+    that says which key is wrong and why.
+    """
+    from amid import config
+
+    studies = {name: get_study(name) for name in STUDIES}
+    extra: dict[str, Any] = {}
+    for name, study in studies.items():
+        if study.on_request:
+            file = path.parent / "pipelines" / study.trains / "params.yaml"
+            extra[name] = (study.block | None, None, file if file.exists() else None)
+        elif study.block is not None:
+            extra[name] = (study.block, ..., None)
+    params = config.load(path, extra)
+    for name, study in studies.items():
+        if getattr(params, name, None) is not None:
+            study.check(params)
+    return params

@@ -1,0 +1,138 @@
+"""Aggregate statistics over runs: mean and deviation, paired tests, Holm's correction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Spread(NamedTuple):
+    """Mean and sample standard deviation, None where there are too few values."""
+
+    mean: float | None
+    std: float | None
+
+
+class Paired(NamedTuple):
+    """p values of two-sided paired t tests between two configurations, None where undefined.
+
+    seeds: over the accuracies of the seeds: would other seeds agree, on these test clips?
+    clips: over the test clips, each with its mean over the seeds: would other clips agree, with
+        these seeds?
+    """
+
+    seeds: float | None
+    clips: float | None
+
+
+def mean_std(values: Sequence[float | None]) -> Spread:
+    """Mean and deviation of the values that are not None; a single value has no deviation."""
+    given = [value for value in values if value is not None]
+    if not given:
+        return Spread(None, None)
+    std = float(np.std(given, ddof=1)) if len(given) > 1 else None
+    return Spread(float(np.mean(given)), std)
+
+
+def paired_t(values: Sequence[float], others: Sequence[float]) -> float | None:
+    """p value of the two-sided paired t test; None where all differences are equal."""
+    from scipy.stats import ttest_rel
+
+    if len(values) < 2 or np.ptp(np.subtract(values, others)) == 0:
+        return None
+    return float(ttest_rel(values, others).pvalue)
+
+
+def paired_over_seeds_and_clips(right: np.ndarray | None, other: np.ndarray | None) -> Paired:
+    """Both tests, for (seeds, clips) arrays with 1 where a run is right; None: no predictions."""
+    if right is None or other is None:
+        return Paired(None, None)
+    return Paired(paired_t(right.mean(1), other.mean(1)), paired_t(right.mean(0), other.mean(0)))
+
+
+def variance_test(values: np.ndarray) -> float | None:
+    """p value of the F test that all rows have the same mean, in a two-way layout without
+    interaction (a repeated-measures analysis of variance).
+
+    values: (rows, blocks). Blocks are seeds, which all rows share: an effect of a seed on all rows
+    is not noise. None with fewer than two rows or blocks, or without noise.
+    """
+    from scipy.stats import f
+
+    rows, blocks = values.shape
+    if rows < 2 or blocks < 2:
+        return None
+    centred = values - values.mean()
+    of_rows = blocks * np.square(centred.mean(1)).sum()
+    of_blocks = rows * np.square(centred.mean(0)).sum()
+    rest = np.square(centred).sum() - of_rows - of_blocks
+    if rest <= 1e-9 * np.square(values).sum():  # rounding: there is no noise to compare with
+        return None
+    degrees = (rows - 1, (rows - 1) * (blocks - 1))
+    return float(f.sf(of_rows / degrees[0] / (rest / degrees[1]), *degrees))
+
+
+class Pooled(NamedTuple):
+    """Standard deviation pooled over groups, its degrees of freedom and upper 95 % bound."""
+
+    std: float
+    degrees: int
+    upper: float
+
+
+def pooled_std(groups: Sequence[Sequence[float]]) -> Pooled | None:
+    """Pool the deviations of groups that differ in mean; None where no group has two values."""
+    from scipy.stats import chi2
+
+    degrees = sum(len(group) - 1 for group in groups)
+    if degrees < 1:
+        return None
+    squares = sum(np.square(np.subtract(group, np.mean(group))).sum() for group in groups)
+    upper = squares / chi2.ppf(0.05, degrees)
+    return Pooled(float(np.sqrt(squares / degrees)), degrees, float(np.sqrt(upper)))
+
+
+def seeds_needed(
+    difference: float, std: float, *, paired: bool, power: float, level: float, limit: int = 10_000
+) -> int | None:
+    """Seeds per configuration with which a two-sided t test at `level` detects `difference` with
+    probability `power`, by the noncentral t distribution; None above `limit`.
+
+    std: of one configuration over the seeds or, if paired, of the differences seed by seed.
+    """
+    from scipy.stats import nct, t
+
+    def found(n: int) -> bool:
+        degrees = n - 1 if paired else 2 * (n - 1)
+        shift = difference / std * math.sqrt(n if paired else n / 2)
+        critical = t.ppf(1 - level / 2, degrees)
+        return nct.sf(critical, degrees, shift) + nct.cdf(-critical, degrees, shift) >= power
+
+    if std == 0:
+        return 2
+    low, high = 1, 2  # a power that grows with n: double, then halve the interval
+    while not found(high):
+        low, high = high, 2 * high
+        if low >= limit:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if found(middle) else (middle, high)
+    return high
+
+
+def holm(p_values: Sequence[float | None]) -> list[float]:
+    """p values after Holm's step-down correction (1979, by statsmodels), in the given order.
+
+    Undefined ones (None or NaN) become NaN and do not count as tests.
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    corrected = np.array(p_values, dtype=float)  # None becomes NaN
+    defined = ~np.isnan(corrected)
+    if defined.any():
+        corrected[defined] = multipletests(corrected[defined], method="holm")[1]
+    return corrected.tolist()

@@ -1,0 +1,241 @@
+"""The stage `student`: chosen on validation, whole, the same bytes again, and usable without us."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from amid.core.checkpoint import read_checkpoint
+from amid.core.types import RunRecord
+from amid.data.splits import load_splits
+from amid.errors import AmidError, ConfigError
+from amid.networks.crossmodal import CrossModal
+from amid.serving import student
+from amid.serving.choice import choose, validation
+from amid.serving.export import Deployed, export_program
+from amid.studies import load_params
+from amid.training.model_file import load_model
+from tests.recorded import record
+from tests.released import CONFIGURATIONS, put_runs, release_small, train, write_clips
+from tests.small import ROOT, small_params
+from tests.stages.test_mistakes import refused, stage, write_params
+
+PICKLE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+FILES = {"card.json", "model.safetensors", "program.pt2", "training.npy", "training.parquet"}
+
+Runs = tuple[dict[str, list[RunRecord]], dict[str, Path]]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clips(tmp_path_factory.mktemp("data") / "avlips")
+
+
+@pytest.fixture(scope="module")
+def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return put_runs(data, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def made(data: Path, runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return release_small(tmp_path_factory.mktemp("made") / "avlips", data, *runs)
+
+
+def run_of(validated: float, tested: int, seed: int = 0) -> RunRecord:
+    history = [{"validation_student": validated}]
+    return record({"student": tested}, seed, history=history, best_epoch=0)
+
+
+def test_validation_chooses_and_the_test_split_has_no_say() -> None:
+    offered = {
+        "ccl": [run_of(0.70, 50, 0), run_of(0.72, 49, 1)],
+        "amid": [run_of(0.75, 10, 0), run_of(0.71, 50, 1)],
+    }
+    configuration, run = choose(offered)
+    assert (configuration, run.spec.seed) == ("amid", 0)
+    assert run.accuracy("student") == 0.2  # the worst of all on test
+
+
+def test_of_equals_the_first_is_taken() -> None:
+    offered = {"ccl": [run_of(0.7, 1, 0), run_of(0.7, 9, 1)], "amid": [run_of(0.7, 9, 0)]}
+    configuration, run = choose(offered)
+    assert (configuration, run.spec.seed) == ("ccl", 0)
+
+
+def test_the_epoch_that_counts_is_the_one_that_the_run_chose() -> None:
+    history = [{"validation_student": 0.6}, {"validation_student": 0.9}]
+    assert validation(record({"student": 5}, history=history, best_epoch=0)) == 0.6
+
+
+def test_without_validation_clips_it_is_the_first_run() -> None:
+    alone = [record({"student": 1}, seed, history=[{}], best_epoch=0) for seed in (0, 1)]
+    assert choose({"ccl": alone}) == ("ccl", alone[0])
+
+
+def test_a_configuration_without_a_student_is_named() -> None:
+    teacher = record({"teacher": 9}, selected_on="teacher")
+    with pytest.raises(AmidError, match=r"'teacher_alone', which trains no student"):
+        choose({"amid": [run_of(0.7, 1)], "teacher_alone": [teacher]})
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        (["amdi"], "did you mean 'amid'"),
+        (["amid", "amid"], "names a value twice"),
+    ],
+)
+def test_configurations_that_cannot_be_chosen_are_named(named, words, tmp_path: Path) -> None:
+    def change(values) -> None:
+        values["student"]["configurations"] = named
+
+    write_params(tmp_path, change)
+    with pytest.raises(ConfigError, match=words):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
+    write_params(tmp_path, lambda values: None)
+    refused(stage(tmp_path, "stages.student", "avlips"), 1, "record.json is missing", "dvc repro")
+
+
+def test_the_folder_holds_what_the_card_says(made: Path) -> None:
+    assert {path.name for path in made.iterdir()} == FILES
+    text = (made / "card.json").read_text()
+    assert str(ROOT) not in text
+    card = json.loads(text)
+    assert card["classes"] == ["blue", "green", "red", "white"]
+    assert (card["dataset"], card["target"]) == ("avlips", "video")
+    assert (card["input"]["extractor"], card["input"]["shape"]) == ("frame_dct", [8, 6])
+    assert card["output"] == {"probabilities": 4, "representation": 16}
+    among, training = card["chosen"]["among"], card["training"]
+    assert set(among) == set(CONFIGURATIONS)
+    best = max(value for seeds in among.values() for value in seeds.values())
+    assert among[training["configuration"]][str(training["seed"])] == best
+    assert card["metrics"]["run"]["validation_top1"] == best
+    spread = card["metrics"]["configuration"]["validation_top1"]
+    values = list(among[training["configuration"]].values())
+    assert spread["mean"] == pytest.approx(np.mean(values), abs=1e-3)
+    assert spread["std"] == pytest.approx(np.std(values, ddof=1), abs=1e-3)
+    assert spread["seeds"] == 2
+
+
+def test_the_index_is_of_all_training_clips(made: Path, data: Path) -> None:
+    clips = pd.read_parquet(made / "training.parquet")
+    index = pd.read_parquet(data / "features" / "index.parquet")
+    train_rows = index[index["split"] == "train"]
+    assert clips["id"].tolist() == train_rows["id"].tolist()
+    assert clips["label"].tolist() == train_rows["label"].tolist()
+    assert clips["path"][0] == "data/avlips/raw/clip000.avi"
+    model = student.load(made)
+    features = np.load(data / "features" / "video.npy", allow_pickle=False)[train_rows.index]
+    assert np.array_equal(
+        np.load(made / "training.npy", allow_pickle=False), model.represent(features)
+    )
+    assert json.loads((made / "card.json").read_text())["training"]["clips"] == len(clips)
+
+
+def test_the_student_says_of_the_test_clips_what_its_run_said(
+    made: Path, data: Path, runs: Runs
+) -> None:
+    model = student.load(made)
+    key = model.card["training"]["run"]
+    run = next(run for records in runs[0].values() for run in records if run.key == key)
+    target = load_splits(data, run.spec).test.target.numpy()
+    assert model.classify(target).argmax(1).tolist() == run.predictions["best"]["student"]
+
+
+@pytest.mark.parametrize("configuration", ["crd", "gmc", "ccl", "crcd", "fixed_teacher"])
+def test_the_student_of_every_method_serves_as_it_was_tested(
+    configuration: str, data: Path, tmp_path: Path
+) -> None:
+    run, model = train(configuration, 0, data, tmp_path)
+    weights, network = read_checkpoint(model)
+    target = load_splits(data, run.spec).test.target
+    with torch.no_grad():
+        probabilities, _ = Deployed(load_model(network, weights))(target)
+    assert probabilities.argmax(1).tolist() == run.predictions["best"]["student"]
+
+
+def test_the_exported_program_gives_the_networks_numbers(made: Path) -> None:
+    program = torch.export.load(made / "program.pt2").module()
+    model = student.load(made)
+    for batch in (1, 2, 7, 300):
+        features = np.random.default_rng(batch).normal(size=(batch, 8, 6)).astype(np.float32)
+        with torch.no_grad():
+            probabilities, representations = program(torch.from_numpy(features))
+        assert np.abs(probabilities.numpy() - model.classify(features)).max() <= 1e-5
+        assert np.abs(representations.numpy() - model.represent(features)).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("encoder", "shape", "directions"),
+    [
+        ("cnn", (12, 10), False),
+        ("mlp", (10,), False),
+        ("gru", (8, 6), True),
+        ("r2plus1d", (4, 16, 16, 3), False),
+    ],
+)
+def test_every_encoder_can_be_exported(
+    encoder: str, shape: tuple[int, ...], directions: bool, tmp_path: Path
+) -> None:
+    video = {"blocks": 1, "width": 4, "window": 4, "size": 16}
+    networks = CrossModal(
+        trains=("student",),
+        classes=4,
+        target_shape=shape,
+        auxiliary_dims={},
+        network={**small_params().network.model_dump(), "encoder": encoder, "r2plus1d": video},
+        seed=0,
+        normalize_representations=directions,
+    ).eval()
+    features = torch.randn(5, *shape, generator=torch.Generator().manual_seed(0))
+    if encoder == "r2plus1d":
+        features = (40 * features + 128).clamp(0, 255).to(torch.uint8)
+    (tmp_path / "program.pt2").write_bytes(export_program(networks, features[:2]))
+    program = torch.export.load(tmp_path / "program.pt2").module()
+    with torch.no_grad():
+        for ours, theirs in zip(Deployed(networks)(features), program(features), strict=True):
+            assert (ours - theirs).abs().max() <= 1e-5
+
+
+def test_the_exported_program_runs_where_this_project_is_not(made: Path, tmp_path: Path) -> None:
+    shutil.copy(made / "program.pt2", tmp_path)
+    code = (
+        "import sys, torch; p = torch.export.load('program.pt2').module();"
+        "print([list(x.shape) for x in p(torch.zeros(3, 8, 6))]);"
+        "assert not [m for m in sys.modules if m.startswith('amid')]"
+    )
+    command = [sys.executable, "-W", "ignore", "-P", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[[3, 4], [3, 16]]"
+
+
+def test_nothing_in_the_folder_is_a_pickle(made: Path) -> None:
+    for path in made.iterdir():
+        assert not path.read_bytes().startswith(PICKLE), path
+    with zipfile.ZipFile(made / "program.pt2") as archive:
+        for name in archive.namelist():
+            content = archive.read(name)
+            assert not content.startswith((*PICKLE, b"PK")), name
+            assert str(ROOT).encode() not in content, name
+    np.load(made / "training.npy", allow_pickle=False)
+
+
+def test_a_second_release_has_the_same_bytes(
+    made: Path, data: Path, runs: Runs, tmp_path: Path
+) -> None:
+    again = release_small(tmp_path / "elsewhere", data, *runs)
+    for name in FILES:
+        assert (again / name).read_bytes() == (made / name).read_bytes(), name

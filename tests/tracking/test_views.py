@@ -1,0 +1,126 @@
+"""What the prepared comparisons of MLflow's UI select, show and are opened by."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from amid.errors import AmidError
+from amid.tracking.views import TAG, View, views
+from stages import ui
+from tests.small import ROOT, small_params
+
+
+def of(title: str) -> View:
+    return next(view for view in views(small_params()) if view.title == title)
+
+
+def page(view: View) -> dict:
+    return json.loads(json.loads(view.state())["state"])
+
+
+def test_tables_1_4_5_and_6_of_each_data_set() -> None:
+    titles = [view.title for view in views(small_params(datasets=["avlips", "grid"]))]
+    assert titles == [f"Table {n} on {name}" for name in ("avlips", "grid") for n in (1, 4, 5, 6)]
+
+
+def test_a_table_compares_the_experiments_of_its_rows_and_leaves_others_out() -> None:
+    view = of("Table 1 on avlips")
+    assert view.sections == ("baselines", "amid", "compared")
+    assert "tags.dataset = 'avlips'" in view.filter
+    assert "tags.configuration != 'teacher_alone'" in view.filter
+    assert view.filter.count("!=") == 1
+    shown = page(view)
+    assert shown["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "configuration"}]
+    assert [chart["metricKey"] for chart in shown["compareRunCharts"]] == [
+        *("validation_student", "validation_teacher"),
+        *("best_test_student", "best_test_teacher"),
+    ]
+    assert [chart.get("lineSmoothness") for chart in shown["compareRunCharts"]][:2] == [0, 0]
+    sections = {section["uuid"]: section for section in shown["compareRunSections"]}
+    assert {chart["metricSectionId"] for chart in shown["compareRunCharts"]} <= set(sections)
+    assert sections["more"]["name"] == "Model metrics"  # MLflow's name for the others' section
+
+
+def test_the_sensitivity_is_a_point_a_run() -> None:
+    view = of("Table 6 on avlips")
+    shown = page(view)
+    assert view.sections == ("amid", "sensitivity")
+    assert shown["groupBy"] is None
+    assert [c["xaxis"]["key"] for c in shown["compareRunCharts"] if c["type"] == "SCATTER"] == [
+        *("alpha", "beta", "gamma")
+    ]
+
+
+def test_the_address_names_the_experiments_and_the_comparison() -> None:
+    view = of("Table 1 on avlips")
+    several = urlsplit(view.path(["12", "3"])).fragment
+    words = parse_qs(urlsplit(several).query)
+    assert several.startswith("/compare-experiments/s?")
+    assert json.loads(unquote(words["experiments"][0])) == ["12", "3"]
+    assert words["viewStateShareKey"] == [view.key]
+    assert not TAG.endswith(view.key)
+    assert view.path(["3"]).startswith("/#/experiments/3/runs?compareRunsMode=CHART&")
+
+
+@pytest.mark.parametrize("uri", ["", "sqlite:///other.db", "http://trainer:pw@127.0.0.1:5001/"])
+def test_links_are_of_the_server_that_has_the_runs(uri: str, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(ui, "open_any", lambda root: None)
+    monkeypatch.setattr(ui, "prepare_views", lambda *_: {"Table 1": "/#/experiments/1"})
+    ui.main("5000")
+    told = capsys.readouterr().out
+    server = "http://***@127.0.0.1:5001" if uri.startswith("http") else "http://127.0.0.1:5000"
+    assert told.endswith(f"Table 1: {server}/#/experiments/1\n")
+    assert (f"The runs are on the server {server}" in told) == uri.startswith("http")
+    assert "pw" not in told
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("uri", "started"),
+    [(None, True), ("sqlite:///other.db", True), ("http://127.0.0.1:5001", False),
+     ("https://example.org", False)],
+)  # fmt: skip
+def test_make_ui_starts_one_only_where_the_runs_are_here(
+    uri: str | None, started: bool, tmp_path: Path
+) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "mlflow"):
+        (programs / name).write_text(f'#!/bin/sh\necho "ran {name} $*"\n')
+        (programs / name).chmod(0o755)
+    for name in ("requirements.txt", "constraints.txt", ".venv/.installed"):
+        (tmp_path / name).touch()
+    given = {} if uri is None else {"MLFLOW_TRACKING_URI": uri}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MLFLOW"))}
+    done = subprocess.run(
+        ["make", "ui", "PORT=5007"], cwd=tmp_path, env=environment | given, text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert "ran python -m stages.ui 5007" in done.stdout
+    assert ("ran mlflow ui --host 127.0.0.1 --port 5007" in done.stdout) == started
+
+
+def test_a_server_that_is_away_is_one_sentence(monkeypatch) -> None:
+    def away(*_) -> None:
+        raise ConnectionError("Max retries exceeded")
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://trainer:pw@127.0.0.1:9")
+    monkeypatch.setattr(ui, "open_any", away)
+    with pytest.raises(
+        AmidError, match=r"^the server http://\*\*\*@127.0.0.1:9 does not answer\.$"
+    ):
+        ui.main("5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # no server: an error of another kind
+    with pytest.raises(ConnectionError):
+        ui.main("5000")
