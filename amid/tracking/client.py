@@ -33,7 +33,7 @@ SECTIONS = {
     "folds": ("folds", "Cross-validation by group, in each setup of auxiliary modalities."),
     "tune": ("search", "Trials of each method's temperature and weights, on validation."),
     "selection": ("sample selection", "AMID trained on a part of each batch."),
-    "adversarial": ("adversarial readings", "Readings of Eqs. 11 to 13, on validation."),
+    "adversarial": ("adversarial variants", "Variants of Eqs. 11 to 13, on validation."),
     "student": ("released students", "The best students on validation, as models to serve."),
     "tables": ("tables and figures", "One run a table or figure, with its files."),
 }
@@ -53,10 +53,10 @@ def server(environment: Mapping[str, str]) -> str | None:
 
 def section_of(stage: str) -> str:
     """The section of the DAG, and so the experiment, that the runs of a stage belong to."""
-    name = stage.partition("@")[0]
+    name, of_dataset, _ = stage.partition("@")
     if name in ("download", "extract"):
         return "data"
-    return "tables" if re.match(r"table|figure|tune_report", name) else name
+    return name if of_dataset else "tables"  # a study, or the report
 
 
 def experiment_name(section: str) -> str:

@@ -79,10 +79,10 @@ def test_from_the_layout_to_table_1(make, tmp_path: Path) -> None:
     assert f"download@{name}: 60 clips ({counts})" in said
     said = run(tmp_path, "stages.extract", name)
     assert f"extract@{name}: 60 of 60 clips kept" in said
-    stages = ("auxiliary", "train baselines", "train compared", "warmup", "train amid")
+    stages = ("auxiliary", "train baselines", "train compared", "train warmup", "train amid")
     for stage in stages:
         run(tmp_path, *f"stages.{stage} {name}".split())
-    run(tmp_path, "stages.table1")
+    run(tmp_path, "stages.table", "table1")
     table = pd.read_csv(tmp_path / "reports" / "table1.csv").set_index("configuration")
     assert list(table.index) == ["student_alone", "crd", "ccl", "amid"]
     assert table["student"].between(0, 100).all()

@@ -532,7 +532,7 @@ def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path):
     values["data"]["hum"] = yaml.load(
         """
         source: own
-        watch: own/hum
+        folder: own/hum
         options:
           manifest: manifest.csv
           modalities: [point, audio]
@@ -558,7 +558,14 @@ def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path):
         yaml.dump(values, file)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place)}
     said = ""
-    for stage in ("download", "extract", "auxiliary", "train baselines", "warmup", "train amid"):
+    for stage in (
+        "download",
+        "extract",
+        "auxiliary",
+        "train baselines",
+        "train warmup",
+        "train amid",
+    ):
         name, *words = stage.split()
         done = subprocess.run(
             [sys.executable, "-m", f"stages.{name}", *words, "hum"],

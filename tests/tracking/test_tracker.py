@@ -139,7 +139,8 @@ def test_runs_of_the_one_earlier_experiment_stay_and_are_logged_in_their_section
         ("table_seeds", "amid: tables and figures"),
         ("figure3", "amid: tables and figures"),
         ("tune@avlips", "amid: search"),
-        ("tune_report", "amid: tables and figures"),
+        ("tune", "amid: tables and figures"),
+        ("report", "amid: tables and figures"),
         ("mine@avlips", "amid: mine"),  # a section of one's own
     ],
 )

@@ -115,10 +115,17 @@ def test_from_videos_to_a_student_that_answers(tmp_path: Path) -> None:
     }
     with (tmp_path / "params.yaml").open("w") as file:
         yaml.dump(values, file)
-    stages = ("download", "extract", "auxiliary", "train baselines", "train compared", "warmup")
+    stages = (
+        "download",
+        "extract",
+        "auxiliary",
+        "train baselines",
+        "train compared",
+        "train warmup",
+    )
     for stage in (*stages, "train amid"):
         run(tmp_path, *f"stages.{stage} ucf51".split())
-    run(tmp_path, "stages.table1")
+    run(tmp_path, "stages.table", "table1")
     table = pd.read_csv(tmp_path / "reports" / "table1.csv").set_index("configuration")
     assert table["student"].between(0, 100).all()
     record = tmp_path / "runs" / "baselines" / "ucf51" / "student_alone" / "seed0" / "record.json"
