@@ -91,7 +91,7 @@ def test_the_registered_model_has_a_signature_and_no_pickle(place: Path) -> None
     from mlflow.models import Model
 
     logged = Model.load(folder)
-    assert logged.flavors["python_function"]["model_code_path"].endswith("serving.py")
+    assert logged.flavors["python_function"]["model_code_path"].endswith("mlflow_model.py")
     assert logged.signature.inputs.input_names() == ["path", "start", "end", "video"]
 
 
