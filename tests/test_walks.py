@@ -1,4 +1,4 @@
-"""Every walk in docs/, carried out in one copy of the project, and what it can break tested there."""
+"""Every walk in docs/, carried out in one copy of the project; what it can break is tested there."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def run(place: Path, *words: str) -> str:
 
 @pytest.mark.slow
 def test_what_additions_can_break_is_whole(place: Path) -> None:
-    output = run(place, sys.executable, "-m", "pytest", "-m", "not slow", "-q", *PARTS)
+    output = run(place, sys.executable, "-m", "pytest", "-m", "not slow", *PARTS)
     assert " passed" in output
     run(place, "ruff", "check", "amid", "stages")
     run(place, "env", "PYTHONPATH=.", "lint-imports")
