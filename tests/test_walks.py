@@ -1,4 +1,4 @@
-"""Every walk in docs/, carried out in one copy of the project; what it can break is tested there."""
+"""Every walk in docs/, done in one copy of the project; what it can break is tested there."""
 
 from __future__ import annotations
 
