@@ -170,8 +170,11 @@ def commands_of_ci() -> list[str]:
 
 def made_by(target: str) -> list[str]:
     """The words of the last command that `make target` would run."""
-    command = ["make", "-n", "-o", "install", target]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["make", "--no-print-directory", "-n", "-o", "install", target]
+    outside = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        command, cwd=ROOT, env=outside, capture_output=True, text=True, check=True
+    )
     return shlex.split(done.stdout.strip().splitlines()[-1])
 
 
