@@ -165,7 +165,7 @@ class Adversary(torch.nn.Module):
         seen = judge.sight(torch.cat([teacher, student]), torch.cat([labels, labels]))  # (2N, .)
         if self.penalty:
             seen = seen.requires_grad_()
-        logits = judge.body(seen).squeeze(-1)  # (2N,)
+        logits = judge.judge(seen)  # (2N,)
         real, fake = logits.chunk(2)
         if not self.penalty:
             return real, fake, 0.0

@@ -13,6 +13,7 @@ from amid.core.types import Representations
 from amid.errors import AmidError
 from amid.losses.cosine import unit_rows
 from amid.networks import load_encoder
+from amid.networks.fused import perceptron
 from amid.networks.recompute import in_parts
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ class Fusion(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, dim: int, slope: float) -> None:
         super().__init__()
+        self.slope = slope
         self.hidden = nn.Linear(inputs, hidden)
-        self.activation = nn.LeakyReLU(slope)
         self.project = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.activation(self.hidden(x)))
+        return perceptron([self.hidden, self.project], x, self.slope)
 
 
 class CrossModal(nn.Module):

@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 from torch.nn.utils.parametrizations import spectral_norm
 
 from amid.losses.cosine import unit_rows
+from amid.networks.fused import perceptron
 
 FUNDAMENTAL_LAYERS = 5  # D1, from the paper
 ENHANCED_LAYERS = 3  # D2, from the paper
@@ -46,6 +47,7 @@ class Discriminator(nn.Module):
             linear = [spectral_norm(layer) for layer in linear]
         body = [module for layer in linear[:-1] for module in (layer, nn.LeakyReLU(slope))]
         self.body = nn.Sequential(*body, linear[-1])
+        self.slope = slope
 
     def sight(self, z: Tensor, labels: Tensor) -> Tensor:
         """Input of the MLP from a representation: (B, D), (B,) -> (B, D or D + classes)."""
@@ -57,4 +59,8 @@ class Discriminator(nn.Module):
         return torch.cat([direction, one_hot(labels, self.classes).to(z.dtype)], dim=1)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        return self.body(self.sight(z, labels)).squeeze(-1)  # (B,)
+        return self.judge(self.sight(z, labels))
+
+    def judge(self, seen: Tensor) -> Tensor:
+        """Logits (B,) of what `sight` gives."""
+        return perceptron(self.body[::2], seen, self.slope).squeeze(-1)

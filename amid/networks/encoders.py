@@ -20,6 +20,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from amid.networks.fused import gru, perceptron
+
 Positive = Annotated[int, Field(gt=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
@@ -96,6 +98,7 @@ class GruEncoder(Standardised):
         super().__init__()
         widths = [shape[-1], *options["hidden"]]
         self.standardise = Standardise(shape[-1])
+        self.slope = slope
         layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
         self.steps = nn.Sequential(*(m for layer in layers for m in (layer, nn.LeakyReLU(slope))))
         self.gru = nn.GRU(widths[-1], options["state"], batch_first=True)
@@ -104,13 +107,16 @@ class GruEncoder(Standardised):
     def forward(self, x: Tensor) -> Tensor:
         x, lengths = unpadded(x)
         if lengths is None:
-            steps = self.steps(self.standardise(x))  # (B, steps, H)
-            _, last = self.gru(steps)  # (1, B, state)
-            return self.project(last[0])  # (B, D)
+            _, last = self._states(self.standardise(x))  # (B, state)
+            return self.project(last)  # (B, D)
         # The states after a sequence's own last step are made, too, and nobody looks at them.
-        states, _ = self.gru(self.steps(self.standardise(x).nan_to_num()))  # (B, steps, state)
+        states, _ = self._states(self.standardise(x).nan_to_num())  # (B, steps, state)
         rows = torch.arange(len(x), device=x.device)
         return self.project(states[rows, lengths - 1])  # (B, D)
+
+    def _states(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """States after all steps and after the last: -> (B, steps, state), (B, state)."""
+        return gru(self.gru, perceptron(self.steps[::2], x, self.slope, activated=True))
 
 
 class CnnEncoder(Standardised):
