@@ -18,12 +18,14 @@ def pair_contrastive(a: Tensor, b: Tensor, labels: Tensor, temperature: float) -
         l(a, b) = mean over i of [mean over j of i's class, i included, of -log(p_ij + 1e-10)
                                   + mean over k of other classes of -log(1 - p_ik + 1e-10)],
         p_ij = softmax over all j of the batch of cos(a_i, b_j) / temperature.
-    Gradients flow to both. Unlike in Eq. 8, a sample's positives and its negatives weigh the same
-    however many there are.
+    b (K, B, D) -> (K,): the loss of each. Gradients flow to both. Unlike in Eq. 8, a sample's
+    positives and its negatives weigh the same however many there are.
 
     Source: yanbeic/CCL. Differences: a batch of one class has no second mean (NaN there), and a
     zero row has cosine 0 (1/2 there).
     """
+    if b.dim() == 3:
+        return torch.stack([pair_contrastive(a, each, labels, temperature) for each in b])
     scores = cosine_matrix(a, b) / temperature  # (B, B)
     p = torch.stack([scores, scores.T]).softmax(dim=2)  # (2, B, B)
     # 1 - p of the largest p of each row as the sum of the others: the difference has no correct

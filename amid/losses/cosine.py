@@ -18,6 +18,11 @@ def _norms(rows: Tensor) -> Tensor:
     return norms.masked_fill(norms < math.sqrt(torch.finfo(rows.dtype).tiny), math.inf)
 
 
+def inverse_norms(rows: Tensor) -> Tensor:
+    """1 / ||row||, 0 for zero rows: (..., N, D) -> (..., N)."""
+    return _norms(rows).reciprocal()
+
+
 def cosine_matrix(a: Tensor, b: Tensor) -> Tensor:
     """cos(a_i, b_j) for all pairs of rows: (N, D), (M, D) -> (N, M), differentiable in both.
 

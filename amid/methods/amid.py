@@ -121,15 +121,17 @@ class Adversary(torch.nn.Module):
         if options["enhanced"]:
             sees = options["discriminator_enhanced_sees"]
             self.d2 = init_seeded(lambda: discriminator(ENHANCED_LAYERS, sees), sizes.seed, "d2")
+        self._repeated: tuple[Tensor, Tensor, Tensor] | None = None
 
     def loss(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """L_D of Eq. 13 on detached representations (B, D); gradients reach D1 and D2 alone."""
-        student, teacher = student.detach(), teacher.detach()
-        repeated, frequency = self._repeated(labels)
-        d1_teacher, d1_student, d1_steepness = self._judged(self.d1, teacher, student, labels)
-        d2_teacher, d2_student, d2_steepness = self._judged(
-            self.d2, teacher[repeated], student[repeated], labels[repeated]
-        )
+        repeated, frequency = self.repeated(labels)
+        both, twice = torch.cat([teacher, student]).detach(), labels.repeat(2)  # (2B, D), (2B,)
+        d1_teacher, d1_student, d1_steepness = self._judged(self.d1, both, twice)
+        if self.d2 is not None:
+            rows = torch.cat([repeated, repeated + len(labels)])  # (2 B_hat,)
+            both, twice = both.index_select(0, rows), twice.index_select(0, rows)
+        d2_teacher, d2_student, d2_steepness = self._judged(self.d2, both, twice)
         value = adversarial.discriminator(
             d1_teacher, d1_student, d2_teacher, d2_student, frequency, self.form
         )
@@ -139,38 +141,39 @@ class Adversary(torch.nn.Module):
 
     def fooled(self, student: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """L_adv of Eqs. 11, 12; gradients reach the student alone."""
-        repeated, frequency = self._repeated(labels)
-        self.requires_grad_(False)
-        d1_student = self.d1(student, labels)  # (B,)
+        repeated, frequency = self.repeated(labels)
+        d1_student = self.d1(student, labels, frozen=True)  # (B,)
         d2_student = d1_student[:0]
         if self.d2 is not None:
-            d2_student = self.d2(student[repeated], labels[repeated])  # (B_hat,)
-        self.requires_grad_(True)
+            rows, classes = student.index_select(0, repeated), labels.index_select(0, repeated)
+            d2_student = self.d2(rows, classes, frozen=True)  # (B_hat,)
         return adversarial.student_adversarial(
             d1_student, d2_student, weights, frequency, self.form
         )
 
-    def _repeated(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mask (B,) of the samples that D2 sees, and their fraction eta."""
-        repeated = adversarial.repeated_class_mask(labels)  # (B,)
-        return repeated, repeated.float().mean()
+    def repeated(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (B_hat,) of the samples that D2 sees, and their fraction eta; of the same
+        batch, asked again, the same."""
+        if self._repeated is None or self._repeated[0] is not labels:
+            mask = adversarial.repeated_class_mask(labels)  # (B,)
+            self._repeated = labels, mask.nonzero().squeeze(1), mask.float().mean()
+        return self._repeated[1:]
 
     def _judged(
-        self, judge: Discriminator | None, teacher: Tensor, student: Tensor, labels: Tensor
+        self, judge: Discriminator | None, both: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | float]:
-        """Logits (N,) of both and R1's mean squared gradient by what is seen of the teacher (0
-        where no penalty asks for it)."""
+        """Logits (N,) of the teacher's and the student's half of (2N, D), and R1's mean squared
+        gradient by what is seen of the teacher (0 where no penalty asks for it)."""
         if judge is None or not len(labels):
-            return teacher.new_empty(0), teacher.new_empty(0), 0.0
-        seen = judge.sight(torch.cat([teacher, student]), torch.cat([labels, labels]))  # (2N, .)
+            return both.new_empty(0), both.new_empty(0), 0.0
+        seen = judge.sight(both, labels)  # (2N, .)
         if self.penalty:
             seen = seen.requires_grad_()
-        logits = judge.judge(seen)  # (2N,)
-        real, fake = logits.chunk(2)
+        real, fake = judge.judge(seen).chunk(2)
         if not self.penalty:
             return real, fake, 0.0
         (gradient,) = torch.autograd.grad(real.sum(), seen, create_graph=True)  # (2N, .)
-        return real, fake, gradient.square().sum() / len(labels)
+        return real, fake, gradient.square().sum() / len(real)
 
 
 class Amid(Method):
@@ -207,19 +210,19 @@ class Amid(Method):
             right = cross_entropy(reps.student_logits, labels)
         apart = agreement.jensen_shannon(reps.student_logits, reps.teacher_logits)
         terms = {"classification": right, "jensen_shannon": options["jensen_shannon"] * apart}
-        contrast = CONTRASTIVE[options.get("contrastive", "nce")]
-        for name, weight, other in (
-            ("l_ft", options["alpha"], reps.student),
-            ("l_fa", options.get("beta", 0.0), reps.auxiliary),
-        ):
-            if weight > 0:
-                terms[name] = weight * contrast(reps.teacher, other, labels, options["temperature"])
+        weights = {"l_ft": options["alpha"], "l_fa": options.get("beta", 0.0)}
+        others = {"l_ft": reps.student, "l_fa": reps.auxiliary}
+        if names := [name for name, weight in weights.items() if weight > 0]:
+            contrast = CONTRASTIVE[options["contrastive"]]
+            candidates = torch.stack([others[name] for name in names])  # (K, B, D)
+            values = contrast(reps.teacher, candidates, labels, options["temperature"]).unbind()
+            terms |= {n: weights[n] * value for n, value in zip(names, values, strict=True)}
         if self.joint:
             terms["l_adv"] = self.gamma * self.adversary.fooled(
                 reps.student, labels, self.weights()
             )
             self.dynamic.update(reps.teacher.detach(), reps.student.detach(), labels)
-            self._frequency.append(adversarial.repeated_class_mask(labels).float().mean())
+            self._frequency.append(self.adversary.repeated(labels)[1])
         return terms
 
     def weights(self) -> Tensor:

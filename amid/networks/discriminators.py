@@ -58,9 +58,9 @@ class Discriminator(nn.Module):
             return direction
         return torch.cat([direction, one_hot(labels, self.classes).to(z.dtype)], dim=1)
 
-    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        return self.judge(self.sight(z, labels))
+    def forward(self, z: Tensor, labels: Tensor, *, frozen: bool = False) -> Tensor:
+        return self.judge(self.sight(z, labels), frozen=frozen)
 
-    def judge(self, seen: Tensor) -> Tensor:
-        """Logits (B,) of what `sight` gives."""
-        return perceptron(self.body[::2], seen, self.slope).squeeze(-1)
+    def judge(self, seen: Tensor, *, frozen: bool = False) -> Tensor:
+        """Logits (B,) of what `sight` gives; frozen: no gradient reaches the weights."""
+        return perceptron(self.body[::2], seen, self.slope, frozen=frozen).squeeze(-1)

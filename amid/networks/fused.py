@@ -17,23 +17,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amid.core.portable import HANDLED, product
-
-leaky_relu_backward = torch.ops.aten.leaky_relu_backward.default
+from amid.core.portable import HANDLED
 
 
 def perceptron(
-    layers: Sequence[nn.Linear], x: Tensor, slope: float, *, activated: bool = False
+    layers: Sequence[nn.Linear],
+    x: Tensor,
+    slope: float,
+    *,
+    activated: bool = False,
+    frozen: bool = False,
 ) -> Tensor:
     """Linear layers with a Leaky ReLU between two: (..., I) -> (..., O).
 
     slope: of the Leaky ReLU, in (0, 1]. activated: whether there is one behind the last layer too.
+    frozen: no gradient reaches the weights.
     """
     weights = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+    if frozen:
+        weights = [weight.detach() for weight in weights]
     if not _fits(x, weights):
         return _plain_perceptron(x, slope, activated, *weights)
     rows = _Perceptron.apply(x.reshape(-1, x.shape[-1]), slope, activated, *weights)
-    return rows.view(*x.shape[:-1], -1)
+    return rows.view(*x.shape[:-1], rows.shape[1])
 
 
 def gru(module: nn.GRU, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,38 +97,41 @@ def _plain_perceptron(x: Tensor, slope: float, activated: bool, *weights: Tensor
 class _Perceptron(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: float, activated: bool, *weights: Tensor) -> Tensor:
-        outputs, hidden, last = [], x.detach(), len(weights) - 2
-        for place in range(0, len(weights), 2):
-            hidden = product(hidden, weights[place].detach().T)  # (N, O)
-            hidden += weights[place + 1].detach()
-            if place < last or activated:
-                functional.leaky_relu_(hidden, slope)
-            outputs.append(hidden)
-        ctx.slope, ctx.activated = slope, activated
-        ctx.save_for_backward(x, *weights, *outputs)
-        return hidden
+        arrays = [weight.detach().numpy() for weight in weights]
+        hidden, behind = x.detach().numpy(), len(arrays) - (0 if activated else 2)
+        below, slopes = [], []  # of each layer: its input, and the slopes of what follows it
+        for place in range(0, len(arrays), 2):
+            below.append(hidden)
+            hidden = np.matmul(hidden, arrays[place].T)  # (N, O)
+            hidden += arrays[place + 1]
+            if place < behind:
+                slopes.append(np.multiply(hidden > 0, 1 - slope, dtype=hidden.dtype))
+                slopes[-1] += slope
+                hidden *= slopes[-1]
+        ctx.slope, ctx.activated, ctx.made = slope, activated, (arrays, below, slopes)
+        ctx.save_for_backward(x, *weights)
+        return torch.from_numpy(hidden)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        saved, count = ctx.saved_tensors, (len(ctx.saved_tensors) - 1) * 2 // 3
-        x, weights, outputs = saved[0], saved[1 : 1 + count], saved[1 + count :]
+        x, *weights = ctx.saved_tensors
         if torch.is_grad_enabled():
             inputs = (x, ctx.slope, ctx.activated, *weights)
             return tuple(_differentiable(_plain_perceptron, inputs, (gradient,)))
-        found: list[Tensor | None] = [None] * (3 + count)
-        last = len(outputs) - 1
-        for layer in range(last, -1, -1):
-            if layer < last or ctx.activated:
-                gradient = leaky_relu_backward(gradient, outputs[layer], ctx.slope, True)
-            below = outputs[layer - 1] if layer else x.detach()
-            if ctx.needs_input_grad[3 + 2 * layer]:
-                found[3 + 2 * layer] = product(gradient.T, below)  # (O, I)
-            if ctx.needs_input_grad[4 + 2 * layer]:
-                found[4 + 2 * layer] = gradient.sum(0)  # (O,)
-            if layer or ctx.needs_input_grad[0]:
-                gradient = product(gradient, weights[2 * layer].detach())  # (N, I)
-        if ctx.needs_input_grad[0]:
-            found[0] = gradient
+        (arrays, below, slopes), wanted = ctx.made, ctx.needs_input_grad
+        found: list[Tensor | None] = [None] * (3 + len(arrays))
+        flow = gradient.contiguous().numpy()
+        for layer in range(len(below) - 1, -1, -1):
+            if layer < len(slopes):
+                flow = flow * slopes[layer]
+            if wanted[3 + 2 * layer]:
+                found[3 + 2 * layer] = torch.from_numpy(np.matmul(flow.T, below[layer]))  # (O, I)
+            if wanted[4 + 2 * layer]:
+                found[4 + 2 * layer] = torch.from_numpy(flow.sum(axis=0))  # (O,)
+            if layer or wanted[0]:
+                flow = np.matmul(flow, arrays[2 * layer])  # (N, I)
+        if wanted[0]:
+            found[0] = torch.from_numpy(flow)
         return tuple(found)
 
 

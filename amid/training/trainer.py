@@ -263,14 +263,14 @@ class Trainer:
             for _ in range(self.method.adversary_steps):
                 adversary_terms = self.method.adversary_losses(reps, batch.labels)
                 if adversary_terms:
-                    self.adversary.zero_grad()
+                    _forget_gradients(self.adversary)
                     sum(adversary_terms.values()).backward()
                     self.adversary.step()
             terms = self.method.losses(reps, batch.labels)
         if incomplete is not None:
             terms = self._add_incomplete(terms, len(batch), incomplete)
         loss = sum(terms.values())
-        self.optimiser.zero_grad()
+        _forget_gradients(self.optimiser)
         loss.backward()
         self.world.sum_gradients(self.networks.student.parameters())
         self.optimiser.step()
@@ -391,3 +391,10 @@ def _optimiser(training: dict[str, Any], parameters: list[Tensor]) -> torch.opti
     if training["optimiser"] == "adam":
         return torch.optim.Adam(parameters, fused=True, **shared)
     return torch.optim.SGD(parameters, momentum=training["momentum"], fused=True, **shared)
+
+
+def _forget_gradients(optimiser: torch.optim.Optimizer) -> None:
+    """What `zero_grad` does, without the profiler's hooks around it, ten times as long."""
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None

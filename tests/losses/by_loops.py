@@ -55,6 +55,10 @@ def cosine_matrix(a: Rows, b: Rows) -> list[list[Number]]:
     return [[cosine(x, y) for y in b] for x in a]
 
 
+def inverse_norms(rows: Rows) -> list[Number]:
+    return [1 / norm(row) if any(row) else 0 * row[0] for row in rows]
+
+
 def unit_rows(rows: Rows) -> list[list[Number]]:
     return [[x / norm(row) for x in row] if any(row) else list(row) for row in rows]
 

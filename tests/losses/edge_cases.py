@@ -169,6 +169,9 @@ ANY_LABELS = st.lists(st.integers(-(10**12), 10**12) | st.integers(0, 3), min_si
 
 LOSSES: dict[str, Loss] = {
     "cosine_matrix": Loss(cosine.cosine_matrix, by_loops.cosine_matrix, pairs()),
+    "inverse_norms": Loss(
+        cosine.inverse_norms, by_loops.inverse_norms, pairs().map(lambda p: p[:1])
+    ),
     "unit_rows": Loss(cosine.unit_rows, by_loops.unit_rows, pairs().map(lambda p: p[:1])),
     "class_aware_nce": Loss(mutual.class_aware_nce, by_loops.class_aware_nce, contrastive()),
     "pair_contrastive": Loss(ccl.pair_contrastive, by_loops.pair_contrastive, contrastive()),

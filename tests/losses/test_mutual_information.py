@@ -150,6 +150,6 @@ def test_is_a_few_matrix_operations_that_never_wait():
     with Observed() as seen:
         class_aware_nce(a, b, labels, 0.1).backward()
     assert not seen.waiting
-    assert seen.largest <= 32 * 64
+    assert seen.largest <= 2 * 32 * 64  # both sets of rows; no B x B x D
     assert seen.names.count("mm") == 3
     assert len(seen.names) < 120
