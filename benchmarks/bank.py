@@ -1,4 +1,4 @@
-"""CRD's scores: one product with the rows of the bank against gathering B x K x d of them first.
+"""CRD's scores: products with rows of the bank against gathering B x K x d of them first.
 
 Forward and backward of the estimator, batch 64, K 16,384 negatives a sample of other classes, d
 128, one thread. The published code draws its negatives for every sample and gathers their rows;
@@ -12,7 +12,7 @@ from benchmarks.side_by_side import arguments, ratio, show, timed  # isort: skip
 import numpy as np
 import torch
 
-from amid.losses.crd import bank_logits, noise_contrastive_logits
+from amid.losses.crd import drawn_contrastive, noise_contrastive_logits
 from amid.networks.memory import MemoryBank, Negatives
 
 TEMPERATURE = 0.07
@@ -31,10 +31,9 @@ def main() -> None:
     each = torch.randint(given.samples, (given.batch, given.negatives))  # (B, K)
 
     def product() -> None:
-        candidates, weights = drawn.draw(labels[rows])
         own = (anchors * bank.at(rows)).sum(1) / TEMPERATURE  # (B,)
-        others = bank_logits(anchors, bank.at(candidates), TEMPERATURE)  # (B, K')
-        noise_contrastive_logits(own, others, given.samples, weights).backward()
+        negatives = drawn.draw(labels[rows])
+        drawn_contrastive(anchors, own, bank.rows, negatives, TEMPERATURE).backward()
 
     def gathered() -> None:
         own = (anchors * bank.at(rows)).sum(1) / TEMPERATURE  # (B,)

@@ -90,11 +90,13 @@ class Crcd(Method):
         sample."""
         pairs = partners(len(labels), self.options["partners"])
         first, second = (positions.to(labels.device) for positions in pairs)  # (P,) each
-        candidates, weights = self.negatives.draw(labels)
+        drawn = self.negatives.draw(labels)
         sides = self.memory.sides(student, teacher)
         anchors = torch.stack([rows for rows, _ in sides.values()])  # (2, B, d)
         own = torch.stack([bank.at(samples) for _, bank in sides.values()])  # (2, B, d)
-        others = torch.stack([bank.at(candidates) for _, bank in sides.values()])  # (2, K', d)
+        others = torch.stack(
+            [bank.at(drawn.candidates) for _, bank in sides.values()]
+        )  # (2, K', d)
         positive, negatives = relation_cosines(
             anchors.index_select(1, first),
             own.index_select(1, second),
@@ -103,7 +105,7 @@ class Crcd(Method):
         )  # (2, P), (2, P, K')
         if not len(first):
             return {}
-        temperature, weights = self.options["temperature"], weights.index_select(0, first)
+        temperature, weights = self.options["temperature"], drawn.weights().index_select(0, first)
         logits = zip(
             (positive / temperature).unbind(), (negatives / temperature).unbind(), strict=True
         )

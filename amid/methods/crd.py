@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from amid.losses.crd import bank_logits
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.memory import Negatives, PairedBanks
 
@@ -58,13 +57,11 @@ class Crd(Method):
         self, student: Tensor, teacher: Tensor, samples: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
         """Contrastive terms of both sides, from the outputs (B, d) of their heads."""
-        temperature, found = self.options["temperature"], {}
-        candidates, weights = self.negatives.draw(labels)
-        for name, (anchors, bank) in self.memory.sides(student, teacher).items():
-            own = (anchors * bank.at(samples)).sum(1) / temperature  # (B,)
-            others = bank_logits(anchors, bank.at(candidates), temperature)  # (B, K')
-            found[name] = bank.contrast(own, others, weights)
-        return found
+        drawn = self.negatives.draw(labels)
+        return {
+            name: bank.contrast_drawn(anchors, samples, drawn, self.options["temperature"])
+            for name, (anchors, bank) in self.memory.sides(student, teacher).items()
+        }
 
     def end_step(self) -> None:
         self.memory.update()

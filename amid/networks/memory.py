@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from amid.core.reproducible import derive_seed
 from amid.losses.cosine import unit_rows
-from amid.losses.crd import noise_contrastive_logits
+from amid.losses.crd import Drawn, bank_logits, drawn_contrastive, noise_contrastive_logits
 from amid.networks.crossmodal import init_seeded
 
 if TYPE_CHECKING:
@@ -49,17 +49,32 @@ class MemoryBank(nn.Module):
         self.rows[samples] = unit_rows(past.lerp(representations.detach(), 1 - self.momentum))
 
     def contrast(self, positive: Tensor, negatives: Tensor, weights: Tensor) -> Tensor:
-        """CRD's estimator on scores / Z, from logits (R,), (R, K') and multiplicities (R, K').
-
-        Z is N times the mean score of the first batch's positives and drawn negatives.
-        """
+        """CRD's estimator on scores / Z, from logits (R,), (R, K') and multiplicities (R, K')."""
         if not self.normaliser:
-            with torch.no_grad():
-                total = positive.exp().sum() + (weights * negatives.exp()).sum()
-                self.normaliser = total / (len(positive) + weights.sum()) * len(self.rows)
+            self._set_normaliser(positive, negatives, weights)
         return noise_contrastive_logits(
             positive, negatives, len(self.rows), weights, self.normaliser.log()
         )
+
+    def contrast_drawn(
+        self, anchors: Tensor, samples: Tensor, drawn: Drawn, temperature: float
+    ) -> Tensor:
+        """CRD's estimator on scores / Z of anchors (B, d) and the rows of their samples (B,), as
+        against drawn rows."""
+        positive = (anchors * self.at(samples)).sum(1) / temperature  # (B,)
+        if not self.normaliser:
+            with torch.no_grad():
+                negatives = bank_logits(anchors, self.at(drawn.candidates), temperature)  # (B, K')
+            self._set_normaliser(positive, negatives, drawn.weights())
+        return drawn_contrastive(
+            anchors, positive, self.rows, drawn, temperature, self.normaliser.log()
+        )
+
+    @torch.no_grad()
+    def _set_normaliser(self, positive: Tensor, negatives: Tensor, weights: Tensor) -> None:
+        """Z is N times the mean score of the first batch's positives and drawn negatives."""
+        total = positive.exp().sum() + (weights * negatives.exp()).sum()
+        self.normaliser = total / (len(positive) + weights.sum()) * len(self.rows)
 
 
 class PairedBanks(nn.Module):
@@ -98,9 +113,9 @@ class PairedBanks(nn.Module):
 
 
 class Negatives:
-    """Draws `count` samples of other classes for each of a batch, as multiplicities.
+    """Draws `count` samples of other classes for each of a batch.
 
-    One set of candidates serves the whole batch, so that one matrix product scores them. Where the
+    One set of candidates serves the whole batch, so that matrix products score them. Where the
     other classes hold fewer than `count` samples, the published codes draw with replacement; here
     every sample has its expected multiplicity count / M instead (the same mean, no noise).
     Where they hold more, candidates are drawn for each batch with replacement: so many
@@ -109,18 +124,24 @@ class Negatives:
 
     def __init__(self, labels: Tensor, count: int) -> None:
         self.labels, self.count = labels, count
-        others = 1 - int(torch.bincount(labels).max()) / len(labels)  # share, at the least
+        self.frequencies = torch.bincount(labels)  # of the classes
+        others = 1 - int(self.frequencies.max()) / len(labels)  # share, at the least
         self.wanted = math.ceil(count / others) if others else len(labels)
 
-    def draw(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Labels (B,) -> positions of K' candidates in the bank, multiplicities (B, K').
-
-        No positions mean the whole bank. A row of multiplicities adds up to `count`, or to 0 where
-        no sample of another class exists.
-        """
-        candidates, theirs = None, self.labels  # (K',)
-        if self.wanted < len(self.labels):
-            candidates = torch.randint(len(self.labels), (self.wanted,)).to(labels.device)
-            theirs = self.labels.index_select(0, candidates)
-        other = (labels[:, None] != theirs).to(torch.float32)  # (B, K')
-        return candidates, other * (self.count / other.sum(dim=1, keepdim=True).clamp(min=1))
+    def draw(self, labels: Tensor) -> Drawn:
+        """Negatives for samples of classes `labels` (B,)."""
+        if self.wanted >= len(self.labels):
+            others = len(self.labels) - self.frequencies.index_select(0, labels)  # (B,)
+            sizes = [len(self.labels)]
+            return Drawn(None, sizes, (labels, self.labels), others, self.count)
+        positions = torch.randint(len(self.labels), (self.wanted,))
+        times = torch.bincount(positions)  # each is scored once, however often it was drawn
+        distinct = times.nonzero().flatten()
+        times = times.index_select(0, distinct)
+        by_times = [distinct[times == n] for n in range(1, int(times.max()) + 1)]
+        candidates = torch.cat(by_times).to(labels.device)  # (K',)
+        theirs = self.labels.index_select(0, candidates)
+        classes = self.labels.index_select(0, positions.to(labels.device))
+        frequencies = torch.bincount(classes, minlength=len(self.frequencies))
+        others = self.wanted - frequencies.index_select(0, labels)  # (B,)
+        return Drawn(candidates, [len(p) for p in by_times], (labels, theirs), others, self.count)

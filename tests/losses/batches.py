@@ -5,7 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from amid.losses.crd import Drawn
+
 Batch = tuple[Tensor, Tensor, Tensor]
+
+
+def drawn_of(
+    labels: Tensor, theirs: Tensor, times: list[int], count: int, candidates: Tensor | None = None
+) -> Drawn:
+    """Negatives of anchors of classes `labels` (B,) out of candidates of classes `theirs` (K',),
+    drawn as often as `times` says, which ascend."""
+    sizes = [times.count(n) for n in range(1, max(times) + 1)]
+    others = ((labels[:, None] != theirs) * torch.tensor(times)).sum(dim=1)
+    return Drawn(candidates, sizes, (labels, theirs), others, count)
 
 
 def random_batch(

@@ -149,6 +149,27 @@ def noise_contrastive_logits(
     return noise_contrastive(scores, n_samples, weights)
 
 
+def drawn_contrastive(
+    anchors: Rows,
+    positive: Sequence[Number],
+    bank: Rows,
+    candidates: Sequence[int] | None,
+    times: Sequence[int],
+    own: Sequence[int],
+    theirs: Sequence[int],
+    count: int,
+    temperature: float,
+    log_z: float,
+) -> Number:
+    rows = bank if candidates is None else [bank[k] for k in candidates]
+    weights = []
+    for label in own:
+        drawn = [n if label != other else 0 for n, other in zip(times, theirs, strict=True)]
+        weights.append([MP.mpf(n) * count / max(sum(drawn), 1) for n in drawn])
+    logits = bank_logits(anchors, rows, temperature)
+    return noise_contrastive_logits(positive, logits, len(bank), weights, log_z)
+
+
 # ---------------------------------------------------------------- crcd.py
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from amid.losses import adversarial, agreement, ccl, cosine, crcd, crd, gmc, logits
 from amid.losses import mutual_information as mutual
 from tests.losses import by_loops
+from tests.losses.batches import drawn_of
 from tests.losses.by_loops import MP
 
 TOLERANCE = 1e-9
@@ -109,6 +110,39 @@ def noise(draw: st.DrawFn, logarithms: bool) -> Arguments:
 
 
 @st.composite
+def drawn(draw: st.DrawFn) -> Arguments:
+    """Anchors, logits of their positives, bank, candidates (None: all), how often each was drawn,
+    labels of both, K, temperature, log Z."""
+    anchors, rows, temperature = draw(bank())
+    candidates = draw(st.none() | st.permutations(range(len(rows))).map(torch.tensor))
+    if candidates is not None:
+        candidates = candidates[: draw(st.integers(1, len(rows)))]
+    number = len(rows) if candidates is None else len(candidates)
+    times = sorted(draw(st.lists(st.integers(1, 3), min_size=number, max_size=number)))
+    positive = draw(table(1, len(anchors)))[0].clone()
+    classes = draw(labels(len(anchors))), draw(labels(number))
+    log_z = draw(st.sampled_from([-50.0, 0.0, 3.5, 600.0]))
+    count = draw(st.sampled_from([1, 4, 1000]))
+    return anchors, positive, rows, candidates, times, *classes, count, temperature, log_z
+
+
+def drawn_contrastive(
+    anchors: Tensor,
+    positive: Tensor,
+    rows: Tensor,
+    candidates: Tensor | None,
+    times: list[int],
+    own: Tensor,
+    theirs: Tensor,
+    count: int,
+    temperature: float,
+    log_z: float,
+) -> Tensor:
+    negatives = drawn_of(own, theirs, times, count, candidates)
+    return crd.drawn_contrastive(anchors, positive, rows, negatives, temperature, log_z)
+
+
+@st.composite
 def relations(draw: st.DrawFn) -> Arguments:
     dim, size, candidates = draw(st.integers(1, 3)), draw(SIZES), draw(SIZES)
     return tuple(draw(vectors(count, dim)) for count in (size, size, size, candidates))
@@ -181,6 +215,7 @@ LOSSES: dict[str, Loss] = {
     "noise_contrastive_logits": Loss(
         crd.noise_contrastive_logits, by_loops.noise_contrastive_logits, noise(True), 3
     ),
+    "drawn_contrastive": Loss(drawn_contrastive, by_loops.drawn_contrastive, drawn(), 2),
     "relation_cosines": Loss(crcd.relation_cosines, by_loops.relation_cosines, relations()),
     "gradient_agreement": Loss(crcd.gradient_agreement, by_loops.gradient_agreement, pairs()),
     "classification": Loss(

@@ -10,9 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from amid.losses.crd import bank_logits, noise_contrastive, noise_contrastive_logits
+from amid.losses import crd
+from amid.losses.crd import (
+    Drawn,
+    bank_logits,
+    drawn_contrastive,
+    noise_contrastive,
+    noise_contrastive_logits,
+)
 from tests.losses import by_loops
-from tests.losses.batches import random_batch
+from tests.losses.batches import drawn_of, random_batch
 from tests.losses.observed import Observed
 
 EPS = by_loops.CRD_EPSILON
@@ -222,3 +229,98 @@ def test_the_form_for_training_is_finite_for_any_logits(size):
     grads = torch.autograd.grad(value, (positive, negatives))
     assert value.isfinite()
     assert all(grad.isfinite().all() for grad in grads)
+
+
+BANKED = {  # labels of the anchors, of all in the bank; how often its candidates were drawn
+    "duplicates": ([0, 1, 2, 1, 0], [0, 1, 2] * 9, [1] * 9 + [2] * 5 + [4] * 3),
+    "whole bank": ([0, 1, 2, 1, 0], [0, 1, 2] * 9, None),
+    "no negatives": ([1, 1, 1], [1] * 12, [1] * 5 + [2]),
+    "some without negatives": ([1, 0, 1], [1] * 12, [1] * 5 + [2]),
+    "batch of one": ([0], [0, 1, 2, 3], [3, 3]),
+    "one candidate": ([0, 1], [0, 1, 2, 3], [1]),
+}
+
+
+def banked(case: str, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Drawn]:
+    """Anchors (B, d), one of them zero, the logits of their positives, bank and negatives."""
+    own, labels, times = (torch.tensor(v) if v else None for v in BANKED[case])
+    generator = torch.Generator().manual_seed(15)
+    anchors = torch.randn(len(own), 3, generator=generator, dtype=torch.float64)
+    anchors[-1] = 0
+    bank = torch.randn(len(labels), 3, generator=generator, dtype=torch.float64)
+    bank[1] = 0
+    positive = torch.randn(len(own), generator=generator, dtype=torch.float64)
+    if times is None:
+        drawn = drawn_of(own, labels, [1] * len(labels), 40)
+    else:
+        places = torch.randperm(len(labels), generator=generator)[: len(times)]
+        drawn = drawn_of(own, labels[places], times.tolist(), 40, places)
+    anchors, positive = (x.to(dtype).requires_grad_() for x in (anchors, positive))
+    return anchors, positive, bank.to(dtype), drawn
+
+
+@pytest.mark.parametrize("block", [4, 2048])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("case", BANKED)
+def test_the_loss_of_drawn_rows_is_the_published_one(case, dtype, block, monkeypatch):
+    monkeypatch.setattr(crd, "BLOCK", block)
+    anchors, positive, bank, drawn = banked(case, dtype)
+    value = drawn_contrastive(anchors, positive, bank, drawn, 0.3, 1.5)
+    grads = torch.autograd.grad(value, (anchors, positive))
+    assert value.dtype == dtype
+
+    anchors, positive, bank = (x.detach().double() for x in (anchors, positive, bank))
+    anchors.requires_grad_(), positive.requires_grad_()
+    rows = bank if drawn.candidates is None else bank[drawn.candidates]
+    times = [n for n, size in enumerate(drawn.sizes, start=1) for _ in range(size)]
+    other = (drawn.labels[0][:, None] != drawn.labels[1]) * torch.tensor(times).double()
+    weights = other * 40 / other.sum(dim=1, keepdim=True).clamp(min=1)
+    torch.testing.assert_close(drawn.weights().double(), weights, rtol=1e-6, atol=0)
+    logits = torch.cat([positive[:, None], bank_logits(anchors, rows, 0.3)], dim=1)
+    want = noise_contrastive((logits - 1.5).exp(), len(bank), weights)
+    wanted = torch.autograd.grad(want, (anchors, positive))
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-6
+    assert value.item() == pytest.approx(want.item(), rel=tolerance)
+    for grad, other in zip(grads, wanted, strict=True):
+        torch.testing.assert_close(grad.double(), other, rtol=10 * tolerance, atol=10 * tolerance)
+
+
+@pytest.mark.parametrize("case", BANKED)
+def test_gradient_of_the_loss_of_drawn_rows_is_the_numerical_one(case):
+    anchors, positive, bank, drawn = banked(case)
+    assert torch.autograd.gradcheck(
+        lambda a, p: drawn_contrastive(a, p, bank, drawn, 0.3, 1.5), (anchors, positive)
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("size", [25.0, 100.0, 1e4])
+def test_the_loss_of_drawn_rows_is_right_for_any_logits(size, dtype):
+    anchors, positive, bank, drawn = banked("duplicates")
+    temperature = ((anchors @ bank.T).abs().max() / size).item()
+    results = []
+    for kind in (dtype, torch.float64):
+        a, p, rows = (x.detach().to(kind) for x in (anchors, positive, bank))
+        a.requires_grad_()
+        if not results:
+            value = drawn_contrastive(a, p, rows, drawn, temperature, 0.5)
+        else:
+            logits = bank_logits(a, rows[drawn.candidates], temperature)
+            weights = drawn.weights().double()
+            value = noise_contrastive_logits(p, logits, len(rows), weights, 0.5)
+        results.append((value.double(), torch.autograd.grad(value, a)[0].double()))
+    (value, grad), (want, wanted) = results
+    # The multiplicities have the digits of float32.
+    torch.testing.assert_close(value, want, rtol=1e-6, atol=0)
+    torch.testing.assert_close(grad, wanted, rtol=2e-6 * size, atol=1e-5)
+
+
+def test_drawn_rows_are_scored_in_blocks_and_differentiated_once(monkeypatch):
+    monkeypatch.setattr(crd, "BLOCK", 4)
+    anchors, positive, bank, drawn = banked("duplicates")
+    with Observed() as seen:
+        value = drawn_contrastive(anchors, positive, bank, drawn, 0.3)
+    assert seen.largest <= 2 * 4 * len(anchors)  # no (5, 17)
+    (grad,) = torch.autograd.grad(value.square(), anchors, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()

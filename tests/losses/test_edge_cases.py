@@ -28,7 +28,9 @@ def test_every_loss_takes_part() -> None:
         node.name
         for file in files
         for node in ast.parse(file.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and "NamedTuple" not in map(ast.unparse, getattr(node, "bases", []))  # a loss's argument
     }
     assert public == set(LOSSES)
 
@@ -60,10 +62,10 @@ def test_a_mistake_is_found_and_made_small(how: str, said: str) -> None:
 
 
 def test_the_campaign_says_what_it_drew(capsys: pytest.CaptureFixture) -> None:
-    assert main(["--count", "18", "--seed", "5"]) == 0
+    assert main(["--count", "20", "--seed", "5"]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"^18/18 edge cases finite", said, re.MULTILINE)
-    assert "DynamicWeights: 1/1, seed 22" in said
+    assert re.search(r"^20/20 edge cases finite", said, re.MULTILINE)
+    assert "DynamicWeights: 1/1, seed 24" in said
 
 
 def test_edges_are_told() -> None:

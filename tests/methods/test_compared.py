@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -199,20 +200,45 @@ def test_the_normaliser_is_n_times_the_mean_score_of_what_was_drawn() -> None:
 def test_negatives_are_of_other_classes_and_add_up() -> None:
     labels = torch.tensor([0, 0, 1, 2, 2, 2])
     few = Negatives(labels, 12)  # more than there are: expected multiplicities of all
-    candidates, weights = few.draw(torch.tensor([0, 2]))
-    assert candidates is None
+    drawn = few.draw(torch.tensor([0, 2]))
+    weights = drawn.weights()
+    assert drawn.candidates is None
+    assert drawn.others.tolist() == [4, 3]
     torch.testing.assert_close(weights.sum(1), torch.tensor([12.0, 12.0]))
     assert weights[0].tolist() == [0, 0, 3, 3, 3, 3]
     many = Negatives(labels.repeat(100), 50)
     torch.manual_seed(0)
-    first, weights = many.draw(torch.tensor([0, 1]))
+    drawn = many.draw(torch.tensor([0, 1]))
+    weights = drawn.weights()
+    torch.manual_seed(0)
     # half of all are of the largest class: twice as many bring 50 of other classes
-    assert len(first) == 100
-    assert (weights[0][many.labels[first] == 0] == 0).all()
+    positions = torch.randint(600, (100,))
+    times = [n for n, size in enumerate(drawn.sizes, start=1) for _ in range(size)]
+    assert dict(zip(drawn.candidates.tolist(), times, strict=True)) == Counter(positions.tolist())
+    assert (weights[0][many.labels[drawn.candidates] == 0] == 0).all()
     torch.testing.assert_close(weights.sum(1), torch.tensor([50.0, 50.0]))
-    assert not torch.equal(first, many.draw(torch.tensor([0, 1]))[0])
-    _, alone = Negatives(torch.zeros(5, dtype=torch.int64), 3).draw(torch.tensor([0]))
-    assert alone.sum() == 0
+    others = [(many.labels[positions] != label).sum().item() for label in (0, 1)]
+    assert drawn.others.tolist() == others
+    assert not torch.equal(positions, torch.randint(600, (100,)))
+    alone = Negatives(torch.zeros(5, dtype=torch.int64), 3).draw(torch.tensor([0]))
+    assert alone.weights().sum() == 0
+
+
+@pytest.mark.parametrize("count", [12, 50])  # some of the bank, and all of it
+def test_rows_drawn_from_a_bank_are_contrasted_as_their_logits_are(count: int) -> None:
+    labels = torch.tensor([0, 1, 2]).repeat(15)
+    negatives = Negatives(labels, count)
+    anchors = torch.nn.functional.normalize(torch.randn(4, 8), dim=1)
+    samples = torch.tensor([3, 4, 30, 7])
+    one, other = MemoryBank(45, 8, 0.5, seed=0), MemoryBank(45, 8, 0.5, seed=0)
+    for rows in (anchors, -anchors):  # the second batch meets the first one's Z
+        drawn = negatives.draw(labels[samples])
+        positive = (rows * one.rows[samples]).sum(1) / 0.07
+        logits = rows @ one.at(drawn.candidates).T / 0.07
+        want = one.contrast(positive, logits, drawn.weights())
+        got = other.contrast_drawn(rows, samples, drawn, 0.07)
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=0)
+        torch.testing.assert_close(one.normaliser, other.normaliser)
 
 
 @pytest.mark.parametrize(("count", "each"), [(1, 4), (2, 4), (5, 2), (5, 9)])
