@@ -1,7 +1,8 @@
-"""Two checkouts of this project side by side in one run: reading films, and a whole extraction.
+"""Two checkouts of this project side by side in one run: films, a whole extraction, a step.
 
 python -m benchmarks.checkouts OTHER         # 8 frames of the films of benchmarks.media
 python -m benchmarks.checkouts OTHER --data data/grid --repeats 3  # all features of a data set
+python -m benchmarks.checkouts OTHER --dim 128  # four training steps of each method, one thread
 
 OTHER is a folder with another commit. Each side is a process of its own that works when it is told
 to, in turn; ratios are OTHER's seconds over ours.
@@ -21,6 +22,7 @@ from pathlib import Path
 from benchmarks.extraction import write
 from benchmarks.media import FILMS
 
+METHODS = ("student_alone", "teacher_alone", "amid", "crd", "gmc", "ccl", "crcd")
 READ = """
 import amid.core.reproducible, cv2
 from pathlib import Path
@@ -39,7 +41,7 @@ EXTRACT = """
 import amid.core.reproducible, shutil, tempfile
 from pathlib import Path
 import pandas as pd
-from amid import config
+from amid.studies import load_params
 from amid.data.extraction import extract_features
 def work(place):
     data = Path(place)
@@ -48,6 +50,21 @@ def work(place):
     with tempfile.TemporaryDirectory() as out:
         extract_features(manifest, data, Path(out) / "features", block.extract, workers=2,
                          required=[block.target, *block.auxiliary], optional=block.auxiliary)
+"""
+STEPS = """
+from benchmarks.methods import *
+torch.set_num_threads(1)
+params, trainers = load_params(Path("params.yaml")), {}
+network = params.network.model_copy(update={"dim": DIM})
+params = params.model_copy(update={"network": network})
+splits = samples(SAMPLES, DIM, 51)
+def work(name):
+    if name not in trainers:
+        planned = configured_run(params, "avlips", name, 0, lambda *_: "made up")
+        trainers[name] = trainer(planned, splits)
+    one = trainers[name]
+    for _ in range(4):
+        one.step(one.data.train.take(torch.arange(BATCH)))
 """
 LOOP = """
 import sys
@@ -80,13 +97,20 @@ class Side:
 
 
 def main() -> None:
-    given = arguments(__doc__, {"data": Path}, places=("other",), repeats=25)
+    given = arguments(
+        __doc__, {"data": Path}, places=("other",), dim=0, batch=64, samples=2000, repeats=25
+    )
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "work.py"
-        program.write_text((EXTRACT if given.data else READ) + LOOP)
-        if given.data:
+        if given.dim:
+            sizes = f"DIM, BATCH, SAMPLES = {given.dim}, {given.batch}, {given.samples}"
+            program.write_text(sizes + STEPS + LOOP)
+            places = [Path(name) for name in METHODS]
+        elif given.data:
+            program.write_text(EXTRACT + LOOP)
             places = [given.data.absolute()]
         else:
+            program.write_text(READ + LOOP)
             places = [Path(folder) / film.name for film in FILMS]
             for film, path in zip(FILMS, places, strict=True):
                 write(film, path)
