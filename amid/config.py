@@ -233,33 +233,65 @@ def load(path: Path, extra: Extra | None = None) -> Params:
     values = _read(path)
     if extra is None:
         known = {*Params.model_fields, *_top_level()}
-        missing = known - values.keys()
-        for name in values.keys() - known:
-            if difflib.get_close_matches(str(name), missing, n=1):
-                raise ConfigError(unknown(f"key '{escape_control(name)}'", name, missing, ""))
+        _refuse_misspelt(values, known)
         values = {name: value for name, value in values.items() if name in known}
         extra = {}
+    values |= _read_extra(values, extra)
+    fields = _top_level() | _fields(extra) | {"network": (network_model(), ...)}
+    params = check(create_model("Params", __base__=Params, **fields), values, "")
+    _check_extractors(params)
+    data = {name: _checked_block(params, name, block) for name, block in params.data.items()}
+    params = params.model_copy(update={"data": data})
+    _check_names(params)
+    _check_training_numbers(params)
+    return params
+
+
+def load_results(path: Path, extra: Extra) -> Params:
+    """Reads params.yaml for stages that read results alone; ConfigError as by `load`.
+
+    Numbers of methods, networks, extractors and data sets stay as they stand there. Their modules
+    import torch, for seconds, and the stages that made the results have checked them.
+    """
+    values = _read(path)
+    values |= _read_extra(values, extra)
+    fields = _fields(extra) | {"network": (Any, ...)}
+    known = {*Params.model_fields, *fields}
+    _refuse_misspelt(values, known)
+    fields |= {name: (Any, ...) for name in values if name not in known}
+    params = check(create_model("Params", __base__=Params, **fields), values, "")
+    _check_names(params)
+    return params
+
+
+def _fields(extra: Extra) -> dict[str, tuple[Any, Any]]:
+    return {name: (kind, default) for name, (kind, default, _) in extra.items()}
+
+
+def _read_extra(values: dict[str, Any], extra: Extra) -> dict[str, Any]:
+    """The values of the fields that stand in files of their own."""
+    found = {}
     for name, (_, _, file) in extra.items():
         if file is not None:
             if name in values:
                 raise ConfigError(f"params.yaml: '{name}' stands in {_short(file)}: edit it there.")
-            values |= {key: value for key, value in _read(file).items() if key == name}
-    fields = {name: (kind, default) for name, (kind, default, _) in extra.items()}
-    fields["network"] = (network_model(), ...)
-    model = create_model("Params", __base__=Params, **_top_level(), **fields)
-    params = check(model, values, "")
-    _check_extractors(params)
-    data = {name: _checked_block(params, name, block) for name, block in params.data.items()}
-    params = params.model_copy(update={"data": data})
-    _check_references(params)
-    return params
+            found |= {key: value for key, value in _read(file).items() if key == name}
+    return found
+
+
+def _refuse_misspelt(values: dict[str, Any], known: set[str]) -> None:
+    """Raises ConfigError for a key that is not known but close to a known one that is missing."""
+    missing = known - values.keys()
+    for name in values.keys() - known:
+        if difflib.get_close_matches(str(name), missing, n=1):
+            raise ConfigError(unknown(f"key '{escape_control(name)}'", name, missing, ""))
 
 
 def _read(path: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML, YAMLError  # YAML 1.2, as DVC reads it: 1e-3 is a number
 
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} is missing: run from the root of the project.") from None
     except (YAMLError, UnicodeDecodeError) as error:
@@ -367,7 +399,8 @@ def _checked_block(params: Params, name: str, block: DataSet) -> DataSet:
     return block.model_copy(update={"options": options, "extract": extract, "encoders": encoders})
 
 
-def _check_references(params: Params) -> None:
+def _check_names(params: Params) -> None:
+    """Names and seeds stand once, and what lists of names refer to is there."""
     for key, values in {
         "datasets": params.datasets,
         "seeds": params.seeds,
@@ -377,17 +410,9 @@ def _check_references(params: Params) -> None:
             raise ConfigError(f"params.yaml: '{key}' names a value twice: {values}.")
     for name in params.datasets:
         params.dataset(name)
-    for name in params.data:
-        _check_warmup(params.training_of(name), "training", name)
-        params.training_of(name, auxiliary=True)
     for method in params.methods:
         if method not in METHODS:
             raise ConfigError(unknown(f"method '{method}'", method, METHODS, "methods"))
-    for configuration in params.configurations:
-        override = params.resolved(configuration).training
-        where = f"configurations.{configuration}.training"
-        for name in params.data:
-            check_training(params, name, override, where)
     lists = {f"sections.{name}": rows for name, rows in params.sections.items()}
     lists |= {"student.configurations": params.student.configurations}
     for key, rows in lists.items():
@@ -395,6 +420,18 @@ def _check_references(params: Params) -> None:
             if row not in params.configurations:
                 what = f"configuration '{row}'"
                 raise ConfigError(unknown(what, row, params.configurations, key))
+
+
+def _check_training_numbers(params: Params) -> None:
+    """The numbers that data sets and configurations train with fit together."""
+    for name in params.data:
+        _check_warmup(params.training_of(name), "training", name)
+        params.training_of(name, auxiliary=True)
+    for configuration in params.configurations:
+        override = params.resolved(configuration).training
+        where = f"configurations.{configuration}.training"
+        for name in params.data:
+            check_training(params, name, override, where)
     for section in ("baselines", "compared"):
         for row in params.sections.get(section, []):
             if params.resolved(row).options.warmup() is not None:

@@ -6,6 +6,7 @@ own), its table, its layout and its figure; `amid.studies.base.Study` is the con
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,31 @@ def load_params(path: Path) -> Params:
     from amid import config
 
     studies = {name: get_study(name) for name in STUDIES}
+    params = config.load(path, _blocks(studies, path))
+    for name, study in studies.items():
+        if getattr(params, name, None) is not None:
+            study.check(params)
+    return params
+
+
+def load_results_params(path: Path) -> Params:
+    """`load_params` for stages that read results alone, without an import of torch.
+
+    Numbers of methods, networks, extractors and data sets stay as they stand in the file, and the
+    blocks of studies with runs of their own may not fit them: the stages that train checked both.
+    """
+    from amid import config
+
+    studies = {name: get_study(name) for name in STUDIES}
+    params = config.load_results(path, _blocks(studies, path))
+    for study in studies.values():
+        if study.trains is None:
+            study.check(params)
+    return params
+
+
+def _blocks(studies: Mapping[str, Study], path: Path) -> dict[str, Any]:
+    """The fields of studies in Params, as amid.config takes them."""
     extra: dict[str, Any] = {}
     for name, study in studies.items():
         if study.on_request:
@@ -59,8 +85,4 @@ def load_params(path: Path) -> Params:
             extra[name] = (study.block | None, None, file if file.exists() else None)
         elif study.block is not None:
             extra[name] = (study.block, ..., None)
-    params = config.load(path, extra)
-    for name, study in studies.items():
-        if getattr(params, name, None) is not None:
-            study.check(params)
-    return params
+    return extra

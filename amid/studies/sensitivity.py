@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from amid.config import Model, Name, NonNegative, Params
+from amid.config import Model, Name, NonNegative, Params, check
 from amid.runs.plan import Fingerprint, PlannedRun, configured_run, warmup_runs
 from amid.studies import paper_numbers, rendering
 from amid.studies.base import (
@@ -42,6 +42,14 @@ class Block(Model):
     beta: Values
     gamma: Values
     wide: Values
+
+
+class Weights(Model):
+    """The weights of a configuration."""
+
+    alpha: NonNegative
+    beta: NonNegative
+    gamma: NonNegative
 
 
 def plan(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
@@ -140,8 +148,11 @@ def noise(records: Records, params: Params) -> pd.DataFrame:
 
 def defaults(params: Params) -> dict[str, float]:
     """Weight -> its value in the configuration that the table varies."""
-    options = params.resolved(params.table6.configuration).options
-    return {name: getattr(options, name) for name in WEIGHTS}
+    configuration = params.configurations[params.table6.configuration]
+    given = {name: getattr(params, name) for name in WEIGHTS if hasattr(params, name)}
+    given |= params.methods.get(configuration.get("method"), {}) | configuration
+    chosen = {name: value for name, value in given.items() if name in WEIGHTS}
+    return check(Weights, chosen, "").model_dump()
 
 
 def draw_sensitivity(table: pd.DataFrame) -> Figure:
