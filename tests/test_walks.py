@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
+from amid.core.checkpoint import read_checkpoint
 from tests import tiny
 from tests.small import ROOT
-from tests.walks import follow
+from tests.walks import change, follow
 
 # Page -> the files that its steps touch, but for the tests they add.
 WALKS = {
@@ -34,14 +40,19 @@ WALKS = {
     ],
     "add-a-dataset.md": ["amid/datasets/dots.py", "amid/datasets/__init__.py", "params.yaml"],
 }
-# Tests of the lists of names, of the DAG, of imports and of each kind's own folder; not those that
-# count the project's own runs or compare with its committed tables, which an addition changes.
+# Tests of the lists of names, of the DAG, of params.yaml and of each kind's own folder, those that
+# count runs, and those that compare documents, committed tables and the committed page.
 PARTS = (
-    *("tests/test_dag.py", "tests/methods/test_sp.py", "tests/networks/test_attention.py"),
-    *("tests/networks/test_encoders.py", "tests/studies/test_worst_class.py"),
-    *("tests/studies/test_records.py", "tests/extractors/test_loudness.py"),
-    *("tests/extractors/test_log_mel.py", "tests/report/test_table_blocks.py"),
+    *("tests/test_dag.py", "tests/test_config.py", "tests/test_readme.py", "tests/test_plots.py"),
+    *("tests/methods/test_sp.py", "tests/methods/test_compared.py", "tests/runs/test_plan.py"),
+    *("tests/networks/test_attention.py", "tests/networks/test_encoders.py"),
+    *("tests/studies/test_worst_class.py", "tests/studies/test_records.py"),
+    *("tests/extractors/test_loudness.py", "tests/extractors/test_log_mel.py"),
+    *("tests/extractors/test_ngrams.py", "tests/stages/test_mistakes.py"),
+    *("tests/report/test_page.py", "tests/report/test_dag.py", "tests/report/test_table_blocks.py"),
 )
+DATASETS = ["avlips", "dots"]
+REPRO = (sys.executable, "-m", "dvc", "repro", "table1", "table_worst")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert [name for name in touched if not name.startswith("tests/")] == files, page
         shutil.rmtree(alone)
         follow(page, fresh)
+    change(fresh / "params.yaml", {"datasets": DATASETS})  # as docs/add-a-dataset.md says
     return fresh
 
 
@@ -87,3 +99,49 @@ def test_what_additions_can_break_is_whole(place: Path) -> None:
     assert " passed" in output
     run(place, "ruff", "check", "amid", "stages")
     run(place, "env", "PYTHONPATH=.", "lint-imports")
+
+
+@pytest.fixture(scope="module")
+def made(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy with all additions and tiny data, after `dvc repro` of two tables: what was added to
+    the data sets, methods, extractors, encoders and studies is upstream of these. The whole DAG of
+    two data sets is twice as many stages, of which each imports torch and MLflow for seconds."""
+    made = shutil.copytree(place, tmp_path_factory.mktemp("made") / "project")
+    for path in (*made.rglob("dvc.lock"), *(made / "reports").rglob("*")):
+        if path.is_file():
+            path.unlink()
+    tiny.shrink(made / "params.yaml")
+    few = {"training": {"epochs": 2, "warmup_epochs": 1}, "auxiliary_training": {"epochs": 2}}
+    few["options"] = {"clips_per_label": 10}
+    change(made / "params.yaml", {"datasets": DATASETS, "data": {"dots": few}})
+    commit(made, "add", "-A")
+    commit(made, "commit", "-qm", "additions")
+    run(made, *REPRO)
+    return made
+
+
+def rows(made: Path, table: str) -> list[tuple[str, str]]:
+    """(data set, configuration) of the rows of a table, all of them with an accuracy."""
+    lines = list(csv.DictReader((made / "reports" / table).read_text().splitlines()))
+    assert all(0 <= float(line["student"]) <= 100 for line in lines)
+    return [(line["dataset"], line["configuration"]) for line in lines]
+
+
+@pytest.mark.slow
+def test_a_repro_puts_what_was_added_into_the_tables(made: Path) -> None:
+    listed = YAML(typ="safe").load((made / "params.yaml").read_text())["table1"]
+    assert "sp" in listed
+    assert rows(made, "table1.csv") == list(product(DATASETS, listed))
+    worst = ["student_alone", "ccl", "amid"]  # of params.yaml in docs/add-a-table.md
+    assert rows(made, "table_worst.csv") == list(product(DATASETS, worst))
+    sound = np.load(made / "data" / "avlips" / "features" / "audio.npy", allow_pickle=False)
+    assert sound.shape == (80, 25, 1)  # loudness in 25 steps
+    encoder, _ = read_checkpoint(made / "data" / "avlips" / "embeddings" / "audio.safetensors")
+    assert any(name.endswith("score.weight") for name in encoder)  # of attention pooling
+    record = made / "runs" / "compared" / "dots" / "sp" / "seed0" / "record.json"
+    assert json.loads(record.read_text())["classes"] == ["climb", "fall", "stay"]
+
+
+@pytest.mark.slow
+def test_a_second_repro_has_nothing_to_do(made: Path) -> None:
+    assert "Running stage" not in run(made, *REPRO)

@@ -102,14 +102,17 @@ def seeds_needed(
     probability `power`, by the noncentral t distribution; None above `limit`.
 
     std: of one configuration over the seeds or, if paired, of the differences seed by seed.
+    Computed as the noncentral F distribution of t squared, both tails in one: scipy's `nct.cdf` is
+    NaN in the far tail of a large difference.
     """
-    from scipy.stats import nct, t
+    from scipy.stats import ncf, t
 
     def found(n: int) -> bool:
         degrees = n - 1 if paired else 2 * (n - 1)
         shift = difference / std * math.sqrt(n if paired else n / 2)
+        shift = min(shift, 1e8)  # the power grows with it, is 1 there, and NaN further on
         critical = t.ppf(1 - level / 2, degrees)
-        return nct.sf(critical, degrees, shift) + nct.cdf(-critical, degrees, shift) >= power
+        return ncf.sf(critical**2, 1, degrees, shift**2) >= power
 
     if std == 0:
         return 2

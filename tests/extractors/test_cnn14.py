@@ -251,7 +251,11 @@ def test_arrays_beside_the_weights_are_no_obstacle(old, narrow, tmp_path):
 
 def test_files_of_older_torch_lack_the_counters(narrow, tmp_path):
     state = {k: v for k, v in random_state().items() if not k.endswith("num_batches_tracked")}
-    networks.load(write_weights(tmp_path / "w.safetensors", state), 512)
+    got = networks.load(write_weights(tmp_path / "w.safetensors", state), 512).state_dict()
+    whole = networks.load(write_weights(tmp_path / "whole.safetensors", random_state()), 512)
+    for name, tensor in whole.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(got[name], tensor), name
 
 
 def change(state: dict, what: str) -> dict:

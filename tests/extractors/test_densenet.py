@@ -93,7 +93,7 @@ def test_impossible_options_are_refused():
 
 
 def test_missing_operators_are_declared(networks):
-    assert networks.densenet121 is not None
+    assert len(networks.densenet121(weights=None).features) == 12  # builds
     for name in vision.OPERATORS:
         assert hasattr(torch.ops.torchvision, name)
     assert vision.declare_operators() is vision.declare_operators()

@@ -106,7 +106,7 @@ def test_every_extractor_has_its_parts():
         any_length = shape[0] is None  # sequences
         assert all(isinstance(size, int) and size > 0 for size in shape[any_length:])
         assert callable(module.extract)
-    with pytest.raises(ConfigError, match="frame_dct, frames, log_mel, ngrams"):
+    with pytest.raises(ConfigError, match=", ".join(sorted(EXTRACTORS))):
         load("fourier")
 
 

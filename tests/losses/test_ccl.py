@@ -111,7 +111,7 @@ def test_gradient_flows_to_both_and_lowers_the_loss():
 def test_a_frozen_side_gets_no_gradient():
     a, b, labels = random_batch(24, 8)
     pair_contrastive(a.detach(), b, labels, 0.1).backward()
-    assert b.grad is not None
+    assert (b.grad.norm(dim=1) > 0).all()
     assert a.grad is None
 
 

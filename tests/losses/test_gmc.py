@@ -129,7 +129,7 @@ def test_gradient_flows_to_all_and_lowers_the_loss():
 def test_a_frozen_side_gets_no_gradient():
     joint, first, second = random_rows(9)
     joint_contrastive(joint.detach(), [first, second.detach()], 0.1).backward()
-    assert first.grad is not None
+    assert (first.grad.norm(dim=1) > 0).all()
     assert joint.grad is None
     assert second.grad is None
 

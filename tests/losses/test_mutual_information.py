@@ -141,7 +141,7 @@ def test_gradient_flows_to_both_and_lowers_the_loss():
 def test_a_frozen_side_gets_no_gradient():
     a, b, labels = random_batch(17, 8)
     class_aware_nce(a, b.detach(), labels, 0.1).backward()
-    assert a.grad is not None
+    assert (a.grad.norm(dim=1) > 0).all()
     assert b.grad is None
 
 

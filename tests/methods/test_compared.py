@@ -16,10 +16,22 @@ from amid.methods import METHODS
 from amid.methods.ccl import Composition
 from amid.methods.crcd import classification_gradient, partners
 from amid.networks.memory import MemoryBank, Negatives
+from amid.studies import load_params
 from amid.training.trainer import Trainer
-from tests.small import small_params, small_run, untrained, write_data
+from tests.small import ROOT, small_params, small_run, untrained, write_data
 
 COMPARED = ("crd", "gmc", "ccl", "crcd")
+
+
+def configuration_of(method: str) -> str:
+    """The configuration of a method that has its name, else the first in params.yaml."""
+    blocks = load_params(ROOT / "params.yaml").configurations
+    names = [name for name, block in blocks.items() if block["method"] == method]
+    return method if method in names or not names else names[0]
+
+
+# Of every method, also of one that somebody added.
+EVERY = {method: configuration_of(method) for method in METHODS}
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +275,7 @@ def test_the_classification_gradient_is_p_minus_y_times_the_weights() -> None:
 
 
 @pytest.mark.parametrize("rows", [[0], [0, 4], [0, 1, 2, 3]], ids=["one", "one class", "no pair"])
-@pytest.mark.parametrize("configuration", [*COMPARED, "amid", "student_alone", "teacher_alone"])
+@pytest.mark.parametrize("configuration", EVERY.values(), ids=EVERY)
 def test_small_batches_are_finite(data: Path, configuration: str, rows: list[int]) -> None:
     one = trainer(data, configuration)
     one.method.begin_epoch(5)
@@ -275,7 +287,7 @@ def test_small_batches_are_finite(data: Path, configuration: str, rows: list[int
     assert not all(map(torch.equal, before, after))
 
 
-@pytest.mark.parametrize("configuration", COMPARED)
+@pytest.mark.parametrize("configuration", EVERY.values(), ids=EVERY)
 def test_a_killed_run_resumes_to_the_same_state(data: Path, configuration: str, tmp_path) -> None:
     whole, cut = trainer(data, configuration), trainer(data, configuration)
     for epoch in range(3):
@@ -293,5 +305,11 @@ def test_a_killed_run_resumes_to_the_same_state(data: Path, configuration: str, 
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-def test_every_method_is_a_file_with_options_and_a_row() -> None:
-    assert set(COMPARED) | {"baseline", "teacher", "amid"} == set(METHODS)
+def test_every_method_is_trained_and_has_a_row() -> None:
+    """A method without a configuration in `sections` and in a table would be forgotten silently."""
+    params = load_params(ROOT / "params.yaml")
+    trained = {name for names in params.sections.values() for name in names}
+    rows = {*params.table1, *params.table4, *params.table5} & trained
+    found = {params.configurations[name]["method"] for name in rows}
+    assert found == set(METHODS)
+    assert found >= {*COMPARED, "baseline", "teacher", "amid"}

@@ -23,9 +23,22 @@ def fingerprint(target: str, auxiliary: tuple[str, ...]) -> str:
     return f"features of {target} with {auxiliary}"
 
 
+# What is counted below; what somebody added to the sections of params.yaml is not.
+OWN = {
+    "baselines": ["student_alone", "teacher_alone"],
+    "amid": ["amid", "amid_tuned"],
+    "ablation": [
+        *("l_ft", "l_ft_l_fa", "amid_ccl", "amid_ccl_tau01", "fixed_teacher", "without_warmup"),
+        *("without_d2", "without_dynamic"),
+    ],
+    "compared": ["crd", "gmc", "ccl", "crcd"],
+}
+
+
 def all_runs(**updates: object) -> dict[str, set[str]]:
-    """Stage -> keys of its runs, for the project's parameters with `updates`."""
-    params = load_params(ROOT / "params.yaml").model_copy(update=updates)
+    """Stage -> keys of its runs, for the project's parameters with the sections `OWN` and with
+    `updates`."""
+    params = load_params(ROOT / "params.yaml").model_copy(update={"sections": OWN, **updates})
     stages = {"warmup": warmup_runs(params, "avlips", fingerprint)}
     for section in params.sections:
         stages[section] = section_runs(section, params, "avlips", fingerprint)
@@ -50,12 +63,44 @@ def test_how_many_runs_tables_1_2_4_and_5_take() -> None:
     assert counts == {"warmup": 18, "baselines": 6, "amid": 6, "ablation": 24, "compared": 12}
 
 
+def test_the_sections_train_what_is_counted_here() -> None:
+    sections = load_params(ROOT / "params.yaml").sections
+    for name, configurations in OWN.items():
+        assert set(configurations) <= set(sections[name]), name
+
+
+def test_every_configuration_of_a_section_has_a_run_a_seed() -> None:
+    """Those that somebody added as well."""
+    params = load_params(ROOT / "params.yaml")
+    names = [name for section in params.sections.values() for name in section]
+    for dataset in ("avlips", "grid"):
+        runs = [
+            run
+            for section in params.sections
+            for run in section_runs(section, params, dataset, fingerprint)
+        ]
+        wanted = [f"{name}/seed{seed}" for name in names for seed in params.seeds]
+        assert [run.folder for run in runs] == wanted
+        warm = {run.spec.key for run in warmup_runs(params, dataset, fingerprint)}
+        assert {run.parent.key for run in runs if run.parent} == warm
+
+
 def test_table_3_takes_the_baseline_and_every_setup_with_every_method_and_fold() -> None:
     params = load_params(ROOT / "params.yaml")
     runs = folds.plan(params, "avlips", fingerprint)
-    assert len({run.spec.key for run in runs}) == len(runs) == 5 + 3 * 4 * 5
+    assert {"gmc", "crcd", "ccl", "amid"} <= set(params.table3.configurations)
+    count = 5 + 3 * len(params.table3.configurations) * 5
+    assert len({run.spec.key for run in runs}) == len(runs) == count
     assert len({run.folder for run in runs}) == len(runs)
     assert {run.spec.fold for run in runs} == {0, 1, 2, 3, 4}
+    for setup in ("A-V", "L-V", "AL-V"):
+        for fold in range(5):
+            of_fold = [
+                run.configuration
+                for run in runs
+                if run.folder.startswith(f"{setup}/") and run.spec.fold == fold
+            ]
+            assert of_fold == params.table3.configurations
     assert {run.spec.auxiliary for run in runs if run.folder.startswith("AL-V/")} == {
         ("audio", "text")
     }
@@ -83,9 +128,12 @@ def test_a_fixed_teacher_is_the_teacher_alone_of_the_same_seed() -> None:
     for run in distilled:
         assert run.teacher == alone[run.spec.seed]
         assert run.spec.teacher == run.teacher.key
-    for run in section_runs("compared", params, "avlips", fingerprint):
-        if run.configuration in ("gmc", "ccl"):
-            assert run.teacher is None
+    others = [
+        run
+        for run in section_runs("compared", params, "avlips", fingerprint)
+        if run.configuration in ("gmc", "ccl")
+    ]
+    assert [(run.teacher, run.spec.teacher) for run in others] == [(None, None)] * 6
 
 
 def test_sample_selection_shares_the_run_that_keeps_everything() -> None:

@@ -141,7 +141,9 @@ def test_a_full_run_store_ends_the_training_in_one_sentence(tmp_path: Path, moun
     assert not list(store.runs.glob("*/.*.part"))
     filler.unlink()
     train()
-    assert store.record(plan[0].spec.key) is not None
+    record = store.record(plan[0].spec.key)
+    assert record.spec == plan[0].spec
+    assert len(record.history) == plan[0].spec.training["epochs"] == 6
 
 
 LIMITED = """

@@ -200,5 +200,27 @@ def test_the_power_is_what_simulated_experiments_show() -> None:
     assert share(n - 2) < 0.8 + 0.01
 
 
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("level", [0.001, 0.05])
+def test_the_larger_the_difference_the_fewer_seeds_up_to_any_size(paired, level) -> None:
+    """Also where scipy's noncentral t distribution is NaN, such as at 37 deviations (level 0.05,
+    unpaired), which asked for more seeds than 36."""
+    differences = [*np.geomspace(0.5, 100, 120), 37.0, 50.0, 1e3, 1e9, 1e20]
+    needed = [
+        seeds_needed(difference, 1.0, paired=paired, power=0.8, level=level)
+        for difference in sorted(differences)
+    ]
+    assert needed == sorted(needed, reverse=True)
+    assert needed[0] > 30
+    assert needed[-1] == 2
+
+
+def test_two_seeds_a_side_find_what_is_37_deviations_large() -> None:
+    # n = 2: |t| of 2 degrees, shift 37, is above 4.30 with a probability of 1 - 1e-29
+    assert seeds_needed(37.0, 1.0, paired=False, power=0.8, level=0.05) == 2
+    assert seeds_needed(50.0, 1.0, paired=False, power=0.999, level=0.05) == 2
+    assert seeds_needed(1.0, 1e-200, paired=True, power=0.8, level=0.05) == 2
+
+
 def test_a_hopeless_difference_is_none() -> None:
     assert seeds_needed(0.001, 10.0, paired=False, power=0.8, level=0.05, limit=100) is None
