@@ -3,6 +3,7 @@
 import amid.core.reproducible  # isort: skip  pins kernels before torch, numpy and OpenCV load
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ ROOT = Path(__file__).resolve().parent.parent
 for name in ("AMID_EXECUTOR", "AMID_STORE", "AMID_MIRROR", "AMID_WORKERS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
 assert amid.core.reproducible.PINS.items() <= dict(os.environ).items()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def routed() -> None:
+    """torch computes as it does when runs are trained, whichever test is first; torch itself is
+    there unless only tests that do without it were chosen."""
+    if "torch" in sys.modules:
+        from amid.core.portable import route_to_numpy
+
+        route_to_numpy()
 
 
 @pytest.fixture

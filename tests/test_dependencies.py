@@ -139,6 +139,12 @@ def test_a_bad_pin_is_found() -> None:
     assert bad("torch", "2.6.0", table) == []
     assert bad("mlflow", "3.18.0", table) == [table[0]["why"]]
     assert bad("mlflow", "3.17.2", table) == []
+    assert [bool(bad("numpy", f"2.5.{n}", table)) for n in (1, 2, 3, 4)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 LOOSE = ["torch", "torch>=2.6", "torch==2.*", "git+https://h/x", "a==1,<2"]

@@ -15,6 +15,8 @@ products within convolutions of float64) is under the setting above: square root
 
 from __future__ import annotations
 
+import amid.core.reproducible  # noqa: F401  isort: skip  pins kernels before torch and numpy load
+
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -82,10 +84,16 @@ _KEPT: list[Any] = []
 
 
 def _by_type(kernel: Callable[..., Tensor], own: Any) -> Callable[..., Tensor]:
-    """`kernel` for the HANDLED types, `own`, torch's kernel, for the others."""
+    """`kernel` for the HANDLED types; for others, and for a mixture of types, which it refuses,
+    torch's `own`."""
 
     def chosen(keys: Any, *tensors: Tensor, **options: Any) -> Tensor:
-        if tensors[-1].dtype in HANDLED:
+        dtype = tensors[-1].dtype
+        if (
+            dtype in HANDLED
+            and tensors[0].dtype is dtype
+            and tensors[len(tensors) // 2].dtype is dtype
+        ):
             return kernel(*tensors, **options)
         return own.call_boxed(keys, *tensors, **options)
 

@@ -11,18 +11,27 @@ import os
 import platform
 import sys
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-# One thread and AVX2 kernels everywhere: the same bits on any x86-64 machine of the last decade.
+# What every process of this project is set to, so that a result has the same bits on every x86-64
+# processor with AVX2. What was measured of the costs is in docs/reproducibility.md. Products and
+# square roots, which no setting makes portable at a bearable cost, are routed to numpy instead:
+# amid.core.portable.
 PINS = {
+    # The number of threads changes the order of sums. One a run; stages train several runs at once.
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "MKL_CBWR": "AVX2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "OPENBLAS_CORETYPE": "Haswell",
+    # Instruction sets: without a name each library takes the largest that the processor has.
+    "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # torch's convolutions
+    "OPENBLAS_CORETYPE": "Haswell",  # the products of numpy and SciPy, and of torch when routed
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # numpy's exp, log, pow and others
+    # torch's exp, log, tanh and others are MKL's vector maths. Any other value than this one leaves
+    # processors of AMD kernels of their own; products would be slow with it, but are routed.
+    "MKL_CBWR": "COMPATIBLE",
 }
 os.environ.update(PINS)
 
@@ -53,39 +62,82 @@ def derive_seed(*parts: object) -> int:
 
 
 def use_deterministic_kernels() -> None:
-    """Sets this process's torch to one thread and to kernels with a fixed order of sums.
+    """Sets this process's torch to one thread and to kernels with a fixed order of sums, and has it
+    compute products and square roots by numpy's.
 
-    Called at the start of a training run. An operation that has no deterministic kernel raises an
-    error from then on.
+    Called wherever torch is about to compute what is kept. An operation that has no deterministic
+    kernel raises an error from then on.
     """
     import torch
+
+    from amid.core.portable import route_to_numpy
 
     torch.set_num_threads(1)  # the number of threads changes results
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for sums on a GPU
     # The same as use_deterministic_algorithms(True), which imports the compiler: 3 s a worker.
     torch.set_deterministic_debug_mode("error")
+    route_to_numpy()
 
 
 @cache
 def platform_fingerprint() -> str:
-    """Name of all that may change results: torch, instruction set, processor, Python."""
-    import torch
+    """Name of all that may change the bits of what the CPU computes: torch, numpy, Python, and
+    "portable" or, where bits are the processor's own, "native" with the processor.
 
+    Python, as sum() of floats changed with 3.12. What trains on a GPU has that in its key.
+    """
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    capability = torch.backends.cpu.get_cpu_capability()
-    parts = (f"torch{torch.__version__}", capability, _processor(), python)
+    kernels = f"native-{_processor()}" if not_portable() else "portable"
+    parts = (f"torch{version('torch')}", f"numpy{version('numpy')}", kernels, python)
     return "-".join(parts).lower().replace(" ", "")
+
+
+def is_portable(platform: str) -> bool:
+    """Whether a `platform_fingerprint` is one whose bits no processor changes."""
+    return "portable" in platform.split("-")
+
+
+@cache
+def not_portable() -> str | None:
+    """What keeps this machine from the bits that all others have; None where nothing does."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return f"this is {sys.platform} on {platform.machine()}, not Linux on x86-64"
+    if missing := {"avx2", "fma"} - set(_cpu_facts().get("flags", "").split()):
+        return f"this processor does not have {' and '.join(sorted(name.upper() for name in missing))}"
+    import numpy
+
+    blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+    if blas != "scipy-openblas":
+        return f"numpy computes its products by {blas}, not by the OpenBLAS of its own wheels"
+    return None
+
+
+@cache
+def say_if_not_portable() -> None:
+    """One sentence on stderr, once a process, where results have the bits of this processor."""
+    if why := not_portable():
+        print(
+            f"warning: {why}, so that results may differ in their last bits from other machines' "
+            f"(docs/reproducibility.md); the runs are kept as {platform_fingerprint()}.",
+            file=sys.stderr,
+        )
 
 
 def _processor() -> str:
     """Vendor, family and model, by which libraries choose kernels within an instruction set."""
+    facts = _cpu_facts()
+    names = ("vendor_id", "cpu family", "model")
+    found = ".".join(facts[name] for name in names if name in facts)
+    return found or platform.processor() or platform.machine()
+
+
+def _cpu_facts() -> dict[str, str]:
+    """What Linux tells of the first processor; nothing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    facts = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
-    names = ("vendor_id", "cpu family", "model")
-    return ".".join(facts[name] for name in names if name in facts) or platform.machine()
+        return {}
+    return {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
 
 
 @cache

@@ -45,10 +45,12 @@ def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray 
 
     Raises MediaError, and AmidError for a network that cannot be had.
     """
+    from amid.core.portable import route_to_numpy
     from amid.networks.hub import load_frozen
 
     text = read_text(path, lower=False)  # whether case counts is the network's business
     frozen = load_frozen("bert", options.model, options.revision, options.dims, options.layer)
+    route_to_numpy()
     values = describe(text, frozen)
     if values is None:
         raise MediaError(Reason.empty_file, f"{path.name} holds no word that BERT can read")

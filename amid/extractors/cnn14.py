@@ -100,6 +100,9 @@ def embed(network: Cnn14, signal: np.ndarray) -> np.ndarray:
     """(samples,) float32 at 32 kHz -> (embedding,) float32."""
     import torch
 
+    from amid.core.portable import route_to_numpy
+
+    route_to_numpy()
     spectrogram = torch.from_numpy(decibels(signal))[None]  # (1, T, 64)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in one order; the extraction has a process a core already

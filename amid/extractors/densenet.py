@@ -134,7 +134,10 @@ def load_network(weights: str | None, sha256: str | None) -> torch.nn.Module:
     networks = vision.torchvision().models
     import torch
 
+    from amid.core.portable import route_to_numpy
+
     torch.set_num_threads(1)
+    route_to_numpy()
     path = (
         files.of_torchvision(PUBLISHED, ADDRESS, "densenet", sha256)
         if weights is None

@@ -67,9 +67,12 @@ def describe_clips(
 
 
 def _network(options: Options) -> Frozen:
+    from amid.core.portable import route_to_numpy
     from amid.networks.hub import load_frozen
 
-    return load_frozen("wav2vec2", options.model, options.revision, options.dims, options.layer)
+    found = load_frozen("wav2vec2", options.model, options.revision, options.dims, options.layer)
+    route_to_numpy()
+    return found
 
 
 def describe(signal: np.ndarray, frozen: Frozen) -> np.ndarray:

@@ -16,15 +16,12 @@ PACKAGES = (
 
 
 def facts(trained_on: Sequence[str]) -> list[tuple[str, str]]:
-    """(what, which) of Python, the installed packages and the kernels' instruction set.
+    """(what, which) of Python, the installed packages and the platform.
 
     trained_on: as from `platforms`.
     """
-    import torch
-
     found = [
         ("Python", platform.python_version()),
-        ("instruction set of torch's kernels", torch.backends.cpu.get_cpu_capability()),
         *_platforms(platform_fingerprint(), trained_on),
         ("threads a run", PINS["OMP_NUM_THREADS"]),
     ]

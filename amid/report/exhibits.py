@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amid.core.checkpoint import read_checkpoint
-from amid.core.reproducible import derive_seed
+from amid.core.reproducible import derive_seed, use_deterministic_kernels
 from amid.data.extraction import plan_tasks
 from amid.io.atomic import write_atomic
 from amid.io.checksums import record_checksums
@@ -76,6 +76,7 @@ def tsne(run: RunRecord, checkpoint: Path, data: Path, chosen: Report) -> dict[s
 
     from amid.data.splits import load_splits
 
+    use_deterministic_kernels()
     rows = sample_rows(len(run.labels), chosen.points, chosen.seed)
     batch = load_splits(data, run.spec).test.take(torch.from_numpy(rows))
     widths = {name: batch.auxiliary[name].shape[1] for name in run.spec.auxiliary}
@@ -147,6 +148,7 @@ def samples(
     from amid.serving.student import Student
     from amid.training.model_file import load_model
 
+    use_deterministic_kernels()
     configuration, run = choose(candidates)
     if not run.labels:
         return {"missing": "There are no test clips to show."}, {}

@@ -52,10 +52,11 @@ def pipeline(data: ReportData) -> Section:
 def environment(data: ReportData) -> Section:
     """Versions and platform; nothing that names a machine or a person."""
     note = (
-        "Another processor or version of torch may change the last bits of a sum, after which a "
-        "training run takes a different course: the numbers then differ within their standard "
-        "deviations."
+        "Where the platform is called portable, every x86-64 processor with AVX2 gives these "
+        "numbers, to the last bit. Other versions of torch, numpy or Python, another kind of "
+        "processor or a GPU may change the last bits of a sum, after which a training run takes a "
+        "different course."
     )
     rows = [list(pair) for pair in data.environment]
-    table = plain_table("Software and instruction set", ("what", "which"), rows)
+    table = plain_table("Software and platform", ("what", "which"), rows)
     return Section("environment", "Environment", [table, Text(note)])

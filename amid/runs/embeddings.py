@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from amid.core.checkpoint import read_checkpoint
+from amid.core.reproducible import use_deterministic_kernels
 from amid.core.types import RunRecord, RunSpec
 from amid.data.feature_store import FeatureStore
 from amid.data.splits import embeddings_folder, targets
@@ -35,6 +36,7 @@ def freeze(record: RunRecord, model: Path, features: FeatureStore, target: Path)
     from amid.training.evaluation import encode_samples
     from amid.training.model_file import load_model
 
+    use_deterministic_kernels()
     modality = record.spec.target
     target.mkdir(parents=True, exist_ok=True)
     weights, network = read_checkpoint(model)

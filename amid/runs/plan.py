@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from amid.config import DataSet, Params, Selection, Training, check
@@ -17,6 +18,7 @@ from amid.networks import ENCODERS
 # (target, auxiliary modalities) -> fingerprint of the arrays a run reads
 Fingerprint = Callable[[str, tuple[str, ...]], str]
 SHARED = "r2plus1d"  # the encoder that is dear enough for a GPU, or for several processes
+GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,8 @@ def _training(training: Training, epochs: int, encoder: str) -> dict:
         values["processes"] = 1
     usual = {"device": "cpu", "precision": "float32", "activation_chunks": 1, "processes": 1}
     values = {name: value for name, value in values.items() if usual.get(name) != value}
+    if "device" in values:  # whose bits are its own: unlike the processor's, they are in the key
+        values["gpu"] = _gpu_models()
     return {**values, "epochs": epochs, "milestones": milestones}
 
 
@@ -232,6 +236,15 @@ def _device(wanted: str, encoder: str) -> str:
             "auto or cpu, or install a build of torch for CUDA."
         )
     return "cpu"
+
+
+def _gpu_models() -> str:
+    """The models of this machine's GPUs, as its driver tells them."""
+    texts = [path.read_text() for path in sorted(GPUS.glob("*/information"))]
+    found = {
+        line[6:].strip() for text in texts for line in text.splitlines() if line[:6] == "Model:"
+    }
+    return ", ".join(sorted(found)) or "unknown"
 
 
 def code_of(method: str, encoder: str) -> str:

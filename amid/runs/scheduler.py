@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from amid.core.checkpoint import read_checkpoint
+from amid.core.reproducible import say_if_not_portable
 from amid.core.types import RunRecord, RunSpec
 from amid.errors import AmidError, Stopped
 from amid.executors import Executor, WorkerLost, stop_requested
@@ -87,6 +88,7 @@ def run_all(
     epochs = sum(run.spec.training["epochs"] for run in missing)
     check_data(data, (run.spec for run in missing))
     if missing:
+        say_if_not_portable()
         token = uuid.uuid4().hex
         place = _place(missing, store, data, executor)
         requests = {

@@ -45,8 +45,11 @@ def encode_clips(
     """
     import torch
 
+    from amid.core.portable import route_to_numpy
     from amid.core.types import Batch
     from amid.training.evaluation import evaluate
+
+    route_to_numpy()
 
     def represent(batch: Batch) -> SimpleNamespace:
         reps = networks(batch)

@@ -221,8 +221,10 @@ class Student:
         """The `count` training clips with the largest cosine for each of (N, D), nearest first."""
         import torch
 
+        from amid.core.portable import route_to_numpy
         from amid.training.retrieval import nearest
 
+        route_to_numpy()
         clips, gallery = self._index
         cosines, rows = nearest(
             torch.from_numpy(representations), torch.from_numpy(gallery), max(count, 1)

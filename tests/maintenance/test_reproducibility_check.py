@@ -63,8 +63,41 @@ def test_on_the_same_platform_the_committed_numbers_are_to_be_met_exactly(tmp_pa
     assert out == f"data/avlips/features is {'d' * 32}, committed {'a' * 32}"
 
 
-def test_on_another_platform_two_deviations_are_free(tmp_path: Path) -> None:
-    place = project(tmp_path, "another")
+PORTABLE = "torch2.13.0+cpu-numpy2.4.6-portable-python3.11"
+NATIVE = "torch2.13.0+cpu-numpy2.4.6-native-genuineintel.6.85-python3.11"
+
+
+def here(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    monkeypatch.setattr(reproducibility_check, "platform_fingerprint", lambda: platform)
+
+
+def test_where_bits_are_portable_no_deviation_is_free(tmp_path: Path, monkeypatch) -> None:
+    here(monkeypatch, PORTABLE)
+    older = PORTABLE.replace("2.13.0", "2.12.0")
+    place = project(tmp_path, older)
+    seed0(place, 72.0)
+    assert reproducibility_check.unlike_committed(place) == []
+    seed0(place, 72.1)
+    row, told = reproducibility_check.unlike_committed(place)
+    assert row.startswith("table4_seeds.csv, avlips amid")
+    assert told == f"the committed tables are of {older}, this machine is {PORTABLE}"
+
+
+@pytest.mark.parametrize(
+    ("committed", "platform"),
+    [(PORTABLE, NATIVE), (NATIVE, PORTABLE), (NATIVE, f"{NATIVE}-other"), (NATIVE, NATIVE)],
+)
+def test_a_native_platform_is_compared_by_bits_with_itself_alone(
+    tmp_path: Path, monkeypatch, committed: str, platform: str
+) -> None:
+    here(monkeypatch, platform)
+    place = project(tmp_path, committed)
+    seed0(place, 72.1)
+    assert len(reproducibility_check.unlike_committed(place)) == (committed == platform)
+
+
+def test_on_a_native_platform_two_deviations_are_free(tmp_path: Path) -> None:
+    place = project(tmp_path, NATIVE)
     (place / "pipelines" / "data" / "dvc.lock").write_text(lock("d" * 32))
     for student, found in ((74.5, 0), (70.5, 0), (74.6, 1), (70.4, 1)):  # 0.7 counts as 1
         seed0(place, student)
@@ -75,7 +108,7 @@ def test_on_another_platform_two_deviations_are_free(tmp_path: Path) -> None:
 
 
 def test_tables_without_the_rows_to_compare_shut_it(tmp_path: Path) -> None:
-    place = project(tmp_path, "another")
+    place = project(tmp_path, NATIVE)
     for text in (HEAD, HEAD + "grid,amid,0,1.0,1.0\n"):
         (place / "reports" / "table4_seeds.csv").write_text(text)
         assert "of which" in reproducibility_check.unlike_committed(place)[0]

@@ -7,6 +7,7 @@ import pytest
 from amid import config
 from amid.core.types import RunSpec
 from amid.errors import ConfigError
+from amid.runs import plan
 from amid.runs.plan import (
     PlannedRun,
     auxiliary_runs,
@@ -309,3 +310,18 @@ def test_the_key_is_the_specification_and_nothing_else() -> None:
     again = RunSpec.from_dict(run.spec.to_dict())
     assert again == run.spec
     assert again.key == run.spec.key
+
+
+def test_a_run_on_a_gpu_has_the_gpu_in_its_key(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(plan, "GPUS", tmp_path)
+    training = load_params(ROOT / "params.yaml").training
+    numbers = plan._training(training, 3, "gru")
+    assert not {"device", "gpu"} & numbers.keys()
+    monkeypatch.setattr(plan, "_device", lambda wanted, encoder: "cuda")
+    assert plan._training(training, 3, "r2plus1d")["gpu"] == "unknown"
+    for number, model in enumerate(("NVIDIA H200", "NVIDIA A100", "NVIDIA H200")):
+        (tmp_path / str(number)).mkdir()
+        text = f"Model: \t\t {model}\nIRQ: 5\n"
+        (tmp_path / str(number) / "information").write_text(text)
+    found = plan._training(training, 3, "r2plus1d")
+    assert (found["device"], found["gpu"]) == ("cuda", "NVIDIA A100, NVIDIA H200")

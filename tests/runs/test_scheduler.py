@@ -219,3 +219,19 @@ def _wait_until_alone(group: int) -> None:
             return
         time.sleep(0.05)
     pytest.fail("workers outlived the stage that was killed")
+
+
+def test_a_store_of_another_platform_is_left_alone(data, tmp_path) -> None:
+    """Also one of before, whose name held the processor: its runs are neither used nor deleted."""
+    plan = [small_run(data, "student_alone")]
+    store, _ = run(plan, data, tmp_path)
+    key = plan[0].spec.key
+    old = tmp_path / "torch2.13.0+cpu-avx2-authenticamd.25.1-python3.11"
+    store.runs.rename(old)
+    before = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
+    assert store.record(key) is None
+    assert RunStore(tmp_path, platform=old.name).record(key) is not None
+    _, listener = run(plan, data, tmp_path)
+    assert listener.logged == [key]
+    assert store.record(key) is not None
+    assert {path: path.read_bytes() for path in old.rglob("*") if path.is_file()} == before
