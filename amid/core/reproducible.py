@@ -103,7 +103,8 @@ def not_portable() -> str | None:
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return f"this is {sys.platform} on {platform.machine()}, not Linux on x86-64"
     if missing := {"avx2", "fma"} - set(_cpu_facts().get("flags", "").split()):
-        return f"this processor does not have {' and '.join(sorted(name.upper() for name in missing))}"
+        lacking = " and ".join(name.upper() for name in sorted(missing))
+        return f"this processor does not have {lacking}"
     import numpy
 
     blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
