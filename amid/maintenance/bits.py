@@ -226,9 +226,10 @@ def _trained(data: Path, place: Path) -> Iterator[tuple[str, bytes]]:
             widths = {"audio": 16, "text": 22}
             networks = load_with_teacher(folder / MODEL, folder / CHECKPOINT, widths)
             rows = torch.from_numpy(clip_features(store, "video", np.arange(30)))
+            paths = {modality: data / "embeddings" / f"{modality}.npy" for modality in widths}
             auxiliary = {
-                modality: torch.from_numpy(np.load(data / "embeddings" / f"{modality}.npy")[:30])
-                for modality in widths
+                modality: torch.from_numpy(np.load(path, allow_pickle=False)[:30])
+                for modality, path in paths.items()
             }
             encoded = encode_clips(networks, rows, auxiliary)
             yield "representations", b"".join(t.numpy().tobytes() for t in encoded.values())
