@@ -43,9 +43,10 @@ def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     dispatched. out: where to write it; a new tensor by default.
     """
     left, right = _laid_out(a).numpy(), _laid_out(b).numpy()
-    if out is None:
-        return torch.from_numpy(np.matmul(left, right))
-    np.matmul(left, right, out=out.numpy())
+    with np.errstate(all="ignore"):  # no warnings of what is not finite, as torch has none
+        if out is None:
+            return torch.from_numpy(np.matmul(left, right))
+        np.matmul(left, right, out=out.numpy())
     return out
 
 

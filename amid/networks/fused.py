@@ -19,6 +19,9 @@ from torch.nn import functional
 
 from amid.core.portable import HANDLED
 
+# A run that diverges is told in one sentence, not by numpy's warnings on the way.
+SILENT = np.errstate(all="ignore")
+
 
 def perceptron(
     layers: Sequence[nn.Linear],
@@ -96,6 +99,7 @@ def _plain_perceptron(x: Tensor, slope: float, activated: bool, *weights: Tensor
 
 class _Perceptron(torch.autograd.Function):
     @staticmethod
+    @SILENT
     def forward(ctx: Any, x: Tensor, slope: float, activated: bool, *weights: Tensor) -> Tensor:
         arrays = [weight.detach().numpy() for weight in weights]
         hidden, behind = x.detach().numpy(), len(arrays) - (0 if activated else 2)
@@ -113,6 +117,7 @@ class _Perceptron(torch.autograd.Function):
         return torch.from_numpy(hidden)
 
     @staticmethod
+    @SILENT
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, *weights = ctx.saved_tensors
         if torch.is_grad_enabled():
@@ -151,6 +156,7 @@ class _Gru(torch.autograd.Function):
     """
 
     @staticmethod
+    @SILENT
     def forward(
         ctx: Any, x: Tensor, w_input: Tensor, w_state: Tensor, b_input: Tensor, b_state: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -189,6 +195,7 @@ class _Gru(torch.autograd.Function):
         return found.transpose(0, 1).contiguous(), found[-1].clone()
 
     @staticmethod
+    @SILENT
     def backward(
         ctx: Any, of_states: Tensor | None, of_last: Tensor | None
     ) -> tuple[Tensor | None, ...]:
