@@ -98,7 +98,7 @@ def test_from_videos_to_a_student_that_answers(tmp_path: Path) -> None:
     yaml = YAML()
     values = yaml.load((ROOT / "params.yaml").read_text())
     block = values["data"]["ucf51"]
-    block["options"] |= {"folder": str(source), "validation": 0.25}
+    block["options"] |= {"recordings": str(source), "validation": 0.25}
     block["extract"]["video"] = {"extractor": "frames", "size": [20, 27]}
     block.setdefault("encoders", {})["video"] = "r2plus1d"
     values["network"]["r2plus1d"] |= SMALL
