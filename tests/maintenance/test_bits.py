@@ -46,7 +46,6 @@ def test_this_processor_gives_the_committed_bits() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_other_processors_give_the_same_bits() -> None:
     """All sums from processes of their own: one on this processor, the others emulated."""
     if shutil.which("qemu-x86_64") is None:
