@@ -25,7 +25,7 @@ with replace_dir(Path(sys.argv[1])) as part:
 
 
 def test_a_file_is_replaced_and_its_folder_made(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "file"
+    path = tmp_path / "deep" / "deeper" / "file"
     for data in (b"one", b"two"):
         write_atomic(path, data)
         assert path.read_bytes() == data

@@ -43,6 +43,14 @@ def test_a_file_is_read_again_only_when_it_was_touched(tmp_path: Path, monkeypat
         checksums.verify(path)
 
 
+def test_after_a_clear_of_the_cache_every_file_is_read_again(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    assert checksums.cached_sha256(tmp_path / "a") == checksums.sha256_bytes(b"a")
+    checksums.clear_cache()
+    monkeypatch.setattr(checksums, "sha256_file", lambda path: "read")
+    assert checksums.cached_sha256(tmp_path / "a") == "read"
+
+
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}"])
 def test_without_its_sum_nothing_is_used(tmp_path: Path, text) -> None:
     (tmp_path / "a").write_bytes(b"a")

@@ -173,7 +173,7 @@ def test_data_are_pulled_once_a_machine(url, folder, tmp_path, monkeypatch) -> N
     remote = ContentStore(url)
     name = f"data/{content_name(contents(folder))}"
     with pytest.raises(AmidError, match="has no data/"):
-        cached(remote, name, tmp_path / "cache" / "data")
+        cached(remote, name, tmp_path / "cache" / "of a store" / "data")
     remote.push(folder, name)
     pulls: list[str] = []
     pull: Callable[..., bool] = ContentStore.pull
@@ -181,7 +181,7 @@ def test_data_are_pulled_once_a_machine(url, folder, tmp_path, monkeypatch) -> N
         ContentStore, "pull", lambda self, n, f: pulls.append(n) or pull(self, n, f)
     )
     for _ in range(3):
-        there = cached(remote, name, tmp_path / "cache" / "data")
+        there = cached(remote, name, tmp_path / "cache" / "of a store" / "data")
     assert pulls == [name]
     assert held(folder).items() < held(there).items()
 
@@ -212,6 +212,39 @@ def test_the_cache_is_a_folder_of_this_user(tmp_path, monkeypatch) -> None:
     (tmp_path / "amid-12345").mkdir()
     with pytest.raises(AmidError, match="another user's"):
         cache_folder()
+
+
+def test_a_link_in_the_place_of_the_cache_is_not_followed(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("AMID_CACHE", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"amid-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AmidError, match="AMID_CACHE"):
+        cache_folder()
+
+
+def test_an_object_store_is_written_in_place_and_a_folder_by_renaming(tmp_path, folder) -> None:
+    """An object is seen when it is whole; renaming one there is a copy."""
+    for url, parts in ((str(tmp_path / "store"), True), (f"memory://{uuid.uuid4().hex}", False)):
+        remote, targets = ContentStore(url), []
+        put = remote._files.put_file
+        remote._files.put_file = lambda path, target, put=put, targets=targets: (
+            targets.append(target) or put(path, target)
+        )
+        try:
+            remote.push(folder, "one")
+        finally:
+            del remote._files.put_file
+        assert targets
+        assert {target.endswith(".part") for target in targets} == {parts}
+
+
+def test_what_another_added_to_the_store_is_seen_at_once(tmp_path, folder) -> None:
+    remote = ContentStore((tmp_path / "store").as_uri())
+    assert not remote.exists("one")
+    assert not remote._files.dircache.use_listings_cache
+    ContentStore(str(tmp_path / "store")).push(folder, "one")
+    assert remote.exists("one")
 
 
 @pytest.fixture

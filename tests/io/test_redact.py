@@ -47,6 +47,19 @@ def test_secrets_are_redacted(text: str) -> None:
     assert redact(shown) == shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password=abc", f"password={MASK}"),
+        ("password='a b', seed=1", f"password='{MASK}', seed=1"),
+        ('"token": "a b"}', f'"token": "{MASK}"}}'),
+        ("password='token=abc' and token=def", f"password='{MASK}' and token={MASK}"),
+    ],
+)
+def test_a_secret_is_replaced_as_a_whole_and_its_quotes_stay(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
 @pytest.mark.parametrize("text", PLAIN)
 def test_other_text_stays(text: str) -> None:
     assert redact(text) == text

@@ -17,6 +17,7 @@ from amid.losses.adversarial import (
     repeated_class_mask,
     student_adversarial,
 )
+from amid.losses.cosine import cosine_matrix
 from tests.losses import by_loops
 from tests.losses.batches import random_batch
 from tests.losses.observed import Observed
@@ -148,6 +149,20 @@ def test_dynamic_weights_equal_the_explicit_loops(seed, sizes, smoothing, classe
         assert weights.similarities == pytest.approx(want["s"], abs=1e-12, nan_ok=True)
         assert weights.averages == pytest.approx(want["q"], abs=1e-12, nan_ok=True)
         assert weights.weights.tolist() == pytest.approx(want["w"], abs=1e-12)
+
+
+def test_many_float32_cosines_are_summed_in_float64():
+    teacher, student, _ = random_batch(3, 1500, 8, 1)
+    labels = torch.zeros(1500, dtype=torch.long)
+    weights = DynamicWeights(0.9)
+    weights.update(teacher.float(), student.float(), labels)
+    weights.end_epoch()
+    cosines = cosine_matrix(teacher.float(), student.float())
+    own = math.fsum(cosines.diagonal().tolist())
+    others = math.fsum(cosines.flatten().tolist()) - own
+    # one sum in float32 is off by about 1e-6 of the sum of all absolute values
+    assert weights.similarities[0] == pytest.approx(own / 1500, abs=1e-12)
+    assert weights.similarities[1] == pytest.approx(others / (1500 * 1499), abs=1e-12)
 
 
 def test_the_more_alike_part_weighs_less():
