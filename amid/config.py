@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
+from amid.augmentations import AUGMENTATIONS, load_augmentation
 from amid.datasets import DATASETS
 from amid.errors import ConfigError
 from amid.extractors import EXTRACTORS
@@ -26,6 +37,7 @@ SetupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+MismatchRatio = Annotated[float, Field(ge=0, lt=1)]
 Encoder = Literal[(*ENCODERS, "none")]
 # The encoder of a modality whose block names none, by the axes of its features.
 USUAL_ENCODERS = {
@@ -33,6 +45,26 @@ USUAL_ENCODERS = {
     "auxiliary": {1: "mlp", 2: "cnn", 4: "r2plus1d"},
 }
 _AXES = {1: "one vector", 2: "a sequence of vectors", 4: "frames"}
+
+
+def _span(least: int) -> Any:
+    """The type of a length of training: a whole number of epochs from `least` on, or a share."""
+
+    def checked(value: Any) -> int | float:
+        whole = type(value) is int and value >= least
+        if not whole and not (type(value) is float and 0 < value < 1):
+            raise ValueError(
+                f"it should be a whole number of epochs, {least} or more, or a share of the epochs "
+                "between 0 and 1, such as 0.75"
+            )
+        return value
+
+    return Annotated[int | float, PlainValidator(checked)]
+
+
+def epochs_of(span: int | float, epochs: int) -> int:
+    """A whole number of epochs as it is, a share of `epochs` rounded (halves up)."""
+    return span if isinstance(span, int) else math.floor(span * epochs + 0.5)
 
 
 class Model(BaseModel):
@@ -54,15 +86,29 @@ class Network(Model):
 
 
 class Training(Model):
+    """The numbers of a training; docs/training.md says what each does. `warmup_epochs` and each of
+    `milestones` is a number of epochs or a share of them, which moves along with `epochs`.
+
+    strong: what the protocol `strong` has in place of these (Params.training_of).
+    """
+
+    protocol: Literal["paper", "strong"]
     epochs: Positive
-    warmup_epochs: Annotated[int, Field(ge=0)]
+    warmup_epochs: _span(0)
     batch_size: Positive
-    optimiser: Literal["adam", "sgd"]
+    optimiser: Literal["adam", "adamw", "sgd"]
     learning_rate: PositiveFloat
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NonNegative
-    milestones: list[Positive]
+    milestones: list[_span(1)]
     decay: PositiveFloat
+    schedule: Literal["step", "cosine"]
+    rate_warmup: Annotated[float, Field(ge=0, lt=1)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    ema: Share
+    choose: Literal["validation", "last"]
+    augmentation: dict[Name, dict[str, Any]]
+    strong: dict[str, Any]
     auxiliary_seed: Annotated[int, Field(ge=0)]
     checkpoint_every: Positive
     checkpoint_minutes: PositiveFloat
@@ -70,6 +116,26 @@ class Training(Model):
     precision: Literal["float32", "bfloat16"]
     activation_chunks: Positive
     processes: Positive
+
+    @field_validator("augmentation")
+    @classmethod
+    def _augmentations_are_known(cls, chosen: dict[str, Any]) -> dict[str, Any]:
+        for name, numbers in chosen.items():
+            if name not in AUGMENTATIONS:
+                what = f"augmentation '{escape_control(name)}'"
+                raise ConfigError(unknown(what, name, AUGMENTATIONS, "augmentation"))
+            check(load_augmentation(name).Options, numbers, f"augmentation.{name}")
+        return chosen
+
+    @property
+    def warmup(self) -> int:
+        """Epochs of the warm-up."""
+        return epochs_of(self.warmup_epochs, self.epochs)
+
+    def milestones_before(self, epoch: int) -> list[int]:
+        """The epochs before `epoch` at which the learning rate falls."""
+        found = (epochs_of(milestone, self.epochs) for milestone in self.milestones)
+        return [milestone for milestone in found if milestone < epoch]
 
     @model_validator(mode="after")
     def _every_device_has_a_sample(self) -> Training:
@@ -110,7 +176,7 @@ class DataSet(Model):
     auxiliary: Annotated[list[Name], Field(min_length=1)]
     extract: dict[Name, Any]
     setups: dict[SetupName, Annotated[list[Name], Field(min_length=1)]] = {}
-    mismatch_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mismatch_ratio: MismatchRatio = 0.0
     quarantine_limit: Share = 0.01
     encoders: dict[Name, Encoder] = {}
     training: dict[str, Any] = {}
@@ -133,6 +199,18 @@ class Report(Model):
     points: Annotated[int, Field(ge=8, le=1000)]
     perplexity: Annotated[float, Field(ge=2)]
     samples: Annotated[int, Field(ge=2, le=60)]
+
+
+class Frame(Model):
+    """What every configuration may say beside the numbers of its method.
+
+    training: on top of the data set's. mismatch_ratio: in place of the data set's.
+    """
+
+    method: str
+    training: dict[str, Any] = {}
+    selection: dict[str, Any] = {}
+    mismatch_ratio: MismatchRatio | None = None
 
 
 class Configured(NamedTuple):
@@ -175,15 +253,20 @@ class Params(Model):
             raise ConfigError(unknown(f"data set '{name}'", name, self.data, "data"))
         return self.data[name]
 
-    def training_of(self, dataset: str, *, auxiliary: bool = False) -> Training:
-        """The training numbers of a data set, its own overrides applied."""
+    def training_of(
+        self, dataset: str, *, auxiliary: bool = False, study: dict[str, Any] | None = None
+    ) -> Training:
+        """The training numbers of a data set: `training`, on top of it a study's own, on top of
+        both the protocol's, and on top of all what the data set's block says."""
         block = self.dataset(dataset)
-        values = {**self.training.model_dump(), **block.training}
-        where = f"data.{dataset}.training"
+        override, where = block.training, f"data.{dataset}.training"
         if auxiliary:
-            values |= block.auxiliary_training
+            override = {**override, **block.auxiliary_training}
             where = f"data.{dataset}.auxiliary_training"
-        return check(Training, values, where)
+        values = self.training.model_dump() | (study or {})
+        if override.get("protocol", values["protocol"]) == "strong":
+            values |= self.training.strong
+        return check(Training, {**values, **override}, where)
 
     def options(self, method: str) -> MethodOptions:
         """A method's numbers, those from the top level among them."""
@@ -198,25 +281,19 @@ class Params(Model):
             both = isinstance(value, dict) and isinstance(values.get(name), dict)
             values[name] = {**values[name], **value} if both else value
         where = f"configurations.{configuration}"
-        if "method" not in values:
-            raise ConfigError(f"params.yaml: '{where}' must name its `method`.")
-        method = values.pop("method")
-        if method not in METHODS:
-            raise ConfigError(unknown(f"method '{method}'", str(method), METHODS, where))
-        training = values.pop("training", {})
-        mismatch_ratio = values.pop("mismatch_ratio", None)
-        chosen = values.pop("selection", {})
-        numbers = {**self.selection.model_dump(), **chosen}
+        frame = _check_frame(values, where)
+        numbers = {**self.selection.model_dump(), **frame.selection}
         selection = check(Selection, numbers, f"{where}.selection")
-        options_model = import_module(METHODS[method]).Options
-        if chosen and not options_model.compares_pairs:
+        options_model = import_module(METHODS[frame.method]).Options
+        if frame.selection and not options_model.compares_pairs:
             raise ConfigError(
-                f"params.yaml: '{where}' has a selection, but '{method}' compares no pairs: there "
-                "is nothing to choose samples by."
+                f"params.yaml: '{where}' has a selection, but '{frame.method}' compares no pairs: "
+                "there is nothing to choose samples by."
             )
-        given = self.options(method).model_dump()
-        options = check(options_model, {**given, **values}, where)
-        return Configured(method, options, training, selection, mismatch_ratio)
+        given = self.options(frame.method).model_dump()
+        own = {name: value for name, value in values.items() if name not in Frame.model_fields}
+        options = check(options_model, {**given, **own}, where)
+        return Configured(frame.method, options, frame.training, selection, frame.mismatch_ratio)
 
 
 # Field of Params: (its type, its default or ..., the file it stands in if not params.yaml itself)
@@ -243,7 +320,9 @@ def load(path: Path, extra: Extra | None = None) -> Params:
     data = {name: _checked_block(params, name, block) for name, block in params.data.items()}
     params = params.model_copy(update={"data": data})
     _check_names(params)
+    check(Training, {**params.training.model_dump(), **params.training.strong}, "training.strong")
     _check_training_numbers(params)
+    _check_student(params)
     return params
 
 
@@ -261,6 +340,7 @@ def load_results(path: Path, extra: Extra) -> Params:
     fields |= {name: (Any, ...) for name in values if name not in known}
     params = check(create_model("Params", __base__=Params, **fields), values, "")
     _check_names(params)
+    _check_student(params)
     return params
 
 
@@ -343,6 +423,16 @@ def check(model: type[BaseModel], values: Any, where: str) -> Any:
         raise ConfigError(f"params.yaml: '{key}' is {got!r}, but {reason}.") from None
 
 
+def _check_frame(values: dict[str, Any], where: str) -> Frame:
+    """The part of a configuration that does not depend on its method, which is one there is."""
+    if "method" not in values:
+        raise ConfigError(f"params.yaml: '{where}' must name its `method`.")
+    frame = check(Frame, {n: v for n, v in values.items() if n in Frame.model_fields}, where)
+    if frame.method not in METHODS:
+        raise ConfigError(unknown(f"method '{frame.method}'", frame.method, METHODS, where))
+    return frame
+
+
 def _check_extractors(params: Params) -> None:
     """The numbers of `extractors`, each by itself: they hold for every block."""
     for kind, numbers in params.extractors.items():
@@ -409,10 +499,17 @@ def _check_names(params: Params) -> None:
         if len(set(values)) < len(values):
             raise ConfigError(f"params.yaml: '{key}' names a value twice: {values}.")
     for name in params.datasets:
-        params.dataset(name)
+        if not getattr(params.dataset(name).options, "labels", True):
+            raise ConfigError(
+                f"params.yaml: 'datasets' names '{name}', which has no labels "
+                f"('data.{name}.options.labels'): only contrastive pre-training can use it "
+                "(docs/contrastive.md)."
+            )
     for method in params.methods:
         if method not in METHODS:
             raise ConfigError(unknown(f"method '{method}'", method, METHODS, "methods"))
+    for configuration, values in params.configurations.items():
+        _check_frame(values, f"configurations.{configuration}")
     lists = {f"sections.{name}": rows for name, rows in params.sections.items()}
     lists |= {"student.configurations": params.student.configurations}
     for key, rows in lists.items():
@@ -420,6 +517,17 @@ def _check_names(params: Params) -> None:
             if row not in params.configurations:
                 what = f"configuration '{row}'"
                 raise ConfigError(unknown(what, row, params.configurations, key))
+
+
+def _check_student(params: Params) -> None:
+    """A section trains what the student is chosen among."""
+    trained = {row for rows in params.sections.values() for row in rows}
+    for row in params.student.configurations:
+        if row not in trained:
+            raise ConfigError(
+                f"params.yaml: 'student.configurations' names '{row}', which no entry of "
+                "'sections' trains: add it to one, or take it out of 'student.configurations'."
+            )
 
 
 def _check_training_numbers(params: Params) -> None:
@@ -443,14 +551,26 @@ def _check_training_numbers(params: Params) -> None:
 
 def check_training(params: Params, dataset: str, override: dict[str, Any], where: str) -> None:
     """Raises ConfigError unless the numbers at `where` fit the data set's training."""
+    if "protocol" in override or "strong" in override:
+        raise ConfigError(
+            f"params.yaml: '{where}' may not set the protocol, which all rows of a table share: "
+            "set 'training.protocol', or 'training.protocol' of a data set's block."
+        )
     values = {**params.training_of(dataset).model_dump(), **override}
     _check_warmup(check(Training, values, where), where, dataset)
 
 
+def check_protocol(params: Params, protocol: dict[str, Any], where: str) -> None:
+    """Raises ConfigError unless a study's numbers at `where` fit the training of every data set."""
+    check(Training, {**params.training.model_dump(), **protocol}, where)
+    for dataset in params.data:
+        _check_warmup(params.training_of(dataset, study=protocol), where, dataset)
+
+
 def _check_warmup(training: Training, where: str, dataset: str) -> None:
-    if training.warmup_epochs >= training.epochs:
+    if training.warmup >= training.epochs:
         raise ConfigError(
-            f"params.yaml: '{where}' has {training.warmup_epochs} warm-up epochs "
+            f"params.yaml: '{where}' has {training.warmup} warm-up epochs "
             f"(warmup_epochs) of {training.epochs} epochs in all on the data set '{dataset}'; "
             "the warm-up must be shorter."
         )

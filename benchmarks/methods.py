@@ -76,7 +76,7 @@ def contrastive(one: Trainer, reps: Representations, labels: Tensor) -> Term | N
     It starts from the representations that it compares: linear heads before it are networks.
     """
     method = one.method
-    tau = method.options["temperature"] if hasattr(method, "options") else None
+    tau = getattr(method, "options", {}).get("temperature")
     student, teacher = reps.student, reps.teacher
     if isinstance(method, Amid):
 
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--samples", type=int, default=50_000)
     parser.add_argument("--classes", type=int, default=51)
+    parser.add_argument("--also", nargs="*", default=[], metavar="CONFIGURATION")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -135,7 +136,7 @@ def main() -> None:
     network = params.network.model_copy(update={"dim": arguments.dim})
     params = params.model_copy(update={"network": network})
     splits = samples(arguments.samples, arguments.dim, arguments.classes)
-    names = list(dict.fromkeys([*params.table1, "teacher_alone"]))
+    names = list(dict.fromkeys([*params.table1, "teacher_alone", *arguments.also]))
     trainers = {
         name: trainer(configured_run(params, "avlips", name, 0, lambda *_: "made up"), splits)
         for name in names

@@ -1,4 +1,7 @@
-"""auxiliary@<dataset>: pre-trains the auxiliary extractors, then freezes them into embeddings."""
+"""auxiliary@<dataset>: pre-trains the auxiliary extractors, then freezes them into embeddings.
+
+Beside them it leaves what a linear probe reads off the features of each modality.
+"""
 
 import os
 from functools import partial
@@ -6,13 +9,15 @@ from functools import partial
 from amid.data.feature_store import FeatureStore
 from amid.data.splits import embeddings_folder, features_fingerprint
 from amid.executors import executor_from_env
+from amid.inspection.probe import write_probe
+from amid.io.atomic import replace_dir
 from amid.runs.embeddings import freeze, freeze_features
 from amid.runs.plan import auxiliary_runs
 from amid.runs.scheduler import run_all
 from amid.runs.store import open_store
 from amid.studies import load_params
 from amid.tracking.tracker import Tracker
-from stages.common import HOME, PARAMS, data_folder, run_stage
+from stages.common import HOME, PARAMS, RUNS, data_folder, run_stage
 
 
 def main(dataset: str) -> None:
@@ -44,6 +49,9 @@ def main(dataset: str) -> None:
         if encoder == "none":
             freeze_features(modality, corpus, features, embeddings_folder(folder))
             print(f"auxiliary@{dataset}: {modality} is used as it is")
+    with replace_dir(RUNS / "probe" / dataset) as outs:
+        for line in write_probe(features, outs):
+            print(f"auxiliary@{dataset}: {line}")
 
 
 if __name__ == "__main__":

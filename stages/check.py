@@ -3,10 +3,17 @@
 DVC writes `python -m stages.download <name>` for every key of `data`, whatever stands there; each
 stage checks the names as well, but only once its command is running. So the downloads, and thereby
 all other stages, depend on this one. Its out never changes: what they make stays valid.
+
+For the same reason it tells of a folder of data that this copy of the project lacks, and of what in
+a folder of own data keeps DVC from reading it. Where DVC gets there first, it stops with a message
+of its own, and this command lists all such places.
 """
 
+from importlib import import_module
 from pathlib import Path
 
+from amid.datasets import DATASETS
+from amid.io.project import check_in_reach
 from amid.studies import load_params, rendering
 from stages.common import PARAMS, run_stage
 
@@ -14,7 +21,13 @@ CHECKED = Path("data") / "checked"
 
 
 def main() -> None:
-    load_params(PARAMS)
+    params = load_params(PARAMS)
+    for name in params.datasets:
+        block = params.dataset(name)
+        check_in_reach(block.folder, f"data.{name}.folder")
+        source = import_module(DATASETS[block.source])
+        if hasattr(source, "check_folder"):
+            source.check_folder(block.options)
     rendering.write_text(CHECKED, "names and numbers of params.yaml are sound\n")
 
 

@@ -59,7 +59,7 @@ def check(
     source: Path, folder: Path, profile: Sequence[str] = reproducibility_check.SMALL
 ) -> Iterator[str]:
     """The gate's steps, each said before it starts; what is wrong, as it is found."""
-    one, two = reproducibility_check.clones(folder)
+    one, two = reproducibility_check.clones(folder, reproducibility_check.git_root(source)[1])
     for clone in (one, two):
         surroundings = " ".join(f"{name}={value}" for name, value in clone.environment.items())
         print(f"clone at {clone.place}, {clone.workers} workers, {surroundings}", flush=True)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import os
+import select
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from amid.errors import AmidError, storage_error
 from amid.io.project import project_home
 from amid.io.redact import redact
-
-if TYPE_CHECKING:
-    pass
 
 PARAMS = Path("params.yaml")
 # A queued experiment works in a copy; runs and MLflow stay with the repository itself.
@@ -57,11 +55,14 @@ def run_command(
     try:
         with within or nullcontext():
             main(*sys.argv[1:])
+        sys.stdout.flush()
     except Terminated:
         sys.exit(143)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            sys.exit(141)  # as a program that SIGPIPE ends: `... | head` is no error
         told = error if isinstance(error, AmidError) else storage_error(error, HOME)
         if told is None:
             sys.exit(redact(traceback.format_exc()))
@@ -76,6 +77,16 @@ class Terminated(KeyboardInterrupt):
 def _terminated(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
     raise Terminated
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads the standard output any more; it then goes nowhere."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _command() -> str:

@@ -6,6 +6,7 @@ from importlib import import_module
 
 from amid import config
 from amid.datasets import DATASETS, problems
+from amid.inspection.place import copy_warning, git_warning
 from amid.io.processes import available_cores
 from amid.sources.download import resolve_mirror
 from amid.tracking.tracker import Tracker
@@ -35,6 +36,12 @@ def main(dataset: str) -> None:
         tracker.log_metrics(
             {"clips": len(manifest), **{f"clips_{k}": v for k, v in counts.items()}}
         )
+    for warned in (
+        copy_warning(block.folder, f"data.{dataset}.folder", HOME),
+        git_warning((HOME / block.folder).resolve(), HOME) if block.source == "own" else None,
+    ):
+        if warned is not None:
+            print(f"WARNING: {warned}")
     shown = ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
     print(f"download@{dataset}: {len(manifest)} clips ({shown})")
 

@@ -10,6 +10,7 @@ from amid.report import exhibits
 from amid.runs.store import CHECKPOINT, MODEL
 from amid.studies import load_params
 from amid.studies.base import REFERENCE, load_records
+from amid.studies.sections import stage_of
 from stages.common import PARAMS, RUNS, data_folder, run_stage
 
 
@@ -17,11 +18,11 @@ def main(dataset: str) -> None:
     params = load_params(PARAMS)
     params = params.model_copy(update={"datasets": [dataset]})
     data, block, chosen = data_folder(dataset), params.dataset(dataset), params.report
-    section_of = {name: section for section, names in params.sections.items() for name in names}
-    rows = [*params.student.configurations, *({REFERENCE} & section_of.keys())]
+    trained = {name for names in params.sections.values() for name in names}
+    rows = [*params.student.configurations, *({REFERENCE} & trained)]
     records = load_records(params, RUNS, list(dict.fromkeys(rows)))[dataset]
     folders = {
-        run.key: RUNS / section_of[name] / dataset / name / f"seed{run.spec.seed}"
+        run.key: RUNS / stage_of(params, name) / dataset / name / f"seed{run.spec.seed}"
         for name, runs in records.items()
         for run in runs
     }

@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 
 from amid import config
-from amid.data.extraction import as_metrics, counts, extract_features, frequent_reasons, summary
+from amid.data import extraction
 from amid.data.manifest import check_manifest
 from amid.data.shards import Settings, decoder
 from amid.errors import AmidError
@@ -23,7 +23,7 @@ def main(dataset: str) -> None:
     check_manifest(manifest := pd.read_parquet(folder / "manifest.parquet"))
     options = {m: {"extractor": e, **o.model_dump()} for m, (e, o) in block.extract.items()}
     with Tracker(f"extract@{dataset}", HOME, options) as tracker:
-        found = extract_features(
+        found = extraction.extract_features(
             manifest,
             folder,
             folder / "features",
@@ -37,16 +37,17 @@ def main(dataset: str) -> None:
         known = pd.read_parquet(folder / "problems.parquet")
         quarantine = pd.concat([known, found.quarantine], ignore_index=True)
         quarantine.to_parquet(folder / "quarantine.parquet", index=False)
-        numbers = counts(found._replace(quarantine=quarantine))
+        numbers = extraction.counts(found._replace(quarantine=quarantine))
         (folder / "extract.json").write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
-        tracker.log_metrics(as_metrics(numbers))
-        print(f"extract@{dataset}: {summary(numbers)}")
+        tracker.log_metrics(extraction.as_metrics(numbers))
+        for told in (extraction.summary(numbers), *extraction.lost_classes(manifest, found)):
+            print(f"extract@{dataset}: {told}")
         total, lost = numbers["clips"], numbers["quarantined"]
         if lost > block.quarantine_limit * total:
             raise AmidError(
                 f"extract@{dataset}: {lost} of {total} clips are damaged "
-                f"({frequent_reasons(numbers)}), more than data.{dataset}.quarantine_limit = "
-                f"{block.quarantine_limit:g} allows; "
+                f"({extraction.frequent_reasons(numbers)}), more than "
+                f"data.{dataset}.quarantine_limit = {block.quarantine_limit:g} allows; "
                 f"{folder / 'quarantine.parquet'} lists them."
             )
 

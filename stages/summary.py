@@ -17,7 +17,7 @@ def main(base: str) -> None:
     for page in sorted(REPORTS.glob("table*.md")):
         print(page.read_text(encoding="utf-8").replace("\n#", "\n##").replace("# ", "## ", 1))
         table = page.with_suffix(".csv")
-        before = _git("show", "--end-of-options", f"{base}:{table.as_posix()}")
+        before = _git("show", "--end-of-options", f"{base}:./{table.as_posix()}")
         if before is None:
             print(f"New: {base} has no {table}.\n")
             continue

@@ -9,24 +9,24 @@ from functools import partial
 from amid.data.splits import features_fingerprint
 from amid.executors import executor_from_env
 from amid.io.atomic import replace_dir
-from amid.runs.plan import with_teachers
 from amid.runs.scheduler import run_all
 from amid.runs.store import open_store
 from amid.studies import load_params
-from amid.studies.runs import WITH_CHECKPOINTS, planned_runs
+from amid.studies.runs import WITH_CHECKPOINTS, all_runs, planned_runs, settled
 from amid.tracking.tracker import Tracker
 from stages.common import HOME, PARAMS, RUNS, data_folder, run_stage
 
 
 def main(name: str, dataset: str) -> None:
-    params = load_params(PARAMS)
     executor, store = executor_from_env(os.environ), open_store(os.environ, HOME)
     folder = data_folder(dataset)
-    runs = planned_runs(name, params, dataset, partial(features_fingerprint, folder))
+    params = settled(name, load_params(PARAMS), dataset, folder)
+    planning = params, dataset, partial(features_fingerprint, folder)
+    runs = planned_runs(name, *planning)
     training = params.training_of(dataset)
     with Tracker(f"{name}@{dataset}", HOME, params.top_level) as tracker:
         run_all(
-            with_teachers(runs),
+            all_runs(runs, *planning),
             store=store,
             data=folder,
             workers=params.workers,

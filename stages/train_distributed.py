@@ -14,13 +14,14 @@ from amid.errors import AmidError, Stopped
 from amid.runs.multiprocess import train_under_torchrun
 from amid.runs.store import open_store
 from amid.studies import load_params
-from amid.studies.runs import planned_runs
+from amid.studies.runs import planned_runs, settled
 from stages.common import HOME, PARAMS, data_folder, run_command
 
 
 def main(section: str, dataset: str) -> None:
-    params = load_params(PARAMS)
-    folder, training = data_folder(dataset), params.training_of(dataset)
+    folder = data_folder(dataset)
+    params = settled(section, load_params(PARAMS), dataset, folder)
+    training = params.training_of(dataset)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:

@@ -2,24 +2,31 @@
 the server of MLFLOW_TRACKING_URI where that is one, else on a UI of this machine at PORT."""
 
 import os
+from contextlib import suppress
+from functools import partial
 
+from amid.config import Params
 from amid.errors import AmidError
 from amid.io.redact import redact
-from amid.studies import load_params
-from amid.tracking.client import open_any, server_trouble
+from amid.studies import load_params, sensitivity
+from amid.studies.base import load_records
+from amid.tracking.client import STORE, open_any
 from amid.tracking.client import server as server_of
+from amid.tracking.trouble import server_trouble, store_trouble
 from amid.tracking.views import prepare_views, views
-from stages.common import HOME, PARAMS, run_command
+from stages.common import HOME, PARAMS, RUNS, run_command
 
 
 def main(port: str) -> None:
     if not port.isdigit():
         raise AmidError(f"'{port}' is no port: give a number, such as 5000.")
     server = server_of(os.environ)
+    params = load_params(PARAMS)
     try:
-        prepared = prepare_views(open_any(HOME), views(load_params(PARAMS)))
+        prepared = prepare_views(open_any(HOME), views(params), current_runs(params))
     except Exception as error:
         trouble = server_trouble(error, server) if server else None
+        trouble = trouble or store_trouble(error, HOME / "mlruns" / STORE)
         if trouble is None:
             raise
         raise AmidError(f"{trouble}.") from None
@@ -30,6 +37,24 @@ def main(port: str) -> None:
         print(f"{title}: {address}{path}")
     if not prepared:
         print("no comparison yet: `make repro` trains and logs the runs they are made of")
+
+
+def current_runs(params: Params) -> dict[str, set[str]]:
+    """The keys of the runs of Tables 1, 4, 5 and 6 as they stand, by comparison; none of a table
+    whose runs are not there yet."""
+    found: dict[str, set[str]] = {}
+    for dataset in params.datasets:
+        only = params.model_copy(update={"datasets": [dataset]})
+        loads = {
+            f"table{number}-{dataset}": partial(load_records, only, RUNS, rows)
+            for number, rows in ((1, params.table1), (4, params.table4), (5, params.table5))
+        }
+        loads[f"table6-{dataset}"] = partial(sensitivity.load, only, RUNS)
+        for key, load in loads.items():
+            with suppress(AmidError):
+                rows = load()[dataset].values()
+                found[key] = {run.key for runs in rows for run in runs}
+    return found
 
 
 if __name__ == "__main__":

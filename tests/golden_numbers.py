@@ -1,4 +1,4 @@
-"""Reads tests/golden/losses.json and compares what a function gives with the numbers there.
+"""Reads the files in tests/golden and compares what a function gives with the numbers there.
 
 A case holds `function`, `inputs`, `expected`, optionally `grad` (input -> the whole gradient) or
 `grad_entries` and `grad_norm` (input -> [[index ..., value], ...] and Frobenius norm), `rtol` and
@@ -19,18 +19,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-COPY = Path(__file__).parent / "golden" / "losses.json"
+GOLDEN = Path(__file__).parent / "golden"
+FILES = ("losses.json", "methods2.json")
 INTEGERS = {"labels", "query_labels", "gallery_labels", "predictions"}
 PLAIN = {"ks"}
 LISTS = {"modalities"}
-MOVED = {"amid.metrics": "amid.training.metrics"}  # the names in the file are those of its day
+# The names in the files are those of their day.
+MOVED = {
+    "amid.metrics": "amid.training.metrics",
+    "amid.selection.dissect.keep_largest": "amid.selection.contrastive",
+    "amid.selection.dissect.keep_smallest": "amid.selection.contrastive",
+}
 
 
-def cases(prefix: str, path: Path = COPY) -> list[dict[str, Any]]:
-    """The cases whose function's dotted name starts with `prefix`."""
-    return [
-        case for case in json.loads(path.read_text())["cases"] if _module(case).startswith(prefix)
-    ]
+def cases(prefix: str, *files: str) -> list[dict[str, Any]]:
+    """The cases whose function's dotted name starts with `prefix`, of all files or of some."""
+    found = []
+    for name in files or FILES:
+        found += json.loads((GOLDEN / name).read_text())["cases"]
+    return [case for case in found if _module(case).startswith(prefix)]
 
 
 def function(case: dict[str, Any]) -> Callable[..., Any]:
@@ -39,7 +46,7 @@ def function(case: dict[str, Any]) -> Callable[..., Any]:
 
 def _module(case: dict[str, Any]) -> str:
     module = case["function"].rsplit(".", 1)[0]
-    return MOVED.get(module, module)
+    return MOVED.get(case["function"], MOVED.get(module, module))
 
 
 def materialise(value: Any) -> Any:
@@ -123,7 +130,8 @@ def assert_gradients(
     largest = max(float(values.abs().max()) for values in listed if values.numel())
     atol = max(floor, relative * largest)
     names = [*whole, *some]
-    grads = torch.autograd.grad(result, [inputs[name] for name in names])
+    asked = [inputs[name] for name in names]
+    grads = torch.autograd.grad(result, asked, materialize_grads=True)  # 0 of what is detached
     for name, grad in zip(names, grads, strict=True):
         what = f"{case['name']}: gradient of {name}"
         if name in whole:

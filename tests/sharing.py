@@ -33,7 +33,7 @@ NETWORK = {"blocks": 1, "width": 4, "window": 3, "size": 17}  # the last maps 2 
 # With large gradients, or a batch of one clip, a ReLU that rounding turns on or off moves the later
 # losses of float32 by 1e-3, as any rounding does: it gets small weights and other batches. CRD's
 # bank is of float32.
-BATCH = 13  # of 40 samples: 13, 13, 13 and a last one alone, of which one process has none
+BATCH = 13  # of 40 samples: 13, 13 and 14, the last one alone joined to the batch before
 # Name -> configuration, parts of a batch, type, share of the samples that lack their sound, size of
 # a batch, epochs, how near all numbers have to be.
 CASES = {
@@ -141,16 +141,22 @@ def _as(splits: Splits, dtype: torch.dtype, lacking: float) -> Splits:
 
 def pieces(size: int) -> dict[str, Tensor]:
     """Normalised maps of 3 samples, a loss that compares all pairs, and its gradients: of one
-    process that has all, or of two, of which the second has one."""
+    process that has all, or of two, of which the second has one. The same of one sample with a
+    single value a channel, of which the second process has nothing."""
+    many = {f"many.{name}": value for name, value in _pieces(size, 3, (2, 3, 3)).items()}
+    return many | {f"one.{name}": value for name, value in _pieces(size, 1, (1, 1, 1)).items()}
+
+
+def _pieces(size: int, samples: int, shape: tuple[int, ...]) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    joint = torch.randn(3, 4, 2, 3, 3, generator=generator, dtype=torch.float64)
+    joint = torch.randn(samples, 4, *shape, generator=generator, dtype=torch.float64)
     norm = BatchNorm(4).double()
     synchronize_statistics(norm, size)
     world = SINGLE_PROCESS if size == 1 else world_of(size)
     target = world.slice_batch(joint, lambda samples: samples.clone().requires_grad_())
     own = target if size == 1 else target.own
     rows = norm(own).square().mean((2, 3, 4))  # (b, 4)
-    gathered = rows if size == 1 else target.gather(rows)  # (3, 4)
+    gathered = rows if size == 1 else target.gather(rows)  # (samples, 4)
     (gathered @ gathered.T).exp().sum().backward()
     world.sum_gradients(norm.parameters())
     slopes = own.grad if size == 1 else target.gather(own.grad.flatten(1)).view_as(joint)

@@ -28,7 +28,7 @@ CLASSES = ["blue", "green", "red", "white"]
 
 def committed(name: str) -> str:
     """A file as of HEAD: a user's own run changes the one in the working tree."""
-    command = ["git", "show", f"HEAD:{name}"]
+    command = ["git", "show", f"HEAD:./{name}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True)
     if done.returncode:
         pytest.skip(f"no committed {name} to compare with")

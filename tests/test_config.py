@@ -90,7 +90,22 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("extractor: frame_dct", "extractor: frame_dtc", ["'frame_dtc'", "frame_dct"]),
         ("frames: 8", "frames: 0", ["extractors.frame_dct.frames", "is 0"]),
         ("bands: 40", "band: 40", ["extractors.log_mel.band", "did you mean 'bands'?"]),
-        ("warmup_epochs: 6", "warmup_epochs: 24", ["'training'", "warmup_epochs", "24"]),
+        ("warmup_epochs: 0.25", "warmup_epochs: 24", ["'training'", "warmup_epochs", "24"]),
+        ("warmup_epochs: 0.25", "warmup_epochs: 0.99", ["'training' has 24 warm-up epochs"]),
+        ("warmup_epochs: 0.25", "warmup_epochs: 1.5", ["training.warmup_epochs' is 1.5", "share"]),
+        (
+            "warmup_epochs: 0.25",
+            "warmup_epochs: -1",
+            ["training.warmup_epochs' is -1", "0 or more"],
+        ),
+        ("warmup_epochs: 0.25", "warmup_epochs: true", ["training.warmup_epochs' is True"]),
+        ("milestones: [0.75]", "milestones: [1.0]", ["training.milestones.0' is 1.0", "0.75"]),
+        (
+            "milestones: [0.75]",
+            "milestones: [0.5, 0]",
+            ["training.milestones.1' is 0", "1 or more"],
+        ),
+        ("milestones: [0.75]", "milestones: ['18']", ["training.milestones.0' is '18'"]),
         ("temperature: 0.1", "temperature: 0.0", ["temperature", "greater than 0"]),
         ("temperature: 0.1", "temprature: 0.1", ["temprature", "did you mean 'temperature'?"]),
         ("{method: teacher}", "{method: techer}", ["'techer'", "did you mean 'teacher'?"]),
@@ -100,7 +115,7 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("auxiliary: [audio]", "auxiliary: []", ["data.avlips.auxiliary"]),
         (
             "{method: amid, contrastive: ccl}",
-            "{method: amid, training: {epochs: 5}}",
+            "{method: amid, training: {warmup_epochs: 5, epochs: 5}}",
             ["amid_ccl_tau01.training", "of 5 epochs"],
         ),
         ("box: [0.6389, 0.8333", "box: [92, 120", ["extract.video", "shares"]),
@@ -109,17 +124,101 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("weight: 0.8", "wieght: 0.8", ["methods.crd.wieght", "did you mean 'weight'?"]),
         ("negatives: 16384", "negatives: 0", ["methods.crd.negatives", "is 0"]),
         ("table1: [student_alone, crd", "table1: [student_alone, crdd", ["'crdd'", "table1"]),
+        ("protocol: paper", "protocol: papr", ["'training.protocol'", "'paper' or 'strong'"]),
+        ("    ema: 0.05", "    emma: 0.05", ["training.strong.emma", "did you mean 'ema'?"]),
+        ("    ema: 0.05", "    ema: 3.0", ["'training.strong.ema' is 3.0"]),
+        ("jitter: {noise: 0.05}", "jiter: {noise: 0.05}", ["'jiter'", "did you mean 'jitter'?"]),
+        ("jitter: {noise: 0.05}", "jitter: {nois: 0.05}", ["augmentation.jitter.nois", "'noise'?"]),
+        ("jitter: {noise: 0.05}", "jitter: {noise: -1.0}", ["augmentation.jitter.noise", "-1.0"]),
+        ("kernel: 5, dropout: 0.3", "kernel: 4, dropout: 0.3", ["resnet.kernel", "odd"]),
+        (
+            "{method: amid, contrastive: ccl}",
+            "{method: amid, training: {protocol: strong}}",
+            ["amid_ccl_tau01.training", "protocol"],
+        ),
         ("figure3: [amid, ccl]", "figure3: [amid]", ["'figure3'", "at least 2"]),
         ("baseline: student_alone", "baseline: alone", ["'alone'", "table3.baseline"]),
-        ("{epochs: 8, warmup_epochs: 2,", "{epochs: 3, warmup_epochs: 3,", ["table3.training"]),
+        ("{epochs: 8,", "{epochs: 3, warmup_epochs: 3,", ["table3.training"]),
+        ("{epochs: 8,", "{epoch: 8,", ["unknown key 'table3.training.epoch'", "'epochs'"]),
+        (
+            "amid: {method: amid}",
+            "amid: {method: [amid]}",
+            ["configurations.amid.method", "string"],
+        ),
+        ("amid: {method: amid}", "amid: {method: 3}", ["'configurations.amid.method' is 3"]),
+        ("amid: {method: amid}", "amid: [amid]", ["'configurations.amid' is ['amid']"]),
+        (
+            "amid: {method: amid}",
+            "amid: {method: amid, mismatch_ratio: 2}",
+            ["'configurations.amid.mismatch_ratio' is 2", "less than 1"],
+        ),
+        (
+            "amid: {method: amid}",
+            "amid: {method: amid, mismatch_ratio: abc}",
+            ["'configurations.amid.mismatch_ratio' is 'abc'", "number"],
+        ),
+        (
+            "amid: {method: amid}",
+            "amid: {method: amid, mismatch_ratio: true}",
+            ["'configurations.amid.mismatch_ratio' is True", "number"],
+        ),
+        (
+            "amid: {method: amid}",
+            "amid: {method: amid, mismatched: 0.2}",
+            ["unknown key 'configurations.amid.mismatched'"],
+        ),
+        (
+            "amid: {method: amid}",
+            "amid: {method: amid, training: }",
+            ["'configurations.amid.training' is None", "dictionary"],
+        ),
+        (
+            "amid: {method: amid}",
+            "amid: {method: amid, training: 5}",
+            ["'configurations.amid.training' is 5"],
+        ),
+        (
+            "amid: {method: amid}",
+            "amid: {method: amid, training: {epoch: 5}}",
+            ["unknown key 'configurations.amid.training.epoch'", "'epochs'"],
+        ),
+        (
+            "amid: {method: amid}",
+            "amid: {method: amid, selection: }",
+            ["'configurations.amid.selection' is None"],
+        ),
+        (
+            "amid: {method: amid}",
+            "amid: {method: amid, selection: dissect}",
+            ["'configurations.amid.selection' is 'dissect'"],
+        ),
+        (
+            "amid: {method: amid}",
+            "amid: {method: amid, selection: {ratio: 2}}",
+            ["'configurations.amid.selection.ratio' is 2"],
+        ),
         ("alpha: [3.7, 3.8", "alpha: [3.7, 3.7", ["'table6.alpha'", "twice"]),
         ("alpha: [3.7", "alpha: [-3.7", ["table6.alpha", "greater than or equal to 0"]),
+        (
+            "  compared: [crd, gmc, ccl, crcd]",
+            "  compared: [crd, gmc, ccl]",
+            ["names 'crcd'", "no entry of 'sections' trains"],
+        ),
+        (
+            "without_d2,\n     without_dynamic]",
+            "without_d2]",
+            ["'table5' names 'without_dynamic'", "add it to one"],
+        ),
+        ("figure3: [amid, ccl]", "figure3: [amid, extra]", ["'extra'", "figure3"]),
         ("table5: [amid,", "table5: [amd,", ["'amd'", "table5", "did you mean 'amid'?"]),
         ("figure5: [amid,", "figure5: [amd,", ["'amd'", "figure5"]),
         ("power: 0.8", "power: 1.0", ["table_seeds.power", "less than 1"]),
         ("without: l_ft_l_fa", "without: nothing", ["'nothing'", "table_adversarial.without"]),
         ("{gamma_ramp: 18,", "{gamma_rmp: 18,", ["gamma_rmp", "did you mean 'gamma_ramp'?"]),
-        ("folds: [0, 1", "folds: [0, 0", ["'table3.folds'", "twice"]),
+        ("folds: all ", "folds: [0, 0] ", ["'table3.folds'", "twice"]),
+        ("folds: all ", "folds: some ", ["'table3.folds' is 'some'", "`all` or a list"]),
+        ("folds: all ", "folds: [] ", ["'table3.folds' is []", "`all` or a list"]),
+        ("folds: all ", "folds: [0.0] ", ["'table3.folds' is [0.0]", "`all` or a list"]),
         ("L-V: [text]", "L-V: [txt]", ["'txt'", "data.avlips"]),
         ("L-V: [text]", "L-V: [video]", ["setups.L-V", "target modality"]),
         ("ratio: 0.5", "ratio: 0.0", ["selection.ratio", "greater than 0"]),
@@ -129,6 +228,34 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("{temperature: 0.3}, ", "{temperatur: 0.3}, ", ["temperatur", "configurations.gmc"]),
         ("ratios: [1.0, 0.75", "ratios: [0.75", ["table_selection.ratios", "1.0"]),
         ("compared: [crd,", "compared: [l_ft,", ["sections.compared", "'l_ft'"]),
+        (
+            "mismatch_ratios: [0.0, 0.4]",
+            "mismatch_ratios: [1.0]",
+            ["all pairs wrong"],
+        ),
+        (
+            "batch_size: 64\n    le",
+            "batch_size: 1\n    le",
+            ["table7.training.batch_size", "batch of one"],
+        ),
+        (
+            "batch_size: 64\n    le",
+            "batch_size: 3\n    le",
+            ["table7.ratios", "0.5 of a batch of 3", "one pair"],
+        ),
+        ("{avsentences: [audio, text]}", "{avsentences: [audio]}", ["table7.mod", "two different"]),
+        ("{avsentences: [audio, text]}", "{avsentences: [audio, txt]}", ["'txt'", "mean 'text'"]),
+        ("datasets: [avsentences]", "datasets: [avsentence]", ["'avsentence'", "'avsentences'"]),
+        ("method: clip", "method: clap", ["'clap'", "did you mean 'clip'?"]),
+        ("{temperature: 0.07}  #", "{temperture: 0.07}  #", ["table7.options.temperture"]),
+        (
+            "{name: clipscore}",
+            "{name: clip_score}",
+            ["table7.rules.clipscore"],
+        ),
+        ("warmup_epochs: 3  ", "warmup_epochs: 40  ", ["table7.training", "leaves none"]),
+        ("figure_ratio: 0.5", "figure_ratio: 0.4", ["table7.figure_ratio", "not among"]),
+        ("oracle: {name: oracle}", "all: {name: oracle}", ["table7.rules", "always there"]),
         (
             "student_alone: {method: baseline}",
             "student_alone: {method: baseline, selection: {name: random}}",
@@ -193,3 +320,21 @@ def test_weights_at_top_level_reach_the_method_unless_overridden(edited) -> None
     assert (options.alpha, options.gamma) == (3.5, 1.0)
     options = params.resolved("l_ft_l_fa").options
     assert (options.alpha, options.gamma) == (3.5, 0.0)
+
+
+def test_the_protocol_of_a_block_holds_for_it_alone_and_its_own_numbers_come_last(changed) -> None:
+    of_grid = {"training": {"protocol": "strong", "epochs": 77}, "auxiliary_training": {"ema": 0.0}}
+    params = changed({"data": {"grid": of_grid}})
+    strong = params.training.strong
+    grid, auxiliary = params.training_of("grid"), params.training_of("grid", auxiliary=True)
+    assert (grid.epochs, grid.schedule, grid.choose) == (77, "cosine", "last")
+    assert grid.ema == strong["ema"] > 0
+    assert (auxiliary.epochs, auxiliary.ema, auxiliary.schedule) == (77, 0.0, "cosine")
+    assert params.training_of("avlips") == params.training
+    everywhere = changed({"training": {"protocol": "strong"}})
+    assert everywhere.training_of("avlips").epochs == strong["epochs"]
+
+
+def test_the_strong_protocol_costs_at_most_twice_the_epochs_of_the_papers(root: Path) -> None:
+    training = load_params(root / "params.yaml").training
+    assert training.strong["epochs"] <= 2 * training.epochs

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from amid.augmentations import AUGMENTATIONS
 from amid.datasets import DATASETS
 from amid.executors import EXECUTORS
 from amid.extractors import EXTRACTORS
-from amid.methods import METHODS
+from amid.methods import METHODS, PAIR_METHODS
 from amid.networks import ENCODERS
 from amid.studies import STUDIES, load_params
 from amid.studies.base import BASELINE, TITLES
@@ -132,7 +133,7 @@ def test_every_stage_has_its_row_with_its_file_and_its_outs() -> None:
         assert row[0] == f"`{place[name]}`", name
         outs = [*stage["outs"], *stage.get("metrics", [])]
         made = {Path(next(iter(out)) if isinstance(out, dict) else out).parts[-1] for out in outs}
-        made = {"<ds>" if out == "${item.dataset}" else out for out in made}
+        made = {out.replace("${item.dataset}", "<ds>") for out in made}
         assert {Path(out).name for out in _braces(row[1])} == made, name
 
 
@@ -162,6 +163,7 @@ def test_the_table_of_additions_names_dicts_and_walks_that_exist() -> None:
         "networks": ENCODERS,
         "extractors": EXTRACTORS,
         "datasets": DATASETS,
+        "augmentations": AUGMENTATIONS,
         "executors": EXECUTORS,
     }
     named = set()
@@ -194,7 +196,7 @@ def _anchors(text: str) -> set[str]:
 
 # Folder of plug-ins -> their dict, and what makes a file of the folder one of them.
 PLUG_INS = {
-    "methods": (METHODS, {"Options", "Method"}),
+    "methods": ({**METHODS, **PAIR_METHODS}, {"Options", "build"}),
     "datasets": (DATASETS, {"Options", "fetch", "rows"}),
     "extractors": (EXTRACTORS, {"Options", "shape", "extract"}),
 }

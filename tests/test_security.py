@@ -240,7 +240,7 @@ def test_the_exceptions_are_needed() -> None:
 DOCUMENTS = [
     *ROOT.glob("*.md"),
     *ROOT.glob("docs/**/*.md"),
-    *ROOT.glob("pipelines/*/dvc.yaml"),
+    *ROOT.glob("pipelines/**/dvc.yaml"),
     *ROOT.glob(".github/**/*.yml"),
     *ROOT.glob("*.yaml"),
     ROOT / "Makefile",
@@ -301,5 +301,5 @@ def test_python_in_the_documents_keeps_the_rules() -> None:
 
 def test_no_stage_writes_the_mirror_into_a_lock() -> None:
     """Its address may hold a password; a lock holds the parameters that a stage lists."""
-    for path in [ROOT / "dvc.yaml", *ROOT.glob("pipelines/*/dvc.yaml")]:
+    for path in [ROOT / "dvc.yaml", *ROOT.glob("pipelines/**/dvc.yaml")]:
         assert not re.search(r"^\s*- mirror\b", path.read_text(), re.MULTILINE), path

@@ -38,6 +38,7 @@ os.environ.update(PINS)
 # Lists of names, what only talks to people, and what makes features (whose bytes are part of a
 # run's specification): changing them changes no training run.
 WITHOUT_EFFECT = {
+    "amid.augmentations",
     "amid.datasets",
     "amid.errors",
     "amid.extractors",

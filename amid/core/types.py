@@ -141,7 +141,8 @@ class RunRecord:
 
     history: one dict of metrics an epoch, oldest first.
     best_epoch: index of the first epoch with the highest validation accuracy of the head in
-        `selected_on` ("student" or "teacher"). It is never selected on test.
+        `selected_on` ("student" or "teacher"), or of the last one, as `choose` in the training's
+        numbers has it. It is never selected on test.
     predictions: {"best" | "last": {"student" | "teacher": predicted class index a test clip}}.
     clips, labels: ids and true class indices of the test clips, in the order of the predictions.
     extractors: per auxiliary modality, what its frozen extractor was trained on.

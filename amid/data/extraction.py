@@ -79,6 +79,20 @@ def counts(found: Extraction) -> dict[str, Any]:
     return numbers | ({"notes": notes} if notes else {})
 
 
+def lost_classes(manifest: pd.DataFrame, found: Extraction) -> list[str]:
+    """A sentence for each class of the manifest of which no clip was kept."""
+    kept = set(found.index["label"])
+    labels = manifest["label"][~manifest["label"].isin(kept)]
+    reasons = found.quarantine.groupby("id")["reason"].first()
+    sentences = []
+    for label, ids in manifest["id"].groupby(labels):
+        of_class = Counter(reasons.reindex(ids).dropna())
+        shown = ", ".join(f"{number} {reason}" for reason, number in of_class.most_common())
+        text = f"the class {label} is wholly absent, none of its {len(ids)} clips was kept"
+        sentences.append(text + (f" ({shown})" if shown else ""))
+    return sentences
+
+
 def as_metrics(numbers: dict[str, Any]) -> dict[str, int]:
     """The numbers of `counts` as a flat dict of metrics."""
     found = {name: numbers[name] for name in ("clips", "kept", "quarantined")}

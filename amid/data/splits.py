@@ -128,8 +128,13 @@ def _splits(
     if corpus == "auxiliary":
         held = np.arange(len(train)) % HELD_OUT == HELD_OUT - 1
         train, validation = train[~held], train[held]
-    if not len(train):
-        raise AmidError(f"{folder.name}: no clip of the split '{corpus}' is left to train on.")
+    if len(train) < 2:
+        left = "one clip" if len(train) else "no clip"
+        raise AmidError(
+            f"{folder.name}: {left} of the split '{corpus}' is left to train '{target}' on, and "
+            "training needs at least two: give that split more clips, or look in "
+            f"{folder / 'quarantine.parquet'} for those that were excluded."
+        )
     if not whole[train].any():
         raise AmidError(
             f"{folder.name}: no clip of the split '{corpus}' has all of {target}, "

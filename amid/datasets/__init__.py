@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 DATASETS: dict[str, str] = {
     "activitynet": "amid.datasets.activitynet",
     "avlips": "amid.datasets.avlips",
+    "avsentences": "amid.datasets.avsentences",
     "grid": "amid.datasets.grid",
     "iemocap": "amid.datasets.iemocap",
     "own": "amid.datasets.own",

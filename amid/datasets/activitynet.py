@@ -20,8 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from amid.errors import AmidError
 from amid.io.atomic import replace_dir
 from amid.io.checksums import sha256_file
+from amid.io.project import find_input
 from amid.media import MediaError, Reason, clamp_span
 from amid.sources.local_media import (
+    absent_classes,
     drawn_share,
     read_problems,
     shuffled,
@@ -120,6 +122,10 @@ def fetch(
     counts["reasons"] = _by_reason(found)
     for line in _shown(counts):
         echo(line)
+    paths = [(segment.label, f"{segment.video}.mp4") for segment in segments]
+    there = {segment.label for segment in segments if segment.video in files}
+    for sentence in absent_classes("activitynet", paths, there, videos):
+        echo(sentence)
     return {
         "files": [],
         "annotations": {"name": annotations.name, "sha256": sha256_file(annotations)},
@@ -135,7 +141,7 @@ def _places(options: Options, name: str) -> tuple[Path, Path]:
             f"{options.videos} with <id>.mp4 (or .mkv, .webm, .avi) into one folder, and set "
             f"'data.{name}.options.recordings' in params.yaml to it."
         )
-    folder = Path(options.recordings).expanduser()
+    folder = find_input(options.recordings)
     annotations, videos = folder / options.annotations, folder / options.videos
     if not annotations.is_file():
         raise AmidError(

@@ -32,6 +32,17 @@ if TYPE_CHECKING:  # read with params.yaml by every stage: pandas and requests w
 
     from amid.sources.download import Obtained, Patience
 
+# Of the data set's description (amid.inspection.croissant); the record states the licence.
+ABOUT = {
+    "description": "Words cut from the audio-visual sentence corpus GRID, one clip a word.",
+    "url": "https://zenodo.org/records/3625687",
+    "citeAs": "M. Cooke, J. Barker, S. Cunningham, X. Shao (2006). An audio-visual corpus for "
+    "speech perception and automatic speech recognition. J. Acoust. Soc. Am. 120(5), 2421-2424.",
+    "rai:dataCollection": "Talkers were filmed in a studio while they read sentences of six words.",
+    "rai:dataLimitations": "A closed vocabulary, read one sentence at a time.",
+    "rai:dataBiases": "Few talkers, all speakers of English.",
+    "rai:personalSensitiveInformation": "Faces and voices of the talkers.",
+}
 UNITS = 25_000  # of an alignment's times, a second
 ALIGNMENTS = "alignments.zip"
 SILENCE = frozenset({"sil", "sp"})

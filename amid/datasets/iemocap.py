@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from amid.errors import AmidError
 from amid.io.atomic import replace_dir
 from amid.io.checksums import sha256_file
+from amid.io.project import find_input
 from amid.media import Reason
 from amid.sources.local_media import take
 
@@ -89,7 +90,8 @@ def fetch(
     Raises AmidError for a release that is absent or incomplete; what an earlier call left in
     `folder` then stays.
     """
-    sessions = _sessions(Path(options.recordings))
+    release = find_input(options.recordings)
+    sessions = _sessions(release)
     with replace_dir(folder / "raw") as part:
         for name in ("labels", "transcripts", "audio", "video", "text"):
             (part / name).mkdir()
@@ -101,11 +103,11 @@ def fetch(
         utterances = read_labels(part / "labels")
         chosen = [u for u in utterances if u.label in CLASSES]
         for utterance in chosen:
-            session = Path(options.recordings) / f"Session{utterance.session}"
+            session = release / f"Session{utterance.session}"
             sound = session / "sentences" / "wav" / utterance.dialogue / f"{utterance.id}.wav"
             _take(sound, part / "audio" / sound.name)
         for dialogue, session in sorted({(u.dialogue, u.session) for u in chosen}):
-            folder_of = Path(options.recordings) / f"Session{session}" / "dialog" / "avi" / "DivX"
+            folder_of = release / f"Session{session}" / "dialog" / "avi" / "DivX"
             _take(folder_of / f"{dialogue}.avi", part / "video" / f"{dialogue}.avi")
         spoken = read_transcripts(part / "transcripts")
         for utterance in chosen:
@@ -127,6 +129,9 @@ def fetch(
         f"IEMOCAP: {len(chosen)} of the {EXPECTED} utterances of the full release ({shown}); "
         f"{len(utterances) - len(chosen)} of other labels are left out"
     )
+    for name, number in found["classes"].items():
+        if not number:
+            echo(f"IEMOCAP: the class {name} is wholly absent, no line of EmoEvaluation has it")
     return {"counts": found, "files": files}
 
 

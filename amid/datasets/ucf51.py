@@ -18,8 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from amid.errors import AmidError
 from amid.io.atomic import replace_dir
 from amid.io.checksums import sha256_file
+from amid.io.project import find_input
 from amid.media import Reason
 from amid.sources.local_media import (
+    absent_classes,
     drawn_share,
     read_problems,
     shuffled,
@@ -112,7 +114,7 @@ def fetch(
     """
     raw = folder / "raw"
     if options.recordings is not None:
-        source = Path(options.recordings).expanduser()
+        source = find_input(options.recordings)
         _check_folder(source)
         return _fill(options, source, raw, workers, [], echo)
     from amid.sources.archives import unpack
@@ -212,6 +214,10 @@ def _fill(
         "classes": len({clip.label for clip in present}),
     }
     echo(_shown(counts, [problem["reason"] for problem in found]))
+    paths = [(clip.label, clip.path) for clip in listed]
+    there = {clip.label for clip in present}
+    for sentence in absent_classes("ucf51", paths, there, source / VIDEO_FOLDER):
+        echo(sentence)
     sums = {name: sha256_file(raw / LIST_FOLDER / name) for name in lists}
     return {"files": files, "lists": sums, "counts": counts}
 

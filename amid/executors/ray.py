@@ -77,7 +77,9 @@ class RayPool(Pool):
         given: dict[str, Any] = {}
         if address is None:
             given = {"num_cpus": cpus, "include_dashboard": False, "_node_ip_address": LOOPBACK}
-        else:  # times that ray tries to connect, each of which takes 41 s where nobody answers
+        else:
+            _need_token(address, os.environ)
+            # times that ray tries to connect, each of which takes 41 s where nobody answers
             os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
@@ -131,6 +133,20 @@ class RayPool(Pool):
             wait([self._futures[ref] for ref in unfinished], max(0.0, until - time.monotonic()))
         finally:  # also of a cluster that no longer answers
             ray.shutdown()  # takes the workers of this driver along
+
+
+def _need_token(address: str, environment: Mapping[str, str]) -> None:
+    """Raises AmidError for a cluster with tokens where ray would find none; through ray's client it
+    waits for an answer until a timeout instead."""
+    if environment.get("RAY_AUTH_MODE", "").lower() != "token":
+        return
+    file = Path(environment.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if not environment.get("RAY_AUTH_TOKEN") and not file.is_file():
+        raise AmidError(
+            f"{VARIABLE} asks for the ray cluster {address} with RAY_AUTH_MODE=token, but there is "
+            "no token: set RAY_AUTH_TOKEN to what `ray get-auth-token` prints on the head, or "
+            f"save it in {file} (docs/scale.md)."
+        )
 
 
 def _perform(call: Call) -> Any:

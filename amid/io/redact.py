@@ -14,8 +14,12 @@ SECRET = frozenset(
         *("passwd", "password", "pwd", "secret", "sig", "signature", "token"),
     }
 )
-# user:password@ of an address, with a scheme or without one
-_USER = re.compile(r"(?<=://)[^\s/?#'\"]+@|(?<![\w/])[^\s/:@'\"]+:[^\s/@'\"]+@(?=\w)")
+# user:password@ of an address, with a scheme or without one. A stage of DVC has the same shape,
+# `dvc.yaml:amid@avlips`, and so has a container's image, `python:3.12@sha256:...`.
+_USER = re.compile(
+    r"(?<=://)[^\s/?#'\"]+@"
+    r"|(?<![\w/])(?<!dvc\.)(?!dvc\.yaml:)[^\s/:@'\"]+:[^\s/@'\"]+@(?=\w)(?!sha256:)"
+)
 _PAIR = re.compile(
     r"(?P<name>[A-Za-z][\w.%-]*)(?P<between>['\"]?\s*(?:=|:(?!//))\s*|'\s+is\s+(?=['\"]))"
     r"(?=(?P<value>'[^']*'|\"[^\"]*\"|(?:(?:Basic|Bearer)\s+)?[^\s&;,'\")\]}]+))"
@@ -44,7 +48,12 @@ def redact_values(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a parameter of this name holds a secret: `api_key`, `data.own.token`, `X-Amz-Sig`."""
+    """Whether a parameter of this name holds a secret: `api_key`, `data.own.token`, `X-Amz-Sig`.
+
+    A `KeyError: 'alpha'` is an error and no key.
+    """
+    if name.endswith(("Error", "Exception", "Warning")):
+        return False
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     return not SECRET.isdisjoint(re.split(r"[^a-z0-9]+", apart))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn.functional import kl_div
+from torch.nn.functional import cross_entropy, kl_div
 
 
 def softened_divergence(
@@ -35,3 +35,15 @@ def symmetric_divergence(a_logits: Tensor, b_logits: Tensor) -> Tensor:
     log_q = b_logits.log_softmax(dim=1)  # (B, C)
     # Both divergences as one product: its factors have the same sign, so it is never negative.
     return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum() / (2 * len(log_p))
+
+
+def uniform_excess(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy to the uniform distribution minus that to the labels: (B, C), (B,) -> scalar.
+
+    A share of it beside the cross-entropy is label smoothing by that share: (1 - s) CE + s uniform
+    = CE + s (uniform - CE), with the uniform distribution over all classes.
+
+    Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016.
+    """
+    uniform = -logits.log_softmax(dim=1).mean()
+    return uniform - cross_entropy(logits, labels)

@@ -46,11 +46,26 @@ COUNTS = {"train": 44, "validation": 12, "test": 14, "auxiliary": 30}
 NETWORK = {"dim": 20, "slope": 0.2, "encoder": "gru", "gru": {"hidden": [24, 12], "state": 20}}
 TEACHER = {"fusion": {"hidden": 28}}
 CNN = {"encoder": "cnn", "cnn": {"channels": [12, 20], "kernel": 3, "dropout": 0.2}}
+RESNET = {"encoder": "resnet", "resnet": {"channels": [12, 20], "kernel": 3, "dropout": 0.2}}
 MLP = {"encoder": "mlp", "mlp": {"hidden": 36, "dropout": 0.2}}
 FILM = {"encoder": "r2plus1d", "r2plus1d": {"blocks": 1, "width": 4, "window": 3, "size": 16}}
 TRAINING = {
     **{"epochs": 2, "batch_size": 16, "optimiser": "adam", "learning_rate": 0.01},
     **{"weight_decay": 0.001, "milestones": [1], "decay": 0.1},
+}
+STRONG = {
+    **{"epochs": 2, "batch_size": 16, "optimiser": "adamw", "learning_rate": 0.01},
+    **{"weight_decay": 0.1, "schedule": {"epochs": 3, "warmup": 0.3}, "label_smoothing": 0.1},
+    **{"ema": 1.0, "choose": "last"},
+    "augmentation": {
+        "crop": {"share": 0.4},
+        "time_warp": {"speed": 0.3, "local": 0.4, "knots": 2},
+        "frame_dropout": {"share": 0.2},
+        "scaling": {"clip": 0.1, "feature": 0.1},
+        "jitter": {"noise": 0.1},
+        "channel_dropout": {"share": 0.1},
+        "spec_augment": {"bands": 0.2, "band_masks": 1, "steps": 0.3, "step_masks": 1},
+    },
 }
 SGD = {"optimiser": "sgd", "momentum": 0.9}
 CONTRASTIVE = {"temperature": 0.07, "negatives": 64, "dim": 18, "momentum": 0.5}
@@ -67,6 +82,19 @@ OTHER_AMID = {
     **{"contrastive": "ccl", "discriminator_sees": "class", "discriminator_optimiser": "adam"},
     **{"discriminator_penalty": 1.0, "discriminator_spectral": True, "warmup_epochs": 0},
 }
+SOFTENED = {"teacher": "fixed", "classification_weight": 0.1, "weight": 0.9, "temperature": 4.0}
+DKD = {
+    **{"teacher": "fixed", "target_weight": 1.0, "non_target_weight": 8.0},
+    **{"temperature": 4.0, "ramp_epochs": 2},
+}
+DIST = {"teacher": "fixed", "inter_weight": 2.0, "intra_weight": 2.0, "temperature": 4.0}
+RKD = {"teacher": "fixed", "distance_weight": 25.0, "angle_weight": 50.0}
+C2KD = {"teacher": "joint", "proxy_weight": 1.0, "weight": 1.0, "threshold": 0.0}
+OFAKD = {
+    **{"teacher": "fixed", "weight": 1.0, "branch_weight": 1.0},
+    **{"gamma": 1.5, "temperature": 1.0},
+}
+MFH = {"classification_weight": 0.5, "weight": 1.0, "temperature": 1.0, "ratio": 0.75}
 DISSECT = {"name": "dissect", "ratio": 0.5, "version": "momentum", "between": "teacher"}
 WIDE = {
     **NETWORK,
@@ -94,12 +122,13 @@ def alone(network: dict[str, Any], target: str, corpus: str = "train", **trainin
 
 
 def runs() -> dict[str, RunSpec]:
-    """The runs by what they show; those of a fixed teacher come after `teacher`."""
+    """The runs by what they show; those of a fixed teacher come after the teacher's."""
     teacher = spec("teacher")
     fixed = {"network": NETWORK, "teacher": teacher.key}
     relations = {"relation_weight": 1.0, "gradient_weight": 10.0, "distillation_weight": 0.9}
     relations |= {"distillation_temperature": 4.0, "partners": 1}
     divergence = {"contrastive_weight": 4.0, "divergence_weight": 1.0, "temperature": 0.1}
+    cotrained = spec("cotrained", {"weight": 1.0})
     return {
         "extractor of sound, cnn": alone(CNN, "audio", "auxiliary"),
         "extractor of text, mlp": alone(MLP, "text", "auxiliary"),
@@ -111,6 +140,17 @@ def runs() -> dict[str, RunSpec]:
         "crcd": spec("crcd", {**relations, **CONTRASTIVE}, **fixed),
         "gmc": spec("gmc", {"weight": 1.0, "temperature": 0.3}),
         "ccl": spec("ccl", divergence, network=NETWORK),
+        "kd": spec("kd", SOFTENED, **fixed),
+        "kd, joint teacher": spec("kd", {**SOFTENED, "teacher": "joint"}),
+        "lskd": spec("lskd", SOFTENED, **fixed),
+        "dkd": spec("dkd", DKD, **fixed),
+        "dist": spec("dist", DIST, **fixed),
+        "fitnets": spec("fitnets", {"teacher": "fixed", "weight": 100.0}, **fixed),
+        "rkd": spec("rkd", RKD, **fixed),
+        "c2kd": spec("c2kd", C2KD),
+        "ofakd": spec("ofakd", OFAKD, **fixed),
+        "cotrained": cotrained,
+        "mfh": spec("mfh", MFH, network=NETWORK, teacher=cotrained.key),
         "amid, both discriminators": spec("amid", AMID),
         "amid, another loss, R1, spectral": spec("amid", {**AMID, **OTHER_AMID}),
         "amid, dissect, a fold, mismatched": spec(
@@ -122,6 +162,12 @@ def runs() -> dict[str, RunSpec]:
             "amid", {**AMID, "warmup_epochs": 0}, network=WIDE,
             training={**TRAINING, "epochs": 1, "batch_size": 44, "milestones": []},
         ),
+        "baseline, resnet, unequal lengths, strong": spec(
+            "baseline", network={"dim": NETWORK["dim"], "slope": 0.2, **RESNET}, target="speech",
+            auxiliary=(), training=STRONG,
+        ),
+        "amid, strong": spec("amid", AMID, training=STRONG),
+        "crd, strong": spec("crd", {"weight": 0.8, **CONTRASTIVE}, training=STRONG, **fixed),
     }  # fmt: skip
 
 
@@ -211,14 +257,13 @@ def _work(place: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _trained(data: Path, place: Path) -> Iterator[tuple[str, bytes]]:
-    store, teacher = FeatureStore.open(data / "features"), None
+    store, models = FeatureStore.open(data / "features"), {}
     for number, (name, run) in enumerate(runs().items()):
         folder = place / f"run{number}"
         folder.mkdir()
-        record = train(TrainingJob(run, data, folder, teacher=teacher if run.teacher else None))
+        record = train(TrainingJob(run, data, folder, teacher=models.get(run.teacher)))
         yield name, _files(record, folder)
-        if run.method == "teacher":
-            teacher = folder / MODEL
+        models[run.key] = folder / MODEL
         if name.startswith("extractor of sound"):
             freeze(record, folder / MODEL, store, place / "frozen")
             yield "embeddings of sound", (place / "frozen" / "audio.npy").read_bytes()

@@ -35,7 +35,7 @@ def repair(root: Path) -> Iterator[str]:
             return
         yield from _end_orphans(root)
         yield from _drop_rwlock(root / ".dvc" / "tmp" / "rwlock", root)
-        for path in (root / "dvc.lock", *sorted(root.glob("pipelines/*/dvc.lock"))):
+        for path in (root / "dvc.lock", *sorted(root.glob("pipelines/**/dvc.lock"))):
             yield from _drop_torn_lock(path, root)
         yield from _drop_parts(root / ".runs", root)
     if count := close_left_running(root):

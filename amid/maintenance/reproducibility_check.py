@@ -31,8 +31,7 @@ DATASET = "avlips"
 # One data set, one seed, and of the swept lists as much as shows every stage at work.
 SMALL = (
     *("-S", f"datasets=[{DATASET}]", "-S", "seeds=[0]"),
-    *("-S", "table3.training.epochs=3", "-S", "table3.training.warmup_epochs=1"),
-    *("-S", "table3.training.milestones=[]"),
+    *("-S", "table3.training.epochs=3"),
     *("-S", "table6.alpha=[3.7,4.0]", "-S", "table6.beta=[1.5]", "-S", "table6.gamma=[1.0,1.2]"),
 )
 SEED = "0"
@@ -53,20 +52,37 @@ class Clone(NamedTuple):
     environment: dict[str, str]
 
 
-def clones(folder: Path) -> tuple[Clone, Clone]:
-    """The two clones that are to be made below `folder`."""
+def git_root(project: Path) -> tuple[Path, Path]:
+    """The git repository that holds a project, and the project's folder in it, often `.`.
+
+    Raises AmidError where there is none.
+    """
+    command = ["git", "rev-parse", "--show-toplevel", "--show-prefix"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise AmidError(f"{project} lies in no git repository: there is no HEAD to clone.")
+    root, within = done.stdout.split("\n")[:2]
+    return Path(root), Path(within)
+
+
+def clones(folder: Path, within: Path = Path()) -> tuple[Clone, Clone]:
+    """The two clones that are to be made below `folder`, of a project in the folder `within` of its
+    repository."""
+    longer = folder / "a rather longer path" / "two"
     return (
-        Clone(folder / "one", 1, {"TZ": "Asia/Tokyo", "LC_ALL": "C"}),
-        Clone(
-            folder / "a rather longer path" / "two", 2, {"TZ": "America/Lima", "LC_ALL": "C.UTF-8"}
-        ),
+        Clone(folder / "one" / within, 1, {"TZ": "Asia/Tokyo", "LC_ALL": "C"}),
+        Clone(longer / within, 2, {"TZ": "America/Lima", "LC_ALL": "C.UTF-8"}),
     )
 
 
 def reproduce(source: Path, clone: Clone, profile: Sequence[str] = SMALL) -> None:
-    """Clone HEAD of `source` and run the profile there. Raises AmidError, with dvc's last lines, if
-    that fails or does not run every stage of the root's dvc.yaml."""
-    command = ["git", "clone", "-q", str(source), str(clone.place)]
+    """Clone HEAD of the repository that holds `source` and run the profile in its folder there.
+
+    Raises AmidError, with dvc's last lines, if that fails or does not run every stage of the root's
+    dvc.yaml."""
+    root, within = git_root(source)
+    place = clone.place.parents[len(within.parts) - 1] if within.parts else clone.place
+    command = ["git", "clone", "-q", str(root), str(place)]
     subprocess.run(command, check=True)
     words = ("exp", "run", *profile, "-S", f"workers={clone.workers}")
     done = dvc(clone.place, *words, **clone.environment)
@@ -201,7 +217,7 @@ def _rows(text: str, seed: str | None = None) -> Rows:
 
 def _committed(place: Path, name: str) -> str | None:
     """The text of a file in HEAD, None where there is none."""
-    command = ["git", "show", f"HEAD:{name}"]
+    command = ["git", "show", f"HEAD:./{name}"]
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else None
 

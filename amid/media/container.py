@@ -18,7 +18,10 @@ from typing import BinaryIO
 
 from amid.media import MediaError, Reason
 
-SIGNATURES = (b"RIFF", b"\0\0\1\xba", b"\x1aE\xdf\xa3", b"fLaC", b"OggS", b"ID3", b"FLV")
+SPHERE = b"NIST_1A"  # NIST's SPHERE, as in TIMIT: a header of text, filled with blanks or newlines
+# Of media, though their first bytes may be text: SPHERE, raw video of YUV4MPEG2, speech of AMR.
+TEXT_HEADERS = (SPHERE, b"YUV4MPEG2 ", b"#!AMR")
+SIGNATURES = (b"RIFF", b"\0\0\1\xba", b"\x1aE\xdf\xa3", b"fLaC", b"OggS", b"ID3", b"FLV", SPHERE)
 PADDING_LIMIT = 256  # zero bytes in a row that media may hold
 HEADER_SLACK = 32  # bytes of headers inside the part that holds the media
 
@@ -27,7 +30,7 @@ HEADER_SLACK = 32  # bytes of headers inside the part that holds the media
 CONTENTS = {
     "a picture": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*"),
     "an archive": (b"PK\3\4", b"\x1f\x8b", b"Rar!", b"7z\xbc\xaf", b"%PDF"),
-    "sound": (b"fLaC", b"ID3"),
+    "sound": (b"fLaC", b"ID3", SPHERE),
     "a film": (b"\0\0\1\xba", b"\x1aE\xdf\xa3", b"FLV"),
 }
 RIFF_CONTENTS = {b"WAVE": "sound", b"AVI ": "a film", b"WEBP": "a picture"}
@@ -128,6 +131,8 @@ def content(head: bytes) -> str | None:
 
 def is_text(head: bytes) -> bool:
     """Whether a file's first bytes are text: an HTML error page or a Git LFS pointer, say."""
+    if head.startswith(TEXT_HEADERS):
+        return False
     try:  # the incremental decoder forgives a character that is cut at the end
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
     except UnicodeDecodeError:
@@ -152,6 +157,8 @@ def missing_bytes(file: BinaryIO, size: int) -> int | None:
         return _missing_boxes(file, size)
     if head.startswith(b"\x1aE\xdf\xa3"):
         return _missing_segment(file, size)
+    if head.startswith(SPHERE):
+        return _missing_sphere(file, size)
     return None
 
 
@@ -166,6 +173,8 @@ def _is_header(path: Path) -> bool:
 
 def _media_start(data: mmap.mmap) -> int | None:
     """Where the part of a file begins that holds picture and sound."""
+    if data[: len(SPHERE)] == SPHERE:
+        return _sphere_header(data[:1024])
     mark = {
         b"RIFF": b"data" if data[8:12] == b"WAVE" else b"movi",
         b"\0\0\1\xba": b"\0\0\1[\xc0-\xef]",
@@ -224,6 +233,32 @@ def _missing_segment(file: BinaryIO, size: int) -> int | None:
             return None
         position += width + length + 4
     return max(position - 4 - size, 0)
+
+
+def _sphere_header(head: bytes) -> int | None:
+    """Bytes of the header of a SPHERE file, which its second line tells."""
+    told = re.match(SPHERE + rb"\r?\n\s*([0-9]{1,9})\s", head)
+    return int(told[1]) if told else None
+
+
+def _missing_sphere(file: BinaryIO, size: int) -> int | None:
+    """NIST's SPHERE: fields of a name, a type and a value, up to `end_head`; the samples begin
+    where the header's own size says. Compressed ones have no size that could be told."""
+    file.seek(0)
+    head = file.read(1 << 16)
+    start = _sphere_header(head)
+    if start is None:
+        return None
+    end = re.search(rb"^end_head", head, re.M)
+    fields = dict(re.findall(rb"^(\w+)[ \t]+-\w+[ \t]+(\S+)", head[: end and end.start()], re.M))
+    if fields.get(b"sample_coding", b"pcm") not in (b"pcm", b"ulaw", b"alaw"):
+        return None
+    try:
+        names = (b"sample_count", b"sample_n_bytes", b"channel_count")
+        samples, width, channels = (int(fields[name]) for name in names)
+    except (KeyError, ValueError):
+        return None
+    return max(start + samples * width * channels - size, 0)
 
 
 def _missing_program_stream(file: BinaryIO) -> int:

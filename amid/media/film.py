@@ -56,14 +56,18 @@ class Known(NamedTuple):
     headers: bool = True
 
 
-def read(path: Path, requests: Sequence[Request]) -> list[Reading]:
-    """The answer to each request; where there is none, the same error for each of its spans."""
+def read(path: Path, requests: Sequence[Request], *, compare: bool = True) -> list[Reading]:
+    """The answer to each request; where there is none, the same error for each of its spans.
+
+    compare: whether picture and sound must last equally long, as they must in a data set. Without,
+    the length of what is not asked for does not matter.
+    """
     try:
         whole = check(path)
         known = Known()
         for _ in range(PASSES):  # the first one is enough but for odd films
             with strict.opened(path) as (container, log):
-                film = _Film(path, whole, container, log, requests, known)
+                film = _Film(path, whole, container, log, requests, known, compare)
                 answer = film.decode()
             if not isinstance(answer, Known):
                 return answer
@@ -103,7 +107,9 @@ class _Film:
         log: list[tuple[int, str, str]],
         requests: Sequence[Request],
         known: Known,
+        compare: bool,
     ) -> None:
+        self.compare = compare
         self.path, self.whole, self.container, self.log = path, whole, container, log
         self.requests, self.known = requests, known
         self.kinds = container.format.name.split(",")
@@ -272,7 +278,7 @@ class _Film:
                 self.sound.check(self.path, self.whole, self._declared())
             except MediaError as error:
                 self.errors[Sound] = error
-        if clock is not None and end is not None:
+        if clock is not None and end is not None and self.compare:
             self._compare(clock, end - self._sound_origin())
         return clock
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from amid.losses.logits import uniform_excess
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -69,6 +71,7 @@ class Method(nn.Module, ABC):
     """A distillation method: weighted loss terms of a batch, by name.
 
     heads: which of "student" and "teacher" the run reports; the best epoch is chosen on the first.
+        None in a run on pairs without labels, which chooses it on retrieval.
     trains: which of "student", "auxiliary" (the projection that joins several) and "teacher" the
         run builds and trains. A fixed teacher's outputs come with the batch instead.
     normalize_representations: whether representations are scaled to length sqrt(D) before the
@@ -93,7 +96,28 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
-        """Loss terms, already weighted, whose sum is minimised. Their names become metrics."""
+        """Loss terms, already weighted, whose sum is minimised. Their names become metrics.
+
+        labels: (B,) class indices; None in a run on pairs (`PAIR_METHODS`), whose representations
+        have logits of no class, (B, 0).
+        """
+
+    def classified(self, reps: Representations) -> list[tuple[float, Tensor]]:
+        """Logits (B, C) whose cross-entropy `losses` holds, which label smoothing is for, with its
+        weight: of the heads that are trained. The student's weight is the option
+        `classification_weight`, 1 for methods without it."""
+        weight = getattr(self, "options", {}).get("classification_weight", 1.0)
+        weights = {"student": weight, "teacher": 1.0}
+        found = [(weights[head], getattr(reps, f"{head}_logits")) for head in self.heads]
+        return [(w, logits) for w, logits in found if logits is not None and logits.requires_grad]
+
+    def smoothing(self, reps: Representations, labels: Tensor, share: float) -> dict[str, Tensor]:
+        """The term `smoothing`, which beside `losses` makes their cross-entropies those to labels
+        smoothed by `share`; {} for 0."""
+        if not share:
+            return {}
+        excess = [w * uniform_excess(logits, labels) for w, logits in self.classified(reps)]
+        return {"smoothing": share * sum(excess)}
 
     def similarity_pair(self, reps: Representations, between: str) -> tuple[Tensor, Tensor]:
         """The two representations (B, D) whose similarity sample selection uses."""

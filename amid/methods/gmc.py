@@ -57,6 +57,9 @@ class Gmc(Method):
             terms["contrastive"] = self.options["weight"] * contrast
         return terms
 
+    def classified(self, reps: Representations) -> list[tuple[float, Tensor]]:
+        return [(1.0, reps.teacher_logits)]
+
 
 def build(options: dict, sizes: Sizes) -> Gmc:
     return Gmc(options, sizes)

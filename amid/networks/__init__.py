@@ -16,6 +16,7 @@ from typing import Any
 ENCODERS: dict[str, str] = {
     "gru": "amid.networks.encoders:GruEncoder",
     "cnn": "amid.networks.encoders:CnnEncoder",
+    "resnet": "amid.networks.resnet:ResnetEncoder",
     "mlp": "amid.networks.encoders:MlpEncoder",
     "r2plus1d": "amid.networks.r2plus1d:R2Plus1d",
 }

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from amid.networks.fused import gru, perceptron
+from amid.networks.normalise import BatchNorm1d
 
 Positive = Annotated[int, Field(gt=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -142,7 +143,7 @@ class CnnEncoder(Standardised):
         for before, after in pairwise(widths):
             blocks += [
                 nn.Conv1d(before, after, self.kernel, padding=self.kernel // 2, bias=False),
-                nn.BatchNorm1d(after),
+                BatchNorm1d(after),
                 nn.LeakyReLU(slope),
                 nn.MaxPool1d(2, ceil_mode=True),
             ]

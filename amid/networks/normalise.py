@@ -1,6 +1,9 @@
-"""Batch normalisation over a batch that several processes share.
+"""Batch normalisation of any batch, also one that several processes share.
 
-torch's SyncBatchNorm runs on GPUs only. In one process this is torch's own BatchNorm3d.
+torch's modules refuse a batch with a single value a channel: a lone clip of one step. Which batch
+that is depends on the order of the samples, so training would fail by chance. Here such a batch is
+normalised by the running statistics, as in evaluation, and leaves them as they are. With more
+values this is torch's module to the last bit.
 """
 
 from __future__ import annotations
@@ -10,31 +13,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import batch_norm
 
 from amid.core.distributed import all_gather, all_reduce
-from amid.errors import AmidError
 
 AXES = (0, 2, 3, 4)  # of (B, C, T, H, W), over which a channel is normalised
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """(N, C) or (B, C, T) -> the same shape; names and numbers of the state are torch's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        alone = self.training and x.numel() == x.shape[1]
+        return _by_running_statistics(self, x) if alone else super().forward(x)
 
 
 class BatchNorm(nn.BatchNorm3d):
     """(B, C, T, H, W) -> the same shape; names and numbers of the state are BatchNorm3d's.
 
     processes: number of processes that share each batch; statistics are those of all its samples.
-        A process may have none of them.
+        A process may have none of them. (torch's SyncBatchNorm runs on GPUs only.)
     """
 
     processes: int = 1
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.processes == 1 or not self.training:
+        if not self.training:
             return super().forward(x)
+        if self.processes == 1:
+            alone = x.numel() == x.shape[1]
+            return _by_running_statistics(self, x) if alone else super().forward(x)
         count, mean, variance = statistics(x, self.processes)
         if count < 2:
-            raise AmidError(
-                "a batch of one clip leaves one value a channel, whose deviation is not defined: "
-                "choose a 'training.batch_size' that leaves no single clip, or a larger 'size'."
-            )
+            return _by_running_statistics(self, x)
         with torch.no_grad():
             self.num_batches_tracked += 1
             unbiased = variance * (count / (count - 1))
@@ -42,6 +53,11 @@ class BatchNorm(nn.BatchNorm3d):
                 kept.mul_(1 - self.momentum).add_(self.momentum * new)
         scale = (variance + self.eps).rsqrt()
         return _Normalised.apply(x, self.weight, self.bias, mean, scale, count)
+
+
+def _by_running_statistics(norm: nn.Module, x: Tensor) -> Tensor:
+    """What a module gives in evaluation."""
+    return batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
 
 
 def synchronize_statistics(encoder: nn.Module, processes: int) -> None:

@@ -8,16 +8,16 @@ from amid.core.types import RunRecord
 from amid.report.blocks import Origin, Provenance
 from amid.report.data import ReportData, short
 from amid.studies import sensitivity
+from amid.studies.sections import stage_of
 
 
 def of_configurations(
     data: ReportData, dataset: str, rows: Mapping[str, Sequence[RunRecord]], what: str = ""
 ) -> Provenance:
     """Provenance of rows that are configurations. what: as in Provenance."""
-    sections = data.params.sections
-    stage_of = {name: data.stages[part] for part, names in sections.items() for name in names}
+    stages = {name: data.stages[stage_of(data.params, name)] for name in rows}
     origins = [
-        Origin(short(name), _seeds(runs), stage_of[name].command(dataset))
+        Origin(short(name), _seeds(runs), stages[name].command(dataset))
         for name, runs in rows.items()
     ]
     return Provenance(dataset, origins, what)

@@ -6,7 +6,7 @@ from amid.report import clips, dag, figures, training_curves
 from amid.report.blocks import Picture, Pictures, Section, Text
 from amid.report.data import ReportData
 from amid.report.headline import headline
-from amid.report.paper_tables import paper_tables
+from amid.report.paper_tables import numbers_of_the_paper, paper_tables
 from amid.report.table_blocks import Code, plain_table
 
 
@@ -24,6 +24,7 @@ def all_sections(data: ReportData) -> list[Section]:
         clips.predictions(data),
         pipeline(data),
         environment(data),
+        numbers_of_the_paper(),
     ]
 
 

@@ -35,7 +35,7 @@ def tables(
         Table(
             f"{layout.title}, {dataset}",
             layout.heading.format(**rows.iloc[0]).replace("1 seeds", "1 seed"),
-            [(column.header, not column.left) for column in layout.columns],
+            [(c.header, not c.left) for c in layout.columns_of({dataset})],
             [row(values, layout, titles, marked) for values in rows.to_dict("records")],
             provenance.get(dataset),
         )
@@ -47,7 +47,7 @@ def row(values: dict, layout: Layout, titles: Mapping[str, str], marked: str | N
     ps = [column.name for column in layout.columns if _is_p(column.name)]
     first = values[ps[0]] if ps else None
     cells = []
-    for column in layout.columns:
+    for column in layout.columns_of({values["dataset"]}):
         bears = values[column.name] if _is_p(column.name) else None
         if column.name == marked:
             bears = first

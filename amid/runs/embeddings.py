@@ -6,7 +6,7 @@ The sha256 of every file is written to sums.json.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from amid.data.splits import embeddings_folder, targets
 from amid.io.atomic import write_atomic
 from amid.io.canonical_json import canonical_json
 from amid.io.checksums import SUMS, record_checksums, verify
+from amid.methods import PAIR_METHODS
 
 BATCH = 4096
 
@@ -81,32 +82,41 @@ def freeze_features(modality: str, corpus: str, features: FeatureStore, target: 
 
 
 def check_data(data: Path, specs: Iterable[RunSpec]) -> None:
-    """Verifies the sums of all files in `data` that the runs read: the index, their targets'
-    features, their auxiliary modalities' embeddings and cards. AmidError names the file
-    that is damaged. Called once a stage, before its workers are forked: they inherit the result.
+    """Verifies the sums of all files in `data` that the runs read: the index, features, embeddings
+    and their cards. AmidError names the file that is damaged. Called once a stage, before its
+    workers are forked: they inherit the result.
     """
     specs = list(specs)
     if not specs:
         return
     features = FeatureStore.open(data / "features")
-    for target in sorted({spec.target for spec in specs}):
-        features.array(target)
-    for modality in sorted({name for spec in specs for name in spec.auxiliary}):
+    encoded, frozen = _modalities(specs)
+    for modality in encoded:
+        features.array(modality)
+    for modality in frozen:
         for end in (".npy", ".json"):
             verify(embeddings_folder(data) / f"{modality}{end}")
 
 
 def files_read(specs: Iterable[RunSpec]) -> list[str]:
     """The files that `check_data` verifies, and the sums, relative to the data set's folder."""
-    specs = list(specs)
-    modalities = sorted({name for spec in specs for name in spec.auxiliary})
-    names = ["index.parquet", *sorted({f"{spec.target}.npy" for spec in specs}), SUMS]
-    embedded = [f"{name}{end}" for name in modalities for end in (".npy", ".json")]
+    encoded, frozen = _modalities(list(specs))
+    names = ["index.parquet", *(f"{name}.npy" for name in encoded), SUMS]
+    embedded = [f"{name}{end}" for name in frozen for end in (".npy", ".json")]
     embeddings = embeddings_folder(Path())
     return [
         *(f"features/{name}" for name in names),
         *(f"{embeddings / name}" for name in (*embedded, SUMS) if embedded),
     ]
+
+
+def _modalities(specs: Sequence[RunSpec]) -> tuple[list[str], list[str]]:
+    """Modalities that the runs read as features, and as frozen embeddings; a run on pairs encodes
+    all of its own."""
+    pairs = [spec for spec in specs if spec.method in PAIR_METHODS]
+    others = [spec for spec in specs if spec.method not in PAIR_METHODS]
+    encoded = {spec.target for spec in specs} | {m for spec in pairs for m in spec.auxiliary}
+    return sorted(encoded), sorted({m for spec in others for m in spec.auxiliary})
 
 
 def _file(card: dict[str, Any], modality: str, target: Path, *files: str) -> None:

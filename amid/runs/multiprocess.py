@@ -22,6 +22,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,9 +35,10 @@ from amid.io.atomic import write_atomic
 from amid.io.canonical_json import canonical_json
 from amid.io.processes import die_with_parent
 from amid.io.redact import redact
+from amid.methods import PAIR_METHODS
 from amid.runs.embeddings import check_data
 from amid.runs.journal import JournalWriter
-from amid.runs.plan import PlannedRun
+from amid.runs.plan import PAIR_TRAINER, PlannedRun
 from amid.runs.store import JOURNAL, RunStore
 from amid.training.job import CHECKPOINT, TrainingJob
 
@@ -52,6 +54,8 @@ STOPPED = 75  # exit status of a process that was told to stop and has saved the
 
 def launch(job: TrainingJob) -> RunRecord:
     """Trains a run in this process, or in `training.processes` processes of this machine."""
+    if job.spec.method in PAIR_METHODS:
+        return import_module(PAIR_TRAINER).train(job)  # imports torch
     if job.spec.training.get("processes", 1) > 1:
         return train_in_processes(job)
     from amid.training.train import train  # imports torch

@@ -22,7 +22,7 @@ from amid.io.content_store import ContentStore, cache_folder, cached, content_na
 from amid.io.progress import Progress
 from amid.runs import journal, multiprocess
 from amid.runs.embeddings import check_data, files_read
-from amid.runs.plan import PlannedRun, code_of
+from amid.runs.plan import PlannedRun, code_of_run
 from amid.runs.store import JOURNAL, RunStore
 from amid.tracking.tracker import Tracker
 from amid.training.job import CHECKPOINT, TrainingJob
@@ -253,7 +253,7 @@ def provide_run(request: RunRequest) -> None:
 
 def _check_code(spec: RunSpec) -> None:
     """Raises AmidError if the code has changed since the run was planned and named."""
-    if spec.code != code_of(spec.method, spec.network["encoder"]):
+    if spec.code != code_of_run(spec):
         raise AmidError(
             f"The worker's copy of amid ({Path(__file__).parent.parent}) is not the one that the "
             "run was planned with: do not change it while jobs wait, and run the stage again."

@@ -1,4 +1,4 @@
-"""Selects the best student of finished runs and writes it as a folder: card, weights, program."""
+"""Selects the best student of finished runs and writes it as a folder: cards, weights, programs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,24 @@ from amid.extractors import load as load_extractor
 from amid.io.atomic import write_atomic
 from amid.serving.choice import Candidates, choose, validation
 from amid.serving.encoding import clip_features
-from amid.serving.student import CARD, CLIPS, PROGRAM, REPRESENTATIONS, WEIGHTS, Student
+from amid.serving.model_card import MODEL_CARD, model_card
+from amid.serving.student import (
+    CARD,
+    CLIPS,
+    ONNX,
+    PROGRAM,
+    REPRESENTATIONS,
+    WEIGHTS,
+    Student,
+)
 from amid.studies.statistics import mean_std
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor
 
     from amid.config import DataSet
     from amid.core.types import RunRecord
     from amid.data.feature_store import FeatureStore
-    from amid.networks.crossmodal import CrossModal
 
 
 def release(
@@ -42,7 +49,7 @@ def release(
 
     model_of: run key -> the run's model.safetensors. manifest: of the data set, for the paths.
     """
-    from amid.serving.export import export_program
+    from amid.serving.export import export_onnx, export_program, trace
     from amid.training.model_file import load_model
 
     configuration, run = choose(candidates)
@@ -53,11 +60,12 @@ def release(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(model, folder / WEIGHTS)
-    example = _example(networks, card["input"]["shape"])
-    if example is None:
-        del card["load"]["without_amid"]
+    program = trace(networks, card["input"]["shape"])
+    if program is None:
+        del card["load"]["without_amid"], card["load"]["onnx"]
     else:
-        write_atomic(folder / PROGRAM, export_program(networks, example))
+        write_atomic(folder / PROGRAM, export_program(program))
+        write_atomic(folder / ONNX, export_onnx(program))
     clips, representations = _training_clips(Student(folder, card, networks), features, manifest)
     clips.to_parquet(folder / CLIPS, index=False)
     array = io.BytesIO()
@@ -67,19 +75,8 @@ def release(
     card["output"]["representation"] = representations.shape[1]
     text = json.dumps(card, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_atomic(folder / CARD, f"{text}\n".encode())
+    write_atomic(folder / MODEL_CARD, model_card(card).encode())
     return card
-
-
-def _example(networks: CrossModal, shape: list[int | None]) -> Tensor | None:
-    """Example input of the program: features of two clips, or two windows of a video. None for
-    sequences of any length, as torch unrolls a GRU to a fixed number of steps."""
-    import torch
-
-    from amid.serving.export import EXAMPLE_BATCH
-
-    if hasattr(networks.student, "example"):
-        return networks.student.example
-    return None if None in shape else torch.zeros(EXAMPLE_BATCH, *shape)
 
 
 def describe(
@@ -133,6 +130,8 @@ def describe(
         "load": {
             "command": f"python -m amid.predict CLIP --model {named}",
             "python": f"amid.serving.student.load('{named}').predict(['CLIP'])",
+            "onnx": f"onnxruntime.InferenceSession('{named}/{ONNX}')"
+            ".run(None, {'features': features})",
             "without_amid": f"torch.export.load('{named}/{PROGRAM}').module()(features)",
             "served": f"mlflow models serve -m models:/amid-{spec.dataset}-student/latest",
         },

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ from amid.extractors import load as load_extractor
 from amid.media import MediaError
 from amid.media.guard import Limits, guarded
 from amid.serving.encoding import encode_clips
+from amid.serving.inputs import Given
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from amid.core.video_clips import Clips
     from amid.networks.crossmodal import CrossModal
 
-CARD, WEIGHTS, PROGRAM = "card.json", "model.safetensors", "program.pt2"
+CARD, WEIGHTS = "card.json", "model.safetensors"
+PROGRAM, ONNX = "program.pt2", "student.onnx"
 CLIPS, REPRESENTATIONS = "training.parquet", "training.npy"  # the index of neighbours
 BATCH = 256  # clips at once
 
@@ -104,9 +107,18 @@ class File(NamedTuple):
 
 
 def decoded(file: File) -> np.ndarray | MediaError:
-    """The features of one file by its extractor, or the reason why there are none."""
+    """The features of one file by its extractor, or the reason why there are none. How long the
+    other stream of a film lasts does not matter: the student needs its own alone."""
+    module = load_extractor(file.extractor)
+    if hasattr(module, "request"):
+        from amid.media import film  # imports the decoders
+
+        asked = module.request([file.span], file.options)
+        (reading,) = film.read(file.path, [asked], compare=False)
+        (values,) = module.describe_clips(reading.clips, [file.span], file.options)
+        return values
     try:
-        (values,) = load_extractor(file.extractor).extract(file.path, [file.span], file.options)
+        (values,) = module.extract(file.path, [file.span], file.options)
     except MediaError as error:
         return error
     return values
@@ -140,20 +152,37 @@ class Student:
 
         limits: of time and memory for untrusted files, which a child process then decodes.
         """
-        files = [self._file(path, start, end) for path in paths]
-        if limits is None:
-            features = [decoded(file) for file in files]
-        else:
+        clips = [Given(str(path), start, end) for path in paths]
+        return list(self.predictions(clips, neighbours=neighbours, limits=limits))
+
+    def predictions(
+        self,
+        clips: Sequence[Given],
+        *,
+        neighbours: int = 0,
+        limits: Limits | None = None,
+        batch: int = BATCH,
+        workers: int = 1,
+    ) -> Iterator[Prediction]:
+        """As `predict`, one after the other: of the clips, `batch` at once are held in memory.
+
+        workers: child processes that decode, with `limits`.
+        """
+        files = [self._file(clip.path, clip.start, clip.end) for clip in clips]
+        decodes: Iterator[np.ndarray | MediaError] = map(decoded, files)
+        if limits is not None:
             names = [file.path.name for file in files]
-            features = list(guarded(decoded, files, names, workers=1, limits=limits))
-        good = [values for values in features if not isinstance(values, MediaError)]
-        answers = iter(self.answer(good, neighbours=neighbours) if good else [])
-        return [
-            Prediction(str(path), {}, problem=sentence(path, values))
-            if isinstance(values, MediaError)
-            else _named(str(path), next(answers))
-            for path, values in zip(paths, features, strict=True)
-        ]
+            decodes = guarded(decoded, files, names, workers=workers, limits=limits)
+        waiting = iter(clips)
+        while part := list(islice(waiting, max(batch, 1))):
+            features = list(islice(decodes, len(part)))
+            good = [values for values in features if not isinstance(values, MediaError)]
+            answers = iter(self.answer(good, neighbours=neighbours) if good else [])
+            for clip, values in zip(part, features, strict=True):
+                if isinstance(values, MediaError):
+                    yield Prediction(clip.path, {}, problem=sentence(clip.path, values))
+                else:
+                    yield _named(clip.path, next(answers))
 
     def features(
         self, path: str | Path, *, start: float = math.nan, end: float = math.nan

@@ -28,6 +28,7 @@ from filelock import FileLock
 
 from amid.errors import AmidError
 from amid.io.progress import Progress
+from amid.io.project import find_input
 
 MIRROR_VARIABLE = "AMID_MIRROR"
 CHUNK = 1 << 16  # bytes read at once
@@ -94,7 +95,7 @@ def obtain(
     Raises AmidError: not there, refused, cut off for good, other size or sum than demanded.
     """
     if mirror is not None and not _is_address(mirror):
-        path = _in_folder(name, Path(mirror).expanduser())
+        path = _in_folder(name, find_input(mirror))
         try:
             actual = _measure(path)
         except OSError as error:

@@ -53,6 +53,33 @@ def sound_problem(path: Path) -> MediaError | None:
     return None
 
 
+def absent_classes(
+    dataset: str, listed: Sequence[tuple[str, str]], present: Iterable[str], files: Path
+) -> list[str]:
+    """A sentence for each class that is wholly absent, with the likely cause where a file is there
+    under a name in other letters, capital or small.
+
+    listed: (class, path below `files`) of every clip; present: the classes with a file.
+    """
+    absent: dict[str, list[str]] = {}
+    there = set(present)
+    for label, path in listed:
+        if label not in there:
+            absent.setdefault(label, []).append(path)
+    if not absent:
+        return []
+    found = (path.relative_to(files).as_posix() for path in sorted(files.rglob("*")))
+    names = {name.lower(): name for name in found}
+    sentences = []
+    for label, paths in sorted(absent.items()):
+        clips = f"{len(paths)} clip" + ("s" if len(paths) > 1 else "")
+        text = f"{dataset}: the class {label} is wholly absent, none of its {clips} is there"
+        close = names.get(paths[0].lower())
+        hint = f"; {close} should be called {paths[0]}, and so for the others" if close else ""
+        sentences.append(f"{text} (such as {paths[0]}){hint}")
+    return sentences
+
+
 def write_problems(path: Path, problems: list[dict[str, str]]) -> None:
     """Write problems, dicts of id, modality, reason and detail, as JSON sorted by id."""
     path.write_text(json.dumps(sorted(problems, key=lambda p: p["id"]), indent=1) + "\n")

@@ -29,7 +29,9 @@ STUDIES: dict[str, str] = {
     "table_seeds": "amid.studies.seeds:TABLE_SEEDS",
     "table_selection": "amid.studies.selection:TABLE_SELECTION",
     "table_adversarial": "amid.studies.adversarial:TABLE_ADVERSARIAL",
+    "table_headroom": "amid.studies.headroom:TABLE_HEADROOM",
     "tune": "amid.studies.tune:TUNE",
+    "table7": "amid.studies.contrastive:TABLE7",
 }
 
 

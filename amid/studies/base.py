@@ -22,6 +22,7 @@ from amid.errors import AmidError, ConfigError
 from amid.io.checksums import verify
 from amid.runs.plan import Fingerprint, PlannedRun
 from amid.studies.rendering import Column, titled
+from amid.studies.sections import ELSEWHERE, SECTIONS, stage_of
 from amid.studies.statistics import holm, mean_std
 
 # {data set: {row of a table: its runs}}; what a row is, its study says.
@@ -44,6 +45,23 @@ TITLES = {
     "without_warmup": "without warm-up",
     "without_d2": "without D2",
     "without_dynamic": "without dynamic weight",
+    "kd": "KD",
+    "kd_joint": "KD, joint teacher",
+    "lskd": "LSKD",
+    "lskd_joint": "LSKD, joint teacher",
+    "dkd": "DKD",
+    "dkd_joint": "DKD, joint teacher",
+    "dist": "DIST",
+    "dist_joint": "DIST, joint teacher",
+    "fitnets": "FitNets",
+    "fitnets_joint": "FitNets, joint teacher",
+    "rkd": "RKD",
+    "rkd_joint": "RKD, joint teacher",
+    "c2kd": "C2KD",
+    "c2kd_fixed": "C2KD, fixed teacher",
+    "ofakd": "OFA-KD",
+    "ofakd_joint": "OFA-KD, joint teacher",
+    "mfh": "MFH",
 }
 BASELINE = {**TITLES, "student_alone": "Baseline (student alone)", "amid": "AMID"}
 REFERENCE = "amid"  # the configuration that the tests compare with
@@ -66,7 +84,10 @@ class Study:
     it wrote. check: raises ConfigError where the block does not fit the rest of params.yaml.
     trains: folder below runs/ of the study's own runs, and the name of the stage that trains them;
     None for a study of the runs that `sections` lists. plan: (params, data set, fingerprint) ->
-    these runs. on_request: whether `dvc repro` leaves it out.
+    these runs. settle: (params, data set, folds of its clips) -> params in which what depends on
+    the data is settled, before `plan`. on_request: whether `dvc repro` leaves it out. rows: params
+    -> the configurations of `sections` whose records the study reads. sections: those whose runs
+    its stage depends on.
     """
 
     block: Any
@@ -74,7 +95,10 @@ class Study:
     check: Callable[[Params], None] = _accept
     trains: str | None = None
     plan: Callable[[Params, str, Fingerprint], list[PlannedRun]] | None = None
+    settle: Callable[[Params, str, Sequence[int]], Params] | None = None
     on_request: bool = False
+    rows: Callable[[Params], Sequence[str]] = lambda _: ()
+    sections: Sequence[str] = SECTIONS
 
 
 # ---------------------------------------------------------------------------------- params.yaml
@@ -88,6 +112,21 @@ def check_configurations(params: Params, key: str, names: Sequence[str]) -> None
             raise ConfigError(unknown(what, name, params.configurations, key))
 
 
+def check_rows(params: Params, key: str, names: Sequence[str]) -> None:
+    """Raises ConfigError unless each name is a configuration that a section has; `key` lists them.
+
+    Said before anything is trained: a table cannot be made without its rows.
+    """
+    check_configurations(params, key, names)
+    trained = {name for listed in params.sections.values() for name in listed}
+    for name in names:
+        if name not in trained:
+            raise ConfigError(
+                f"params.yaml: '{key}' names '{name}', which no entry of 'sections' trains: add it "
+                f"to one, such as 'sections.{ELSEWHERE}', or take it out of '{key}'."
+            )
+
+
 def check_distinct(key: str, values: Sequence[object]) -> None:
     """Raises ConfigError if `key` lists a value twice."""
     if len(set(values)) < len(values):
@@ -97,22 +136,19 @@ def check_distinct(key: str, values: Sequence[object]) -> None:
 # ---------------------------------------------------------------------------------- records
 
 
-def load_records(params: Params, runs: Path, configurations: Sequence[str]) -> Records:
+def load_records(
+    params: Params, runs: Path, configurations: Sequence[str], sections: Sequence[str] = SECTIONS
+) -> Records:
     """Records of `sections`. Row: a configuration; records in the order of the seeds.
 
     Enumerated from the parameters, never globbed: what an earlier choice left does not count.
+    sections: as in Study.
     """
-    section_of = {c: name for name, section in params.sections.items() for c in section}
-    for configuration in configurations:
-        if configuration not in section_of:
-            raise AmidError(
-                f"params.yaml: no entry of 'sections' trains the configuration "
-                f"'{configuration}' that a table asks for."
-            )
+    stages = {name: stage_of(params, name, sections) for name in configurations}
     return {
         dataset: {
-            name: read_records(runs / section_of[name] / dataset / name, params.seeds)
-            for name in configurations
+            name: read_records(runs / stage / dataset / name, params.seeds)
+            for name, stage in stages.items()
         }
         for dataset in params.datasets
     }

@@ -13,9 +13,11 @@ from pydantic import Field
 from amid.config import Name, Params
 from amid.core.types import RunRecord
 from amid.errors import AmidError
+from amid.io.atomic import replace_dir
 from amid.studies import rendering
-from amid.studies.base import TITLES, Records, Study, check_configurations, load_records
+from amid.studies.base import TITLES, Records, Study, check_rows, load_records
 from amid.studies.plotting import STYLES, escape_dollars, save_png, subplots
+from amid.studies.sections import OF_METHODS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,11 +112,13 @@ def _short(configuration: str) -> str:
 
 
 def _write(params: Params, runs: Path, reports: Path) -> list[Path]:
-    classes = class_wise(load_records(params, runs, params.figure3))
+    classes = class_wise(load_records(params, runs, params.figure3, OF_METHODS))
     files = []
-    for dataset, rows in classes.groupby("dataset", sort=False):  # a file a panel
-        path = reports / "figure3" / f"{dataset}.csv"
-        files.append(rendering.write_text(path, rendering.to_csv(rows.drop(columns="dataset"))))
+    with replace_dir(reports / "figure3") as folder:  # a file a panel
+        for dataset, rows in classes.groupby("dataset", sort=False):
+            table = rendering.to_csv(rows.drop(columns="dataset"))
+            rendering.write_text(folder / f"{dataset}.csv", table)
+            files.append(reports / "figure3" / f"{dataset}.csv")
     save_png(draw_class_wise(classes), reports / "figure3.png")
     return [*files, reports / "figure3.png"]
 
@@ -122,5 +126,7 @@ def _write(params: Params, runs: Path, reports: Path) -> list[Path]:
 FIGURE3 = Study(
     block=Pair,
     write=_write,
-    check=lambda params: check_configurations(params, "figure3", params.figure3),
+    check=lambda params: check_rows(params, "figure3", params.figure3),
+    rows=lambda params: params.figure3,
+    sections=OF_METHODS,
 )

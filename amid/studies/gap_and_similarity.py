@@ -13,16 +13,22 @@ from pydantic import Field
 
 from amid.config import Name, Params
 from amid.errors import AmidError
+from amid.io.atomic import replace_dir
 from amid.studies import rendering
-from amid.studies.base import TITLES, Records, Study, check_configurations, load_records
+from amid.studies.base import (
+    TITLES,
+    Records,
+    Study,
+    check_rows,
+    load_records,
+)
 from amid.studies.plotting import GUIDE, REMARK, STYLES, draw_band, save_png, subplots
+from amid.studies.sections import OF_AMID, OF_PARTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+READS = {"figure4": OF_PARTS, "figure5": OF_AMID}
 Lines = Annotated[list[Name], Field(min_length=1, max_length=4)]
 
 
@@ -134,11 +140,11 @@ def _write(
     runs: Path,
     reports: Path,
 ) -> list[Path]:
-    records = load_records(params, runs, getattr(params, name))
+    records = load_records(params, runs, getattr(params, name), READS[name])
     curves = values(records)
-    for dataset, rows in curves.groupby("dataset", sort=False):  # a column a curve, for dvc plots
-        path = reports / name / f"{dataset}.csv"
-        rendering.write_text(path, rendering.to_csv(wide(rows)))
+    with replace_dir(reports / name) as folder:  # a column a curve, for dvc plots
+        for dataset, rows in curves.groupby("dataset", sort=False):
+            rendering.write_text(folder / f"{dataset}.csv", rendering.to_csv(wide(rows)))
     picture = reports / f"{name}.png"
     save_png(draw(curves, warmup_epochs(records)), picture)
     return [picture]
@@ -148,7 +154,9 @@ def _study(name: str, values: Callable, draw: Callable) -> Study:
     return Study(
         block=Lines,
         write=partial(_write, name, values, draw),
-        check=lambda params: check_configurations(params, name, getattr(params, name)),
+        check=lambda params: check_rows(params, name, getattr(params, name)),
+        rows=lambda params: getattr(params, name),
+        sections=READS[name],
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -23,15 +25,17 @@ from amid.studies.base import (
     TITLES,
     Records,
     Study,
-    check_configurations,
+    check_rows,
     configuration_column,
     load_records,
     spreads,
     with_holm,
 )
 from amid.studies.rendering import Column, Layout, number, p_value
+from amid.studies.sections import OF_AMID, OF_METHODS, OF_PARTS
 from amid.studies.statistics import Paired, paired_over_seeds_and_clips
 
+READS = {"table1": OF_METHODS, "table4": OF_PARTS, "table5": OF_AMID}
 Rows = Annotated[list[Name], Field(min_length=1)]
 
 
@@ -106,6 +110,44 @@ def paired_tests(runs: Sequence[RunRecord], reference: Sequence[RunRecord], head
     return paired_over_seeds_and_clips(_right(runs, head), _right(reference, head))
 
 
+def remarks(records: Records, probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What makes a table useless, a sentence each: a student alone that is near chance, or below
+    what a linear probe reads off the same features.
+
+    probes: data set -> what amid.inspection.probe found; a data set may be missing. Both are told
+    where the difference is beyond two standard errors of the test clips.
+    """
+    found = []
+    for dataset, rows in records.items():
+        runs = next((r for r in rows.values() if r and r[0].spec.method == "baseline"), None)
+        if runs is None or not runs[0].labels:
+            continue
+        labels = runs[0].labels
+        reached = float(np.mean([run.accuracy("student") for run in runs]))
+        chance = max(Counter(labels).values()) / len(labels)
+        target = runs[0].spec.target
+        linear = probes.get(dataset, {}).get("modalities", {}).get(target, {}).get("test")
+        if reached <= chance + 2 * _error(chance, len(labels)):
+            found.append(
+                f"{dataset}: WARNING: the student alone reaches {100 * reached:.1f} %, chance is "
+                f"{100 * chance:.1f} %: it learns nothing from {target}, so no row of this table "
+                "compares methods."
+            )
+        if linear is not None and reached < linear - 2 * _error(linear, len(labels)):
+            found.append(
+                f"{dataset}: WARNING: the student alone reaches {100 * reached:.1f} %, a linear "
+                f"probe of the same features of {target} {100 * linear:.1f} %: try another encoder "
+                f"(data.{dataset}.encoders), more epochs or another learning rate "
+                f"(data.{dataset}.training) before you compare methods."
+            )
+    return found
+
+
+def _error(share: float, clips: int) -> float:
+    """Standard error of a share of `clips`."""
+    return math.sqrt(share * (1 - share) / clips)
+
+
 def _recognition(records: Records) -> pd.DataFrame:
     rows = []
     for dataset, configurations in records.items():
@@ -140,14 +182,15 @@ LAYOUT1 = Layout(
         Column("teacher_last", "teacher, last epoch"),
         Column("p_seeds_holm", "p (seeds)", "$p$ (seeds)", p_value),
         Column("p_clips_holm", "p (clips)", "$p$ (clips)", p_value),
-        Column("paper_student", "paper: student", "paper, UCF51", number),
+        Column("paper_student", "paper: student", "paper, UCF51", number, of=paper_numbers.UCF51),
     ),
     f"Test Top-1 in per cent, mean ± sample standard deviation over seeds, {SELECTED}. teacher: "
     "the one that the student learns from, at the same epoch where they train together. p: "
     "two-sided paired t tests of the student against AMID, over seeds and over test clips (each "
     "clip averaged over seeds), with Holm's correction over the rows of a data set; the "
-    "uncorrected ones stand in table1.csv. The paper's column is its Top-1 on UCF51, with other "
-    "data and other networks: of its Table 1 we know only the two rows that its Table 4 repeats.",
+    "uncorrected ones stand in table1.csv.",
+    note_of="The paper's column is its Top-1 on UCF51, with other networks: of its Table 1 we know "
+    "only the two rows that its Table 4 repeats.",
 )
 
 
@@ -161,15 +204,21 @@ LAYOUT4 = Layout(
         Column("teacher_last", "teacher, last epoch"),
         Column("p_seeds", "p (seeds)", None, p_value),
         Column("p_clips", "p (clips)", None, p_value),
-        Column("paper_student", "paper: student", r"\multicolumn{2}{c}{paper, UCF51}", number),
-        Column("paper_teacher", "paper: teacher", "", number),
+        Column(
+            "paper_student",
+            "paper: student",
+            r"\multicolumn{2}{c}{paper, UCF51}",
+            number,
+            of=paper_numbers.UCF51,
+        ),
+        Column("paper_teacher", "paper: teacher", "", number, of=paper_numbers.UCF51),
     ),
     "Test Top-1 in per cent, mean ± sample standard deviation over seeds, student and teacher at "
     "the epoch where the student (for `teacher alone`: the teacher) is best on validation; the "
     "test split takes no part in the choice. p: two-sided paired t "
     "tests of the student against AMID, over seeds and over test clips (each clip averaged over "
-    "seeds), not corrected for the number of rows. The paper's columns are its numbers on UCF51: "
-    "other data, other networks, shown for the order of the rows.",
+    "seeds), not corrected for the number of rows.",
+    note_of="The paper's columns are its numbers on UCF51, with other networks.",
 )
 
 
@@ -182,14 +231,14 @@ LAYOUT5 = Layout(
         Column("student_last", "student, last epoch"),
         Column("p_seeds_holm", "p (seeds)", "$p$ (seeds)", p_value),
         Column("p_clips_holm", "p (clips)", "$p$ (clips)", p_value),
-        Column("paper_student", "paper: student", "paper, UCF51", number),
+        Column("paper_student", "paper: student", "paper, UCF51", number, of=paper_numbers.UCF51),
     ),
     f"Test Top-1 in per cent, mean ± sample standard deviation over seeds, {SELECTED}. fixed "
     "teacher: trained before and frozen. without warm-up: L_adv from the first epoch on. without "
     "D2: D1 alone, with weight 1. without dynamic weight: w1 = w2 = 1/2. p: two-sided paired t "
     "tests of the student against AMID, over seeds and over test clips (each clip averaged over "
-    "seeds), with Holm's correction over the rows of a data set. The paper's column is its Top-1 "
-    "on UCF51: other data, other networks, shown for the order of the rows.",
+    "seeds), with Holm's correction over the rows of a data set.",
+    note_of="The paper's column is its Top-1 on UCF51, with other networks.",
 )
 
 
@@ -201,10 +250,15 @@ def _write(
     runs: Path,
     reports: Path,
 ) -> list[Path]:
-    records = load_records(params, runs, getattr(params, name))
+    records = load_records(params, runs, getattr(params, name), READS[name])
     frame = table(records)
     seeds = reports / f"{name}_seeds.csv"
-    files = rendering.write(frame, layout, reports, name)
+    told = []
+    if name == "table1":
+        told = remarks(records, {dataset: _probed(runs, dataset) for dataset in records})
+        for line in told:
+            print(line)
+    files = rendering.write(frame, layout, reports, name, told)
     files.append(rendering.write_text(seeds, rendering.to_csv(per_seed(records))))
     if name == "table1":
         files.append(_write_json(reports / "table1.json", student_metrics(frame)))
@@ -216,6 +270,12 @@ def _write(
     return files
 
 
+def _probed(runs: Path, dataset: str) -> dict[str, Any]:
+    """What the stage `auxiliary` found; nothing where a data set was made before it did."""
+    path = runs / "probe" / dataset / "probe.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def _write_json(path: Path, values: dict) -> Path:
     return rendering.write_text(path, json.dumps(values, indent=1, sort_keys=True) + "\n")
 
@@ -224,7 +284,9 @@ def _study(name: str, table: Callable[[Records], pd.DataFrame], layout: Layout) 
     return Study(
         block=Rows,
         write=partial(_write, name, table, layout),
-        check=lambda params: check_configurations(params, name, getattr(params, name)),
+        check=lambda params: check_rows(params, name, getattr(params, name)),
+        rows=lambda params: getattr(params, name),
+        sections=READS[name],
     )
 
 

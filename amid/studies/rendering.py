@@ -4,13 +4,14 @@ them)."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from amid.io.atomic import write_atomic
 from amid.io.redact import escape_control
 
 Row = Mapping[str, Any]
@@ -104,7 +105,8 @@ class Column:
     """One column for reading.
 
     name: of the frame's column. header: in Markdown. latex: header in LaTeX; None leaves the column
-    out there, "" is for one that the header before spans. left: set flush left.
+    out there, "" is for one that the header before spans. left: set flush left. of: the only data
+    set whose rows show it, as numbers of the paper do.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Column:
     latex: str | None = None
     form: Form = spread
     left: bool = False
+    of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ class Layout:
     """A table for reading.
 
     heading: of the rows of one data set, a format string over the columns of the frame.
-    note: below the table, what the numbers are. empty: in place of a table without rows.
+    note: below the table, what the numbers are. note_of: the same of the columns that one data set
+    alone shows. empty: in place of a table without rows.
     """
 
     title: str
@@ -127,6 +131,17 @@ class Layout:
     note: str
     heading: str = "{dataset}, {seeds} seeds"
     empty: str = "No rows."
+    note_of: str = ""
+
+    def columns_of(self, datasets: Collection[str]) -> tuple[Column, ...]:
+        """The columns that the rows of any of these data sets show."""
+        return tuple(c for c in self.columns if c.of is None or c.of in datasets)
+
+    def note_for(self, table: pd.DataFrame) -> str:
+        """The note below a table of these rows."""
+        datasets = set() if table.empty else set(table["dataset"])
+        shown = any(c.of in datasets for c in self.columns if c.of is not None)
+        return f"{self.note} {self.note_of}" if shown else self.note
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -138,47 +153,56 @@ def to_csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
-def markdown(table: pd.DataFrame, layout: Layout) -> str:
-    """Title, a table a data set, note."""
+def markdown(table: pd.DataFrame, layout: Layout, remarks: Sequence[str] = ()) -> str:
+    """Title, a table a data set, note; last the remarks on these numbers, a paragraph each."""
     lines = [f"# {layout.title}", ""]
     if table.empty:
         lines += [layout.empty, ""]
-    for _, rows in table.groupby("dataset", sort=False):
+    for dataset, rows in table.groupby("dataset", sort=False):
+        columns = layout.columns_of({dataset})
         lines += [f"## {plain(layout.heading.format(**rows.iloc[0]))}", ""]
-        lines.append(_line(column.header for column in layout.columns))
-        lines.append("|" + "".join("---|" if c.left else "---:|" for c in layout.columns))
+        lines.append(_line(column.header for column in columns))
+        lines.append("|" + "".join("---|" if c.left else "---:|" for c in columns))
         for row in rows.to_dict("records"):
-            lines.append(_line(c.form(row, c.name, False) for c in layout.columns))
+            lines.append(_line(c.form(row, c.name, False) for c in columns))
         lines.append("")
-    return "\n".join([*lines, layout.note, ""])
+    lines += [layout.note_for(table), ""]
+    for remark in remarks:
+        lines += [f"**{plain(remark)}**", ""]
+    return "\n".join(lines)
 
 
 def latex(table: pd.DataFrame, layout: Layout) -> str:
     """A tabular of all data sets (needs no package); the sentence `empty` without rows."""
     if table.empty:
         return _escaped(layout.empty) + "\n"
-    columns = [column for column in layout.columns if column.latex is not None]
+    columns = [c for c in layout.columns_of(set(table["dataset"])) if c.latex is not None]
     alignment = "".join("l" if column.left else "r" for column in columns)
     lines = [rf"\begin{{tabular}}{{l{alignment}}}", r"\hline"]
     lines.append(" & ".join(["data", *(c.latex for c in columns if c.latex)]) + r" \\")
     for dataset, rows in table.groupby("dataset", sort=False):
         lines.append(r"\hline")
         for row in rows.to_dict("records"):
-            cells = [_escaped(dataset), *(c.form(row, c.name, True) for c in columns)]
+            cells = [_escaped(dataset)]
+            for c in columns:
+                shown = c.of in (None, dataset)
+                cells.append(c.form(row, c.name, True) if shown else UNDEFINED)
             lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
 
 
-def write(table: pd.DataFrame, layout: Layout, folder: Path, name: str) -> list[Path]:
-    """<name>.csv, .md and .tex in `folder`; their paths."""
-    texts = {"csv": to_csv(table), "md": markdown(table, layout), "tex": latex(table, layout)}
+def write(
+    table: pd.DataFrame, layout: Layout, folder: Path, name: str, remarks: Sequence[str] = ()
+) -> list[Path]:
+    """<name>.csv, .md and .tex in `folder`; their paths. remarks: last in the .md."""
+    pages = {"md": markdown(table, layout, remarks), "tex": latex(table, layout)}
+    texts = {"csv": to_csv(table), **pages}
     return [write_text(folder / f"{name}.{kind}", content) for kind, content in texts.items()]
 
 
 def write_text(path: Path, content: str) -> Path:
-    """The same bytes on every system; makes the folder, gives back the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8", newline="\n")
+    """The same bytes on every system, at once or not at all; makes the folder, returns the path."""
+    write_atomic(path, content.encode())
     return path
 
 

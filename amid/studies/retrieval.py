@@ -21,6 +21,7 @@ from amid.studies.base import (
     with_holm,
 )
 from amid.studies.rendering import Column, Layout, p_value
+from amid.studies.sections import OF_METHODS
 from amid.studies.statistics import paired_t
 
 RETRIEVAL = ("r@1", "r@5", "r@10", "map")
@@ -71,8 +72,10 @@ LAYOUT = Layout(
 
 
 def _write(params: Params, runs: Path, reports: Path) -> list[Path]:
-    table = table2(load_records(params, runs, params.table1))
+    table = table2(load_records(params, runs, params.table1, OF_METHODS))
     return rendering.write(table, LAYOUT, reports, "table2")
 
 
-TABLE2 = Study(block=None, write=_write)  # of the configurations of Table 1
+TABLE2 = Study(  # of the configurations of Table 1
+    block=None, write=_write, rows=lambda params: params.table1, sections=OF_METHODS
+)

@@ -13,11 +13,12 @@ from amid.studies import rendering
 from amid.studies.base import (
     Records,
     Study,
-    check_configurations,
+    check_rows,
     load_records,
     student_accuracies,
 )
 from amid.studies.rendering import Column, Layout, number, text
+from amid.studies.sections import OF_AMID
 from amid.studies.statistics import pooled_std, seeds_needed
 
 
@@ -87,13 +88,19 @@ LAYOUT = Layout(
 
 
 def _write(params: Params, runs: Path, reports: Path) -> list[Path]:
-    records = load_records(params, runs, params.table_seeds.configurations)
+    records = load_records(params, runs, params.table_seeds.configurations, OF_AMID)
     return rendering.write(seeds(records, params), LAYOUT, reports, "table_seeds")
 
 
 def _check(params: Params) -> None:
     names = params.table_seeds.configurations
-    check_configurations(params, "table_seeds.configurations", names)
+    check_rows(params, "table_seeds.configurations", names)
 
 
-TABLE_SEEDS = Study(block=Block, write=_write, check=_check)
+TABLE_SEEDS = Study(
+    block=Block,
+    write=_write,
+    check=_check,
+    rows=lambda params: params.table_seeds.configurations,
+    sections=OF_AMID,
+)

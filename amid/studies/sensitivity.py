@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from amid.config import Model, Name, NonNegative, Params, check
+from amid.io.atomic import replace_dir
 from amid.runs.plan import Fingerprint, PlannedRun, configured_run, warmup_runs
 from amid.studies import paper_numbers, rendering
 from amid.studies.base import (
@@ -54,7 +55,7 @@ class Weights(Model):
 
 def plan(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
     """Table 6: one configuration with one weight changed. It goes on from the warm-up that the
-    sections have, where it is theirs (gamma has no part in one), else it is an unbroken run."""
+    stage `warmup` has, where it is its own (gamma has no part in one), else it is unbroken."""
     shared = {run.spec.key for run in warmup_runs(params, dataset, fingerprint)}
     runs = [
         configured_run(
@@ -201,11 +202,11 @@ LAYOUT = Layout(
         Column("teacher", "teacher", "teacher"),
         Column("student_last", "student, last epoch"),
         Column("default", "default", None, mark),
-        Column("paper_student", "paper: student", "paper, UCF51", number),
+        Column("paper_student", "paper: student", "paper, UCF51", number, of=paper_numbers.UCF51),
     ),
     f"Test Top-1 in per cent, mean ± sample standard deviation over seeds, {SELECTED}; the other "
-    "two weights at their defaults. The paper's column is its Top-1 on UCF51: other data, other "
-    "networks.",
+    "two weights at their defaults.",
+    note_of="The paper's column is its Top-1 on UCF51, with other networks.",
 )
 
 
@@ -248,9 +249,10 @@ def _write(params: Params, runs: Path, reports: Path) -> list[Path]:
     rendering.write_text(reports / "table6.md", page)
     path = reports / "table6_noise.csv"
     files.append(rendering.write_text(path, rendering.to_csv(of_noise)))
-    for dataset in params.datasets:  # as `dvc plots` likes
-        rows = rendering.to_csv(table[table["dataset"] == dataset])
-        rendering.write_text(reports / "figure6" / f"{dataset}.csv", rows)
+    with replace_dir(reports / "figure6") as folder:  # as `dvc plots` likes
+        for dataset in params.datasets:
+            rows = rendering.to_csv(table[table["dataset"] == dataset])
+            rendering.write_text(folder / f"{dataset}.csv", rows)
     save_png(draw_sensitivity(table), reports / "figure6.png")
     return [*files, reports / "figure6.png"]
 

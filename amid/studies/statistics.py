@@ -8,6 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Differences that are this close, as a share of the values compared, are equal but for rounding. Of
+# accuracies it is far below one clip in a million.
+ROUNDING = 1e-12
+
 
 class Spread(NamedTuple):
     """Mean and sample standard deviation, None where there are too few values."""
@@ -38,10 +42,11 @@ def mean_std(values: Sequence[float | None]) -> Spread:
 
 
 def paired_t(values: Sequence[float], others: Sequence[float]) -> float | None:
-    """p value of the two-sided paired t test; None where all differences are equal."""
+    """p value of the two-sided paired t test; None where all differences are equal (but for
+    rounding: 15/20 - 14/20 and 17/20 - 16/20 are not the same float)."""
     from scipy.stats import ttest_rel
 
-    if len(values) < 2 or np.ptp(np.subtract(values, others)) == 0:
+    if len(values) < 2 or _equal(np.subtract(values, others), np.abs([values, others]).max()):
         return None
     return float(ttest_rel(values, others).pvalue)
 
@@ -53,12 +58,18 @@ def paired_over_seeds_and_clips(right: np.ndarray | None, other: np.ndarray | No
     return Paired(paired_t(right.mean(1), other.mean(1)), paired_t(right.mean(0), other.mean(0)))
 
 
+def _equal(differences: np.ndarray, size: float) -> bool:
+    """Whether differences of values of at most `size` have no spread but that of rounding."""
+    return bool(np.ptp(differences) <= ROUNDING * size)
+
+
 def variance_test(values: np.ndarray) -> float | None:
     """p value of the F test that all rows have the same mean, in a two-way layout without
     interaction (a repeated-measures analysis of variance).
 
     values: (rows, blocks). Blocks are seeds, which all rows share: an effect of a seed on all rows
-    is not noise. None with fewer than two rows or blocks, or without noise.
+    is not noise. None with fewer than two rows or blocks, or where the rows differ by the same in
+    every block, but for rounding: there is no noise to compare with.
     """
     from scipy.stats import f
 
@@ -67,12 +78,12 @@ def variance_test(values: np.ndarray) -> float | None:
         return None
     centred = values - values.mean()
     of_rows = blocks * np.square(centred.mean(1)).sum()
-    of_blocks = rows * np.square(centred.mean(0)).sum()
-    rest = np.square(centred).sum() - of_rows - of_blocks
-    if rest <= 1e-9 * np.square(values).sum():  # rounding: there is no noise to compare with
+    noise = centred - centred.mean(1, keepdims=True) - centred.mean(0)
+    if _equal(noise, np.abs(values).max()):
         return None
     degrees = (rows - 1, (rows - 1) * (blocks - 1))
-    return float(f.sf(of_rows / degrees[0] / (rest / degrees[1]), *degrees))
+    rest = np.square(noise).sum() / degrees[1]
+    return float(f.sf(of_rows / degrees[0] / rest, *degrees))
 
 
 class Pooled(NamedTuple):

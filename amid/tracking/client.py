@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
+import sqlite3
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from filelock import FileLock
 
 from amid.errors import AmidError
 from amid.io.redact import redact
+from amid.tracking.relocate import relocate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,11 +47,18 @@ SERVER_SECONDS, SERVER_RETRIES = 10, 2
 def server(environment: Mapping[str, str]) -> str | None:
     """The URI of the MLflow server to log to, None for mlruns/.
 
-    Values of MLFLOW_TRACKING_URI other than http(s) are ignored: mlruns/ has to be opened under its
-    lock.
+    Raises AmidError for any other value of MLFLOW_TRACKING_URI than an http(s) address: a store is
+    opened under a lock that other programs do not know.
     """
-    uri = environment.get("MLFLOW_TRACKING_URI", "")
-    return uri if uri.startswith(("http://", "https://")) else None
+    uri = environment.get("MLFLOW_TRACKING_URI", "").strip()
+    if not uri or (uri.startswith("sqlite") and uri.endswith(f"/mlruns/{STORE}")):
+        return None
+    if uri.lower().startswith(("http://", "https://")):
+        return uri
+    raise AmidError(
+        f"MLFLOW_TRACKING_URI is {redact(uri)}, but runs are logged to mlruns/{STORE} or to a "
+        "server: give its http or https address, or unset the variable."
+    )
 
 
 def section_of(stage: str) -> str:
@@ -130,10 +140,16 @@ def open_client(root: Path) -> MlflowClient:
                 left.unlink()
             # A name of its own: MLflow keeps its connection to a store that it failed to make.
             part = folder / f"{STORE}.{time.monotonic_ns()}.part"
-            create_tables(MlflowClient(tracking_uri=f"sqlite:///{part}"))
+            create_tables(MlflowClient(tracking_uri=_sqlite(part)))
             part.replace(folder / STORE)
+        with closing(sqlite3.connect(folder / STORE)) as store:
+            store.execute("PRAGMA schema_version")  # of a damaged file MLflow asks for 100 s
         client = MlflowClient(tracking_uri=store_uri(root))
         create_tables(client)  # those of a newer MLflow
+        if moved := relocate(folder / STORE, artifact_uri(root), EARLIER):
+            earlier = ", ".join(uri.removeprefix("file://") for uri in moved)
+            line = f"MLflow's artifacts moved from {earlier} to {folder / 'artifacts'}: mlflow.db"
+            print(f"{line} names their new place now.", file=sys.stderr, flush=True)
     return client
 
 
@@ -155,32 +171,6 @@ def _server_client(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri)
 
 
-def server_trouble(error: Exception, uri: str) -> str | None:
-    """Why a server cannot be used, in words; None for any other kind of error."""
-    from mlflow.exceptions import MlflowException
-    from requests import RequestException
-
-    if not isinstance(error, MlflowException | RequestException | OSError):
-        return None
-    text = str(error)
-    if re.search(r"error code 401|Unauthorized|not authenticated", text):
-        why = "refuses this user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    elif re.search(r"Max retries exceeded|timed out|Connection", text):
-        why = "does not answer"
-    else:
-        why = f"refuses: {redact(' '.join(text.split()))[:200]}"
-    return f"the server {redact(uri)} {why}"
-
-
-def server_error(error: Exception, uri: str, stage: str) -> AmidError | None:
-    """The AmidError for a server that cannot be used; None for any other kind of error."""
-    trouble = server_trouble(error, uri)
-    return trouble and AmidError(
-        f"{trouble}; `dvc repro --force --single-item {stage}` logs what is missing later, without "
-        "a training."
-    )
-
-
 def silence_mlflow() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -194,4 +184,11 @@ def artifact_uri(root: Path) -> str:
 
 
 def store_uri(root: Path) -> str:
-    return f"sqlite:///{root / 'mlruns' / STORE}"
+    return _sqlite(root / "mlruns" / STORE)
+
+
+def _sqlite(file: Path) -> str:
+    from sqlalchemy import URL  # it escapes what has a meaning in an address, such as % and ?
+    # Without its driver, MLflow makes the folders that the address names before it is unescaped.
+
+    return URL.create("sqlite+pysqlite", database=str(file)).render_as_string(hide_password=False)

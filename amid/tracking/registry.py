@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,21 @@ SERVED_WITH = (
 )
 
 
-def register_student(tracker: Tracker, name: str, student: Path, card: dict[str, Any]) -> int:
+def register_student(
+    tracker: Tracker, name: str, student: Path, card: dict[str, Any]
+) -> int | None:
     """Register a released student (amid.serving.student) as a new version of the model `name`.
 
     The files are logged with the stage's run. A student that is the newest version already is not
-    registered again. Returns the number of its version.
+    registered again. Returns the number of its version, None where MLflow cannot be used.
     """
+    version = None
+    with tracker.tolerated():
+        version = _register(tracker, name, student, card)
+    return version
+
+
+def _register(tracker: Tracker, name: str, student: Path, card: dict[str, Any]) -> int:
     client = tracker.client()
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -37,7 +47,7 @@ def register_student(tracker: Tracker, name: str, student: Path, card: dict[str,
     newest = max(versions, key=lambda found: int(found.version), default=None)
     if newest is not None and newest.tags.get("amid.student") == made_of:
         return int(newest.version)
-    before = mlflow.get_tracking_uri()
+    before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(tracker.server or store_uri(tracker.root))
     try:
         with mlflow.start_run(run_id=tracker.parent):
@@ -46,12 +56,14 @@ def register_student(tracker: Tracker, name: str, student: Path, card: dict[str,
                 python_model=str(Path(__file__).parents[1] / "serving" / "mlflow_model.py"),
                 artifacts={"student": str(student.resolve())},
                 code_paths=[str(Path(__file__).parents[1])],
-                signature=_signature(card),
+                signature=_signature(),
                 pip_requirements=_requirements(),
                 registered_model_name=name,
             )
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(before)  # which sets the variable as well
+        if variable is None:
+            del os.environ["MLFLOW_TRACKING_URI"]
     version = str(logged.registered_model_version)
     training, metrics = card["training"], card["metrics"]["run"]
     tags = {
@@ -69,21 +81,14 @@ def register_student(tracker: Tracker, name: str, student: Path, card: dict[str,
     return int(version)
 
 
-def _signature(card: dict[str, Any]) -> Any:
-    """The signature of a served student: features or the path of a file in, the answer out."""
+def _signature() -> Any:
+    """The signature of a served student: its answer and its parameters. None of its input: with
+    one, MLflow refuses CSV and several clips in `inputs` or `instances` (amid.serving.mlflow_model
+    checks what it gets itself)."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array, Map, Object, Property
 
-    features: Any = DataType.double
-    for _ in card["input"]["shape"]:
-        features = Array(features)
-    inputs = [
-        ColSpec(DataType.string, "path", required=False),
-        ColSpec(DataType.double, "start", required=False),
-        ColSpec(DataType.double, "end", required=False),
-        ColSpec(features, card["target"], required=False),
-    ]
     neighbour = Object(
         [
             Property("id", DataType.string),
@@ -103,7 +108,7 @@ def _signature(card: dict[str, Any]) -> Any:
         ColSpec(DataType.string, "problem", required=False),
     ]
     parameters = ParamSchema([ParamSpec("neighbours", DataType.integer, 0)])
-    return ModelSignature(Schema(inputs), Schema(outputs), parameters)
+    return ModelSignature(outputs=Schema(outputs), params=parameters)
 
 
 def _requirements() -> list[str]:

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,15 +25,16 @@ from amid.errors import AmidError, StorageError, storage_error
 from amid.io.canonical_json import flatten
 from amid.io.redact import redact_values
 from amid.tracking.client import (
+    STORE,
     artifact_uri,
     experiment,
     experiments,
     open_any,
     section_of,
     server,
-    server_error,
 )
 from amid.tracking.dead_runs import close_dead_runs, process_tags
+from amid.tracking.trouble import tracking_error
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,22 +60,15 @@ def _tolerant(log: Callable[..., None]) -> Callable[..., None]:
     """Let the stage continue without MLflow when MLflow cannot be written to.
 
     A later run of the stage logs what is missing. A full disk is raised at the end of the stage,
-    after its outs are complete; an unreachable server is a warning.
+    after its outs are complete; an unreachable server, and whatever else MLflow raises, is a
+    warning.
     """
 
     @wraps(log)
     def logged(self: Tracker, *values: Any) -> None:
-        if self._refused is not None:
-            return
-        try:
-            log(self, *values)
-        except Exception as error:
-            self._refused = self._refusal(error)
+        with self.tolerated():
             if self._refused is None:
-                raise
-            fails = ", and fails at its end" if isinstance(self._refused, StorageError) else ""
-            line = f"{self.stage}: goes on without MLflow{fails}: {self._refused}"
-            print(line, file=sys.stderr, flush=True)
+                log(self, *values)
 
     return logged
 
@@ -84,7 +79,7 @@ class Tracker:
     Use as a context manager: the parent run ends FINISHED, FAILED when the stage raises, or KILLED
     when it is interrupted. Opening the store takes seconds: it happens on first use, or in the
     background from `open` on. A store that cannot be written to raises StorageError at the end of
-    the stage; an unreachable server is a warning on stderr.
+    the stage; an unreachable server, and any other error of MLflow, is a warning on stderr.
     """
 
     def __init__(self, stage: str, root: Path, params: dict[str, Any]) -> None:
@@ -119,11 +114,25 @@ class Tracker:
         if kind is None and isinstance(self._refused, StorageError):
             raise self._refused
 
+    @contextmanager
+    def tolerated(self) -> Iterator[None]:
+        """Within, an error of MLflow ends the block and is told, and the stage goes on."""
+        try:
+            yield
+        except Exception as error:
+            self._refused = self._refusal(error)
+            if self._refused is None:
+                raise
+            fails = ", and fails at its end" if isinstance(self._refused, StorageError) else ""
+            line = f"{self.stage}: goes on without MLflow{fails}: {self._refused}"
+            print(line, file=sys.stderr, flush=True)
+
     def _refusal(self, error: Exception) -> AmidError | None:
         """Why MLflow cannot be written to; None if `error` is a bug."""
-        if self.server is None:
-            return storage_error(error, self.root / "mlruns")
-        return server_error(error, self.server, os.environ.get("DVC_STAGE", self.stage))
+        folder = self.root / "mlruns"
+        refused = storage_error(error, folder) if self.server is None else None
+        stage = os.environ.get("DVC_STAGE", self.stage)
+        return refused or tracking_error(error, self.server, folder / STORE, stage)
 
     @_tolerant
     def _close(self, status: str) -> None:

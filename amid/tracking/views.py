@@ -8,7 +8,7 @@ MLflow 3.17's UI (`ExperimentPageUIState`); another version ignores what it does
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TAG = "mlflow.sharedViewState."
+TABLES = "amid.tables"  # tag of a run: the comparisons that it belongs to, as the tables stand
 COLUMNS = (
     *("params.`seed`", "metrics.`best_validation_student`"),
     *("metrics.`best_test_student`", "metrics.`best_test_teacher`", "metrics.`best_test_r_at_1`"),
@@ -87,12 +88,17 @@ def views(params: Params) -> list[View]:
     return made
 
 
-def prepare_views(client: MlflowClient, views: Sequence[View]) -> dict[str, str]:
+def prepare_views(
+    client: MlflowClient, views: Sequence[View], current: Mapping[str, Collection[str]]
+) -> dict[str, str]:
     """Store each comparison in MLflow; title -> path of its page below the UI's address.
 
-    Comparisons of experiments that do not exist yet are left out.
+    current: the keys of the runs of each table as it stands, by the comparison's key; the runs are
+    marked with the tag TABLES, by which comparisons find them. Comparisons of experiments that do
+    not exist yet are left out.
     """
     paths = {}
+    _mark(client, views, current)
     for view in views:
         named = map(client.get_experiment_by_name, map(experiment_name, view.sections))
         found = [one.experiment_id for one in named if one and one.lifecycle_stage == "active"]
@@ -103,19 +109,35 @@ def prepare_views(client: MlflowClient, views: Sequence[View]) -> dict[str, str]
     return paths
 
 
+def _mark(
+    client: MlflowClient, views: Sequence[View], current: Mapping[str, Collection[str]]
+) -> None:
+    names = {experiment_name(section) for view in views for section in view.sections}
+    found = [one.experiment_id for name in names if (one := client.get_experiment_by_name(name))]
+    token = None
+    while found:  # page by page
+        page = client.search_runs(
+            found, "attributes.status = 'FINISHED'", max_results=1000, page_token=token
+        )
+        for run in page:
+            key = run.data.tags.get("amid.run")
+            tables = " ".join(sorted(view for view, keys in current.items() if key in keys))
+            if tables != run.data.tags.get(TABLES, ""):
+                client.set_tag(run.info.run_id, TABLES, tables)
+        token = page.token
+        if not token:
+            break
+
+
 def _of_rows(params: Params, number: int, dataset: str, rows: Sequence[str]) -> View:
     """The runs of a table's rows, averaged over seeds."""
-    sections = {name: of for name, of in params.sections.items() if set(of) & set(rows)}
-    # The search knows no "or": what is not in the table is left out by name.
-    others = sorted({row for of in sections.values() for row in of} - set(rows))
-    title = f"Table {number} on {dataset}"
+    sections = [name for name, of in params.sections.items() if set(of) & set(rows)]
+    key, title = f"table{number}-{dataset}", f"Table {number} on {dataset}"
     return View(
-        key=f"table{number}-{dataset}",
+        key=key,
         title=title,
         sections=tuple(sections),
-        filter=" and ".join(
-            [_trainings(dataset), *(f"tags.configuration != '{row}'" for row in others)]
-        ),
+        filter=_trainings(dataset, key),
         columns=COLUMNS,
         charts=(*_curves(), *_bars()),
         groups=tuple(rows),
@@ -137,19 +159,25 @@ def _of_weights(params: Params, dataset: str) -> View:
         for weight in WEIGHTS
     )
     lines = _chart("PARALLEL", "all", selectedParams=WEIGHTS, selectedMetrics=CHOSEN)
+    key = f"table6-{dataset}"
     return View(
-        key=f"table6-{dataset}",
+        key=key,
         title=f"Table 6 on {dataset}",
         sections=(*home, "sensitivity"),
-        filter=f"{_trainings(dataset)} and tags.configuration = '{swept}'",
+        filter=_trainings(dataset, key),
         columns=(*(f"params.`{weight}`" for weight in WEIGHTS), *COLUMNS),
         charts=(*scatters, lines),
         groups=(),
     )
 
 
-def _trainings(dataset: str) -> str:
-    return f"tags.dataset = '{dataset}' and attributes.status = 'FINISHED'"
+def _trainings(dataset: str, key: str) -> str:
+    """Of a table as it stands: not the runs of other weights and numbers that were tried before,
+    which have the same data set and configuration."""
+    return (
+        f"tags.dataset = '{dataset}' and attributes.status = 'FINISHED' "
+        f"and tags.`{TABLES}` LIKE '%{key}%'"
+    )
 
 
 def _curves() -> list[dict[str, Any]]:

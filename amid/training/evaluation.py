@@ -96,6 +96,14 @@ def attach_teacher_outputs(
     return replace(data, **splits)
 
 
+@torch.no_grad()
+def teacher_outputs(teacher: CrossModal, batch: Batch) -> Batch:
+    """The batch, on the CPU, with a fixed teacher's outputs on its samples as they are now."""
+    device = next(teacher.parameters()).device
+    reps = teacher(replace(batch, teacher=None, teacher_logits=None).to(device))
+    return replace(batch, teacher=reps.teacher, teacher_logits=reps.teacher_logits)
+
+
 def validation_metrics(
     outputs: dict[str, Tensor], labels: Tensor, heads: Sequence[str]
 ) -> dict[str, float]:

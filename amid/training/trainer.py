@@ -26,6 +26,9 @@ from amid.methods.base import Sizes
 from amid.networks.crossmodal import CrossModal
 from amid.networks.normalise import synchronize_statistics
 from amid.selection.rules import Selector
+from amid.training.augmentation import augmenter_of
+from amid.training.batches import training_batches
+from amid.training.ema import WeightAverage, average_of
 from amid.training.evaluation import (
     attach_teacher_outputs,
     evaluate,
@@ -40,6 +43,7 @@ from amid.training.run_state import (
     generator_states,
     restore_generators,
 )
+from amid.training.schedule import build_optimiser, forget_gradients, learning_rate
 
 if TYPE_CHECKING:
     from amid.core.types import RunSpec
@@ -73,6 +77,7 @@ class Trainer:
         self.world = world_of(training.get("processes", 1))
         self.device = torch.device(training.get("device", "cpu"))
         self.precision = getattr(torch, training.get("precision", "float32"))
+        self.smoothing = training.get("label_smoothing", 0.0)
         if teacher is not None:
             data = attach_teacher_outputs(data, teacher.to(self.device), self.device, self.world)
         self.data = data
@@ -87,16 +92,19 @@ class Trainer:
         adversary = list(self.method.adversary_parameters())
         known = set(map(id, adversary))
         own = [p for p in self.method.parameters() if id(p) not in known]
-        self.optimiser = _optimiser(training, [*self.networks.parameters(), *own])
+        self.optimiser = build_optimiser(training, [*self.networks.parameters(), *own])
         self.registry.register("optimiser", OptimizerState(self.optimiser))
         self.adversary: torch.optim.Optimizer | None = None
         if adversary:
-            self.adversary = _optimiser(self.method.adversary_optimiser(), adversary)
+            self.adversary = build_optimiser(self.method.adversary_optimiser(), adversary)
             self.registry.register("adversary", OptimizerState(self.adversary))
         self.selector: Selector | None = None
         if spec.selection:
             self.selector = Selector(spec.selection, len(complete)).to(self.device)
             self.registry.register("selection", self.selector)
+        self.augmenter = augmenter_of(spec, data.train, teacher)
+        self.average = average_of(training, self.networks, self.method, len(data.train))
+        self.registry.register("average", self.average)
 
     def _build_method(
         self, complete: Batch, auxiliary_dims: dict[str, int], teacher: CrossModal | None
@@ -155,6 +163,7 @@ class Trainer:
         predictions, retrieval = {}, {}
         predictions["last"], retrieval["last"] = self.test()
         self.weights.load_state_dict(self.state.best)
+        self.average = WeightAverage({}, 1)  # the chosen weights are averages already
         predictions["best"], retrieval["best"] = self.test()
         return RunRecord(
             spec=self.spec,
@@ -184,11 +193,11 @@ class Trainer:
         self.method.train()
         if not state.position:
             self._begin_epoch(epoch)
-        self._set_learning_rate(epoch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.spec.training, epoch)
         # Seeded by (seed, epoch): a new epoch needs no saved state of a generator.
         torch.manual_seed(derive_seed(self.spec.seed, "epoch", epoch))
-        order = torch.randperm(len(self.data.train))
-        batches = order.split(self.spec.training["batch_size"])
+        batches = training_batches(len(self.data.train), self.spec.training["batch_size"])
         if state.position:
             restore_generators(state.random, self.device)
         saved = time.monotonic()
@@ -219,7 +228,9 @@ class Trainer:
         """
         train = self.data.train
         if not isinstance(train.target, Clips):
-            yield from (train.take(rows).to(self.device) for rows in batches)
+            for batch in map(train.take, batches):
+                change = self.augmenter
+                yield (batch if change is None else change(batch, epoch)).to(self.device)
             return
         seed = derive_seed(self.spec.seed, "augmentation", epoch)
         drawn = train.target.drawn(torch.Generator().manual_seed(seed))
@@ -263,17 +274,19 @@ class Trainer:
             for _ in range(self.method.adversary_steps):
                 adversary_terms = self.method.adversary_losses(reps, batch.labels)
                 if adversary_terms:
-                    _forget_gradients(self.adversary)
+                    forget_gradients(self.adversary)
                     sum(adversary_terms.values()).backward()
                     self.adversary.step()
             terms = self.method.losses(reps, batch.labels)
+            terms |= self.method.smoothing(reps, batch.labels, self.smoothing)
         if incomplete is not None:
             terms = self._add_incomplete(terms, len(batch), incomplete)
         loss = sum(terms.values())
-        _forget_gradients(self.optimiser)
+        forget_gradients(self.optimiser)
         loss.backward()
         self.world.sum_gradients(self.networks.student.parameters())
         self.optimiser.step()
+        self.average.update(self.state.steps["steps"])
         if len(batch):
             self.method.end_step()
         return {k: v.detach() for k, v in {**terms, **adversary_terms, "loss": loss}.items()}
@@ -287,7 +300,7 @@ class Trainer:
         self.state.steps["samples"] += count
         self.state.steps["incomplete"] = self.state.steps.get("incomplete", 0) + count
         logits = self.represent(incomplete).student_logits  # (M, C)
-        alone = cross_entropy(logits, incomplete.labels)
+        alone = cross_entropy(logits, incomplete.labels, label_smoothing=self.smoothing)
         scaled = {name: value * (complete / (complete + count)) for name, value in terms.items()}
         return {**scaled, "incomplete": alone * (count / (complete + count))}
 
@@ -306,7 +319,8 @@ class Trainer:
         self.networks.eval()
         self.method.eval()
         names = [name for head in self.method.heads for name in (head, f"{head}_logits")]
-        return evaluate(self.represent, names, batch, self.networks, self.device, self.world)
+        with self.average.applied():
+            return evaluate(self.represent, names, batch, self.networks, self.device, self.world)
 
     def validate(self) -> dict[str, float]:
         """Metrics on the validation split (`validation_metrics`); none if it is empty."""
@@ -348,15 +362,11 @@ class Trainer:
         accuracy = f"validation_{self.method.heads[0]}"
         best = history[state.best_epoch].get(accuracy, 0.0) if state.best_epoch >= 0 else -1.0
         # Without validation samples the last epoch is the best one: never select on test.
-        if metrics.get(accuracy, float("inf")) > best or accuracy not in metrics:
+        chosen = self.spec.training.get("choose") == "last" or accuracy not in metrics
+        if chosen or metrics[accuracy] > best:
             state.best_epoch = state.epoch
-            state.best = {n: value.clone() for n, value in self.weights.state_dict().items()}
-
-    def _set_learning_rate(self, epoch: int) -> None:
-        training = self.spec.training
-        passed = sum(epoch >= milestone for milestone in training["milestones"])
-        for group in self.optimiser.param_groups:
-            group["lr"] = training["learning_rate"] * training.get("decay", 1.0) ** passed
+            with self.average.applied():
+                state.best = {n: value.clone() for n, value in self.weights.state_dict().items()}
 
     def save(self, path: Path) -> None:
         """Writes a checkpoint from which `load` resumes with identical results. Only the first of
@@ -381,20 +391,3 @@ class Trainer:
         if numbers["schedule"]:
             self.method.load_schedule_state(numbers["schedule"])
         self.state = RunState.restore(tensors, numbers, self.device)
-
-
-def _optimiser(training: dict[str, Any], parameters: list[Tensor]) -> torch.optim.Optimizer:
-    """Builds an optimiser from `optimiser` ("adam" or "sgd"), `learning_rate`, `momentum` (of SGD)
-    and `weight_decay` (0 if absent)."""
-    decay = training.get("weight_decay", 0.0)
-    shared = {"lr": training["learning_rate"], "weight_decay": decay}
-    if training["optimiser"] == "adam":
-        return torch.optim.Adam(parameters, fused=True, **shared)
-    return torch.optim.SGD(parameters, momentum=training["momentum"], fused=True, **shared)
-
-
-def _forget_gradients(optimiser: torch.optim.Optimizer) -> None:
-    """What `zero_grad` does, without the profiler's hooks around it, ten times as long."""
-    for group in optimiser.param_groups:
-        for parameter in group["params"]:
-            parameter.grad = None

@@ -92,7 +92,7 @@ def _names(process: psutil.Process) -> list[str]:
 def locks(place: Path) -> dict[Path, int]:
     """dvc.lock files and the rwlock, with the times at which they were written."""
     rwlock = place / ".dvc" / "tmp" / "rwlock"
-    paths = (*place.glob("pipelines/*/dvc.lock"), place / "dvc.lock", rwlock)
+    paths = (*place.glob("pipelines/**/dvc.lock"), place / "dvc.lock", rwlock)
     found = {}
     for path in paths:
         with suppress(FileNotFoundError):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from amid.data import decoding
-from amid.data.extraction import counts, extract_features, plan_tasks
+from amid.data.extraction import counts, extract_features, lost_classes, plan_tasks
 from amid.data.feature_store import FeatureStore
 from amid.data.manifest import check_manifest
 from amid.errors import AmidError
@@ -219,6 +219,22 @@ def test_damage_is_set_aside_with_a_reason(raw):
         kept = before.array(modality)[[0, 4, 5, 6, 7]]
         np.testing.assert_array_equal(store.array(modality), kept)
     assert len(store.index) == 5
+
+
+def test_a_class_of_which_nothing_is_kept_is_told(raw):
+    folder, manifest = raw
+    manifest.loc[[2, 3], "label"] = "perhaps"
+    cut(folder / "c.avi", 0.7).replace(folder / "c.avi")
+    (folder / "d.avi").write_text("<html>404</html>")
+    found = extract_features(
+        manifest, folder, folder.parent / "out", EXTRACTORS, workers=1, required=["video", "audio"]
+    )
+    (told,) = lost_classes(manifest, found)
+    assert told == (
+        "the class perhaps is wholly absent, none of its 2 clips was kept (1 truncated, "
+        "1 not_media)"
+    )
+    assert lost_classes(manifest.drop([2, 3]), found) == []
 
 
 def test_a_modality_that_is_not_required_does_not_cost_the_clip(raw):

@@ -149,7 +149,7 @@ def emptied(column: str, split: str = "") -> Callable:
         (setting(7, sound="p/../../mine/s/0.npy"), "outside the folder.*line 9: p/../../mine/s"),
         (setting(7, sound="p/x\0.npy"), r"unprintable characters.*line 9: 'p/x\\x00.npy'"),
         (setting(7, sound="p/x\x1b[2J"), "unprintable characters.*line 9"),
-        (setting(7, id="a\nb"), "an id with a slash or a control character.*line 9"),
+        (setting(7, id="a\nb"), "spans lines which look like rows.*lines 9 to 10"),
         (setting(7, id="/etc/passwd"), "an id with a slash.*line 9"),
         (setting(7, id="a\0b"), "an id with a slash or a control character.*line 9"),
         (file("p/8.npy", np.array([0, np.nan, 0])), "NaN or infinite.*line 10: p/8.npy.*1 of 3"),
@@ -279,7 +279,13 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(mine) -> None:
     np.save(folder.parent / "other.npy", np.zeros(3))
     (folder / "p" / "link.npy").symlink_to(folder.parent / "other.npy")
     rows[0]["picture"] = "p/link.npy"
-    assert "outside the folder" in mistakes(folder, rows)
+    text = mistakes(folder, rows)
+    assert "`picture`: a link out of the folder" in text
+    assert f"line 2: p/link.npy: p/link.npy -> {folder.parent / 'other.npy'}" in text
+    assert made(folder, rows, follow_links=True)["id"][0] == "c0"
+    copy = folder.parent / "out" / "raw" / "files" / "p" / "link.npy"
+    assert not copy.is_symlink()
+    assert np.load(copy, allow_pickle=False).tolist() == [0, 0, 0]
 
 
 def drawn(rows: list[dict], **cells: Callable) -> list[dict]:
@@ -353,3 +359,17 @@ def test_what_a_failed_check_finds_there_stays(mine) -> None:
 def test_options_that_do_not_fit_the_block(tmp_path: Path, values, expected: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(expected)):
         options(tmp_path, **values)
+
+
+def test_without_labels_a_manifest_is_for_pairs(mine: tuple[Path, list[dict]]) -> None:
+    folder, rows = mine
+    bare = [{name: value for name, value in row.items() if name != "label"} for row in rows]
+    with pytest.raises(AmidError, match=r"no column `label` \(for contrastive pre-training alone"):
+        made(folder, bare)
+    table = made(folder, bare, labels=False)
+    check_manifest(table)
+    assert set(table["label"]) == {"unlabelled"}
+    assert table["split"].value_counts().to_dict() == {"train": 16, "validation": 4, "test": 4}
+    assert set(made(folder, rows, labels=False)["label"]) == {"unlabelled"}
+    drawn = [{name: value for name, value in row.items() if name != "split"} for row in bare]
+    assert (made(folder, drawn, labels=False)["split"] == "test").sum() == 5

@@ -19,6 +19,7 @@ from tests.small import ROOT
 WALK = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
 SCRIPT = re.search(r"```python\n(.*?)```", WALK, re.S)[1]
 BLOCK = re.search(r"```yaml\n(.*?)```", WALK, re.S)[1]
+(FOUND,) = re.findall(r"```text\n(  # .*?)```", WALK, re.S)
 MANIFEST, ERRORS = re.findall(r"```text\n(id,label.*?|error: .*?)```", WALK, re.S)
 
 
@@ -31,14 +32,20 @@ def run(place: Path, *words: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the walk's data and block, two epochs and one seed."""
-    place = tmp_path_factory.mktemp("own")
+    """The walk's data beside a folder with the walk's block, two epochs and one seed."""
+    place = tmp_path_factory.mktemp("own") / "project"
+    place.mkdir()
     (place / "make_digits.py").write_text(SCRIPT)
-    done = run(place, "make_digits.py")
-    assert done.returncode == 0, done.stderr
+    shutil.copy(ROOT / "params.yaml", place)
+    for words in (["make_digits.py"], ["-m", "stages.describe", "../digits", "digits"]):
+        done = run(place, *words)
+        assert done.returncode == 0, done.stderr
+    folder = str(place.parent / "digits")
+    shown = done.stdout.replace(folder, "/home/me/digits")
+    assert "".join(line for line in _aligned(shown) if line[0] != "#") == FOUND + BLOCK
     yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
-    values["data"] |= yaml.load(BLOCK)
+    values = yaml.load((place / "params.yaml").read_text())
+    assert values["data"]["digits"]["folder"] == folder
     values["datasets"], values["seeds"] = ["digits"], [0]
     values["training"] |= {"epochs": 2, "warmup_epochs": 1}
     with (place / "params.yaml").open("w") as file:
@@ -46,11 +53,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def _aligned(text: str) -> list[str]:
+    """Lines with the comment of the folder, which the command leaves out, as the walk shows it."""
+    comment = "# a change of anything in it runs the stages again"
+    lines = text.splitlines(keepends=True)
+    return [
+        line.rstrip("\n").ljust(32) + comment + "\n" if line.startswith("    folder:") else line
+        for line in lines
+    ]
+
+
 def test_the_walks_mistakes_are_told_as_it_says(place: Path, tmp_path: Path) -> None:
-    for name in ("own", "params.yaml"):
-        copy = shutil.copytree if (place / name).is_dir() else shutil.copy
-        copy(place / name, tmp_path / name)
-    (tmp_path / "own" / "digits" / "manifest.csv").write_text(MANIFEST)
+    data = shutil.copytree(place.parent / "digits", tmp_path / "digits")
+    text = (place / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace(str(place.parent / "digits"), str(data)))
+    (data / "manifest.csv").write_text(MANIFEST)
     done = run(tmp_path, "-m", "stages.download", "digits")
     assert done.returncode == 1
     assert done.stderr == ERRORS
@@ -73,6 +90,10 @@ def test_the_walk_ends_in_table_1(place: Path) -> None:
         assert done.returncode == 0, done.stderr
         if name == "extract":
             assert done.stdout.strip() in WALK
+        if name == "auxiliary":
+            probed = [line for line in done.stdout.splitlines() if "linear probe" in line]
+            assert len(probed) == 2
+            assert "\n".join(probed) in WALK
     done = run(place, "-m", "stages.table", "table1")
     assert done.returncode == 0, done.stderr
     counts = json.loads((place / "data" / "digits" / "extract.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import zipfile
 from pathlib import Path
@@ -201,6 +202,24 @@ def test_lists_without_their_clips_are_told(tmp_path: Path) -> None:
         made(tmp_path, tmp_path / "out")
     with pytest.raises(AmidError, match=r"trainlist02\.txt is missing"):
         made(tmp_path, tmp_path / "out", split=2)
+
+
+def test_a_class_that_is_wholly_absent_is_told(source: Path, tmp_path: Path) -> None:
+    place = copied(source, tmp_path / "source")
+    videos = place / "UCF-101"
+    renamed, gone = CHOSEN[:2]
+    (videos / renamed).rename(videos / renamed.upper())
+    shutil.rmtree(videos / gone)
+    _, _, lines = made(place, tmp_path / "out")
+    of_renamed, of_gone = (
+        next(line for line in lines if f"the class {name} is wholly absent" in line)
+        for name in (renamed, gone)
+    )
+    assert sum("wholly absent" in line for line in lines) == 2
+    there = file_of(renamed, 1).replace(f"{renamed}/", f"{renamed.upper()}/")
+    assert f"none of its {GROUPS} clips is there" in of_renamed
+    assert f"{there} should be called {file_of(renamed, 1)}, and so for the others" in of_renamed
+    assert "should be called" not in of_gone
 
 
 @pytest.mark.parametrize(

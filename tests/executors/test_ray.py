@@ -56,6 +56,25 @@ def test_a_cluster_that_does_not_answer_is_a_sentence(tmp_path, monkeypatch) -> 
     assert "\n" not in str(caught.value)
 
 
+def test_a_cluster_with_tokens_and_none_here_is_a_sentence_at_once(tmp_path, monkeypatch) -> None:
+    import ray
+
+    asked = []
+    monkeypatch.setattr(ray, "init", lambda *_, **__: asked.append("init"))
+    monkeypatch.setattr(ray, "nodes", list)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    for address in ("ray://head:10001", "ray:auto"):
+        with pytest.raises(AmidError, match="set RAY_AUTH_TOKEN") as caught:
+            executor_from_env({"AMID_EXECUTOR": address}).pool(1, jobs=1)
+        assert "\n" not in str(caught.value)
+    assert asked == []
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of-the-head")
+    executor_from_env({"AMID_EXECUTOR": "ray://head:10001"}).pool(1, jobs=1)
+    assert asked == ["init"]
+
+
 @pytest.mark.slow
 def test_errors_and_lost_workers_come_back_as_themselves(address: str, monkeypatch) -> None:
     monkeypatch.setattr("amid.executors.ray.TRIES", 0)

@@ -18,6 +18,8 @@ LEAKS = [
     f"https://{HIDDEN}@data.example/x.zip",
     f"HTTPS://me:{HIDDEN}@[::1]:8000/x",
     f"the mirror folder me:{HIDDEN}@data.example/x",
+    f"pipelines/data/dvc.yaml failed: ...me:{HIDDEN}@data.example/x",
+    f"me.dvc:{HIDDEN}@data.example/x",
     f"https://h/x?X-Amz-Signature={HIDDEN}&X-Amz-Date=20260101",
     f"https://h/x?X-Amz-Security-Token={HIDDEN}",
     f"https://h/x?AWSAccessKeyId={HIDDEN}&Expires=1",
@@ -36,6 +38,12 @@ PLAIN = [
     "C:/data/x.zip has 12 clips; write to someone@example.org",
     "best: 72.0, tokens: 512, keys: 3, monkey=1",
     "https://example.org/@someone/x?page=2",
+    "pipelines/compared/dvc.yaml:stage@ravdess",
+    "failed to reproduce 'pipelines/train/dvc.yaml:amid@avlips': failed to run: ...",
+    "dvc repro dvc.yaml:table1@all",
+    "FROM docker.io/python:3.12@sha256:0123abcd",
+    "KeyError: 'alpha'",
+    "botocore.exceptions.TokenRetrievalError: no network",
 ]
 
 

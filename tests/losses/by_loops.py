@@ -104,6 +104,23 @@ def pair_contrastive(a: Rows, b: Rows, labels: Sequence[int], temperature: float
     return total / size
 
 
+# ---------------------------------------------------------------- clip.py
+
+
+def per_sample(a: Rows, b: Rows, temperature: float) -> list[Number]:
+    size = len(a)
+    found = []
+    for i in range(size):
+        there = [exp(cosine(a[i], b[j]) / temperature) for j in range(size)]
+        back = [exp(cosine(a[j], b[i]) / temperature) for j in range(size)]
+        found.append(-(log(there[i] / sum(there)) + log(back[i] / sum(back))) / 2)
+    return found
+
+
+def symmetric(a: Rows, b: Rows, temperature: float) -> Number:
+    return mean(per_sample(a, b, temperature))
+
+
 # ---------------------------------------------------------------- gmc.py
 
 
@@ -178,13 +195,13 @@ def relation_cosines(
 ) -> tuple[list[Number], list[list[Number]]]:
     own, others = [], []
     for anchor, centre, positive in zip(anchors, centres, positives, strict=True):
-        relation = _difference(anchor, centre)
-        own.append(cosine(relation, _difference(positive, centre)))
-        others.append([cosine(relation, _difference(other, centre)) for other in candidates])
+        relation = difference(anchor, centre)
+        own.append(cosine(relation, difference(positive, centre)))
+        others.append([cosine(relation, difference(other, centre)) for other in candidates])
     return own, others
 
 
-def _difference(x: Sequence[Number], y: Sequence[Number]) -> list[Number]:
+def difference(x: Sequence[Number], y: Sequence[Number]) -> list[Number]:
     return [a - b for a, b in zip(x, y, strict=True)]
 
 
@@ -216,13 +233,13 @@ def jensen_shannon(student: Rows, teacher: Rows) -> Number:
     return total / len(student)
 
 
-def _kullback_leibler(p: Sequence[Number], q: Sequence[Number]) -> Number:
+def kullback_leibler(p: Sequence[Number], q: Sequence[Number]) -> Number:
     return sum(x * log(x / y) for x, y in zip(p, q, strict=True))
 
 
 def softened_divergence(student: Rows, teacher: Rows, temperature: float) -> Number:
     divergences = [
-        _kullback_leibler(probabilities(y, temperature), probabilities(x, temperature))
+        kullback_leibler(probabilities(y, temperature), probabilities(x, temperature))
         for x, y in zip(student, teacher, strict=True)
     ]
     return temperature**2 * mean(divergences)
@@ -230,7 +247,15 @@ def softened_divergence(student: Rows, teacher: Rows, temperature: float) -> Num
 
 def symmetric_divergence(a: Rows, b: Rows) -> Number:
     pairs = [(probabilities(x), probabilities(y)) for x, y in zip(a, b, strict=True)]
-    return mean([(_kullback_leibler(p, q) + _kullback_leibler(q, p)) / 2 for p, q in pairs])
+    return mean([(kullback_leibler(p, q) + kullback_leibler(q, p)) / 2 for p, q in pairs])
+
+
+def uniform_excess(logits: Rows, labels: Sequence[int]) -> Number:
+    costs = []
+    for row, label in zip(logits, labels, strict=True):
+        logarithms = [log(p) for p in probabilities(row)]
+        costs.append(logarithms[label] - mean(logarithms))
+    return mean(costs)
 
 
 # ---------------------------------------------------------------- adversarial.py

@@ -2,7 +2,7 @@
 
 Batches of one, one class or none twice, zero and repeated rows, rows of very unequal length, logits
 of 10,000 and temperatures from 1e-4 to 1e4: value and gradients must be finite, and the value that
-of the loops to 1e-9, in proportion where it is above 1.
+of the loops to 1e-9 (or a loss's own tolerance), in proportion where it is above 1.
 """
 
 from __future__ import annotations
@@ -14,11 +14,31 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from amid.losses import adversarial, agreement, ccl, cosine, crcd, crd, gmc, logits
+from amid.losses import (
+    adversarial,
+    agreement,
+    c2kd,
+    ccl,
+    clip,
+    cosine,
+    crcd,
+    crd,
+    dist,
+    dkd,
+    fitnets,
+    gmc,
+    logit_standardised,
+    logits,
+    mgd,
+    ofa,
+    rkd,
+)
 from amid.losses import mutual_information as mutual
 from tests.losses import by_loops
+from tests.losses import distillation_by_loops as loops
 from tests.losses.batches import drawn_of
 from tests.losses.by_loops import MP
+from tests.losses.nested import exact, flat, leaves
 
 TOLERANCE = 1e-9
 SCALES = st.sampled_from([1.0, 1.0, 1.0, 1e-100, 1e-6, 1e6, 1e100])
@@ -79,6 +99,11 @@ def line(least: int, values: st.SearchStrategy = LOGIT) -> st.SearchStrategy[Ten
 def contrastive(draw: st.DrawFn) -> Arguments:
     a, b = draw(pairs())
     return a, b, draw(labels(len(a))), draw(TEMPERATURES)
+
+
+@st.composite
+def paired(draw: st.DrawFn) -> Arguments:
+    return *draw(pairs()), draw(TEMPERATURES)
 
 
 @st.composite
@@ -155,7 +180,43 @@ def classified(draw: st.DrawFn, temperature: bool = False, named: bool = False) 
     b = draw(st.one_of(table(size, classes), st.just(a.clone()), st.just(-a)))
     more = [draw(SOFTENING)] if temperature else []
     truth = st.lists(st.integers(0, classes - 1), min_size=size, max_size=size)
-    return a, b, *more, *([torch.tensor(draw(truth))] if named else [])
+    return a, b, *([torch.tensor(draw(truth))] if named else []), *more
+
+
+@st.composite
+def selected(draw: st.DrawFn) -> Arguments:
+    """Thresholds that no rank correlation of up to four classes meets."""
+    return *draw(classified(named=True)), draw(st.sampled_from([-2.0, -0.45, 0.01, 0.55]))
+
+
+@st.composite
+def enhanced(draw: st.DrawFn) -> Arguments:
+    *rows, temperature = draw(classified(named=True, temperature=True))
+    return *rows, draw(st.sampled_from([0.5, 1.0, 1.5, 3.0])), temperature
+
+
+@st.composite
+def linear(draw: st.DrawFn) -> Arguments:
+    """Student's logits (B, C), F (B, D), weight (C, D) and bias (C,) of its classifier."""
+    size, classes, dim = draw(SIZES), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    shapes = (size, classes), (size, dim), (classes, dim), (1, classes)
+    values = st.integers(-12, 12).map(lambda n: n / 4) | st.sampled_from([0.0, 1e4, -1e4])
+    student, teacher, weight, bias = (draw(table(*shape, values)) for shape in shapes)
+    return student, teacher, weight, bias[0].clone()
+
+
+@st.composite
+def channels(draw: st.DrawFn) -> Arguments:
+    teacher = draw(vectors(draw(SIZES), draw(st.integers(1, 4))))
+    salience = draw(table(1, teacher.shape[1], st.integers(-2, 2).map(float)))[0].clone()
+    return teacher, salience, draw(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
+
+
+@st.composite
+def unlike(draw: st.DrawFn) -> Arguments:
+    """Rows of two widths."""
+    size = draw(SIZES)
+    return draw(vectors(size, draw(st.integers(1, 3)))), draw(vectors(size, 2))
 
 
 @st.composite
@@ -187,12 +248,13 @@ def averaged_by_loops(batches: list, smoothing: float) -> list[list[float]]:
 
 class Loss(NamedTuple):
     """A loss, its loops, and the arguments both are given; fixed: the place of an argument that is
-    counted, not computed, and has no gradient."""
+    counted, not computed, and has no gradient; tolerance: of the value."""
 
     loss: Callable[..., Any]
     loops: Callable[..., Any]
     arguments: st.SearchStrategy[Arguments]
     fixed: int | None = None
+    tolerance: float = TOLERANCE
 
 
 SHARE = st.sampled_from([0.0, 0.25, 1.0])
@@ -200,6 +262,8 @@ WEIGHTS = st.sampled_from([(0.5, 0.5), (0.0, 1.0), (1.0, 0.0), (0.3, 0.7)])
 TOLD_APART = st.tuples(line(1), line(0), WEIGHTS, SHARE, FORMS)
 TOLD_BOTH = st.tuples(line(1), line(1), line(0), line(0), SHARE, FORMS)
 ANY_LABELS = st.lists(st.integers(-(10**12), 10**12) | st.integers(0, 3), min_size=1, max_size=9)
+
+DECOUPLED = classified(named=True, temperature=True)
 
 LOSSES: dict[str, Loss] = {
     "cosine_matrix": Loss(cosine.cosine_matrix, by_loops.cosine_matrix, pairs()),
@@ -209,6 +273,8 @@ LOSSES: dict[str, Loss] = {
     "unit_rows": Loss(cosine.unit_rows, by_loops.unit_rows, pairs().map(lambda p: p[:1])),
     "class_aware_nce": Loss(mutual.class_aware_nce, by_loops.class_aware_nce, contrastive()),
     "pair_contrastive": Loss(ccl.pair_contrastive, by_loops.pair_contrastive, contrastive()),
+    "per_sample": Loss(clip.per_sample, by_loops.per_sample, paired()),
+    "symmetric": Loss(clip.symmetric, by_loops.symmetric, paired()),
     "joint_contrastive": Loss(gmc.joint_contrastive, by_loops.joint_contrastive, joint()),
     "bank_logits": Loss(crd.bank_logits, by_loops.bank_logits, bank()),
     "noise_contrastive": Loss(crd.noise_contrastive, by_loops.noise_contrastive, noise(False), 2),
@@ -222,11 +288,16 @@ LOSSES: dict[str, Loss] = {
         agreement.classification, by_loops.classification, classified(named=True)
     ),
     "jensen_shannon": Loss(agreement.jensen_shannon, by_loops.jensen_shannon, classified()),
-    "softened_divergence": Loss(
+    "logits.softened_divergence": Loss(
         logits.softened_divergence, by_loops.softened_divergence, classified(temperature=True)
     ),
     "symmetric_divergence": Loss(
         logits.symmetric_divergence, by_loops.symmetric_divergence, classified()
+    ),
+    "uniform_excess": Loss(
+        logits.uniform_excess,
+        by_loops.uniform_excess,
+        classified(named=True).map(lambda drawn: (drawn[0], drawn[2])),
     ),
     "student_adversarial": Loss(
         adversarial.student_adversarial, by_loops.student_adversarial, TOLD_APART
@@ -238,6 +309,37 @@ LOSSES: dict[str, Loss] = {
         ANY_LABELS.map(lambda drawn: (torch.tensor(drawn),)),
     ),
     "DynamicWeights": Loss(averaged, averaged_by_loops, epochs()),
+    "standardised": Loss(
+        logit_standardised.standardised,
+        loops.standardised,
+        classified().map(lambda drawn: drawn[:1]),
+    ),
+    "logit_standardised.softened_divergence": Loss(
+        logit_standardised.softened_divergence,
+        loops.standardised_divergence,
+        classified(temperature=True),
+    ),
+    "target_divergence": Loss(dkd.target_divergence, loops.target_divergence, DECOUPLED),
+    "non_target_divergence": Loss(
+        dkd.non_target_divergence, loops.non_target_divergence, DECOUPLED
+    ),
+    # The last bit of a probability decides there: it is divided by as little as 1e-8.
+    "inter_class": Loss(
+        dist.inter_class, loops.inter_class, classified(temperature=True), tolerance=1e-7
+    ),
+    "intra_class": Loss(
+        dist.intra_class, loops.intra_class, classified(temperature=True), tolerance=1e-7
+    ),
+    "hint": Loss(fitnets.hint, loops.hint, pairs()),
+    "distance": Loss(rkd.distance, loops.distance, unlike()),
+    "angle": Loss(rkd.angle, loops.angle, unlike()),
+    "rank_correlation": Loss(c2kd.rank_correlation, loops.rank_correlation, classified()),
+    "selected_divergence": Loss(c2kd.selected_divergence, loops.selected_divergence, selected()),
+    "enhanced_cross_entropy": Loss(
+        ofa.enhanced_cross_entropy, loops.enhanced_cross_entropy, enhanced()
+    ),
+    "channel_salience": Loss(mgd.channel_salience, loops.channel_salience, linear()),
+    "frozen": Loss(mgd.frozen, loops.frozen, channels(), 1),
 }
 
 
@@ -256,7 +358,7 @@ def fault(loss: Loss, arguments: Arguments) -> str | None:
         if not torch.isfinite(value):
             return f"the value is {value.item()}, the loops have {MP.nstr(MP.mpf(other), 17)}"
         error = abs(MP.mpf(value.item()) - MP.mpf(other)) / max(1, abs(MP.mpf(other)))
-        if error > TOLERANCE:
+        if error > loss.tolerance:
             shown = MP.nstr(MP.mpf(other), 17)
             return f"{value.item()!r}, the loops have {shown}: off by {MP.nstr(error, 3)}"
     reached = [value for value in found if value.requires_grad]
@@ -265,36 +367,6 @@ def fault(loss: Loss, arguments: Arguments) -> str | None:
         if any(gradient is not None and not gradient.isfinite().all() for gradient in gradients):
             return "a gradient is not finite"
     return None
-
-
-def leaves(values: Any) -> list[Tensor]:
-    """The tensors in nested tuples and lists."""
-    if isinstance(values, Tensor):
-        return [values]
-    return [leaf for v in values for leaf in leaves(v)] if isinstance(values, tuple | list) else []
-
-
-def exact(values: Any) -> Any:
-    """The same with tensors as lists of exact numbers."""
-    if isinstance(values, Tensor):
-        found = values.detach().tolist()
-        return _numbers(found) if values.is_floating_point() else found
-    if isinstance(values, tuple | list):
-        return type(values)(exact(value) for value in values)
-    return values
-
-
-def _numbers(values: Any) -> Any:
-    return [_numbers(value) for value in values] if isinstance(values, list) else MP.mpf(values)
-
-
-def flat(values: Any) -> list[Any]:
-    """The single numbers of a result, or of the loops' nested lists."""
-    if isinstance(values, Tensor):
-        return list(values.reshape(-1))
-    if isinstance(values, tuple | list):
-        return [number for value in values for number in flat(value)]
-    return [values]
 
 
 def edges(arguments: Arguments) -> set[str]:

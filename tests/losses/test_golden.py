@@ -11,9 +11,10 @@ import torch
 from amid.losses.adversarial import DynamicWeights
 from tests import golden_numbers as golden
 
-REFERENCE = Path(__file__).parents[3] / "shared" / "golden" / "losses.json"
+REFERENCE = Path(__file__).parents[3] / "shared" / "golden"
 WEIGHTS = "amid.losses.adversarial.DynamicWeights"
-FUNCTIONS = [case for case in golden.cases("amid.losses") if case["function"] != WEIGHTS]
+CASES = golden.cases("amid.losses")
+FUNCTIONS = [case for case in CASES if case["function"] != WEIGHTS]
 
 
 @pytest.mark.parametrize("case", FUNCTIONS, ids=lambda case: case["name"])
@@ -24,7 +25,13 @@ def test_value_and_gradients(case):
     golden.assert_gradients(case, result, inputs, rtol=case["rtol"])
 
 
-@pytest.mark.parametrize("case", FUNCTIONS, ids=lambda case: case["name"])
+# Inputs around 1e4, of which float32 holds no more than three decimals.
+INEXACT = {"rkd_distance_offset", "rkd_angle_offset"}
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in FUNCTIONS if c["name"] not in INEXACT], ids=lambda case: case["name"]
+)
 def test_float32_agrees(case):
     inputs = golden.arguments(case, torch.float32)
     result = golden.function(case)(**inputs)
@@ -33,7 +40,9 @@ def test_float32_agrees(case):
     golden.assert_gradients(case, result, inputs, rtol=1e-4, floor=1e-6, relative=1e-5)
 
 
-@pytest.mark.parametrize("case", golden.cases(WEIGHTS), ids=lambda case: case["name"])
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c["function"] == WEIGHTS], ids=lambda case: case["name"]
+)
 def test_dynamic_weights(case):
     inputs = golden.materialise(case["inputs"])
     weights = DynamicWeights(inputs["smoothing"])
@@ -51,10 +60,11 @@ def test_dynamic_weights(case):
     golden.assert_close(got, case["expected"], case["rtol"], case["atol"], case["name"])
 
 
-def test_copy_equals_the_reference():
-    if not REFERENCE.exists():
+@pytest.mark.parametrize("name", golden.FILES)
+def test_copy_equals_the_reference(name):
+    if not (REFERENCE / name).exists():
         pytest.skip("the reference numbers are not beside this repository")
-    mine = golden.cases("")
+    mine = golden.cases("", name)
     functions = {case["function"] for case in mine}
-    reference = json.loads(REFERENCE.read_text())["cases"]
+    reference = json.loads((REFERENCE / name).read_text())["cases"]
     assert mine == [case for case in reference if case["function"] in functions]

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amid.losses.logits import softened_divergence, symmetric_divergence
+from amid.losses.logits import softened_divergence, symmetric_divergence, uniform_excess
 from tests.losses import by_loops
 from tests.losses.observed import Observed
 from tests.losses.test_agreement import logits
@@ -155,3 +155,13 @@ def test_never_wait_for_the_device():
         softened_divergence(a, b, 4.0).backward()
     assert not seen.waiting
     assert seen.largest == a.numel()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_a_share_of_the_excess_is_label_smoothing(share: float) -> None:
+    values, labels = logits(0, 6, 5), torch.tensor([0, 4, 2, 2, 1, 3])
+    want = torch.nn.functional.cross_entropy(values, labels, label_smoothing=share)
+    plain = torch.nn.functional.cross_entropy(values, labels)
+    torch.testing.assert_close(plain + share * uniform_excess(values, labels), want)
+    even = torch.zeros(6, 5, dtype=torch.float64)
+    assert uniform_excess(even, labels).item() == pytest.approx(0.0, abs=1e-12)

@@ -74,7 +74,7 @@ def test_a_lock_cut_anywhere_is_whole_when_dvc_can_read_it() -> None:
 
 
 def test_committed_locks_are_whole() -> None:
-    locks = [ROOT / "dvc.lock", *ROOT.glob("pipelines/*/dvc.lock")]
+    locks = [ROOT / "dvc.lock", *ROOT.glob("pipelines/**/dvc.lock")]
     assert locks
     assert all(is_whole(path.read_text()) for path in locks if path.exists())
 

@@ -31,8 +31,9 @@ def lock(md5: str, *, stage: str = "extract@avlips") -> str:
     return f"schema: '2.0'\nstages:\n  {stage}:\n    cmd: x\n{outs}"
 
 
-def project(place: Path, platform: str) -> Path:
-    """A repository with committed tables and locks, made on `platform`."""
+def project(place: Path, platform: str, repository: Path | None = None) -> Path:
+    """A project with committed tables and locks, made on `platform`; with its own repository or in
+    a larger one."""
     for folder in ("reports", "pipelines/data", "pipelines/train"):
         (place / folder).mkdir(parents=True)
     (place / "reports" / "table4_seeds.csv").write_text(SEEDS)
@@ -40,7 +41,7 @@ def project(place: Path, platform: str) -> Path:
     (place / "reports" / "platform.json").write_text(json.dumps({"platform": platform}))
     (place / "pipelines" / "data" / "dvc.lock").write_text(lock("a" * 32))
     (place / "pipelines" / "train" / "dvc.lock").write_text(lock("b" * 32, stage="amid@avlips"))
-    git(place, "init", "-q")
+    git(repository or place, "init", "-q")
     git(place, "add", "-A")
     git(place, "commit", "-qm", "tables")
     return place
@@ -107,6 +108,23 @@ def test_on_a_native_platform_two_deviations_are_free(tmp_path: Path) -> None:
     ]
 
 
+def test_in_a_folder_of_a_larger_repository_the_committed_tables_are_found(tmp_path: Path) -> None:
+    place = project(tmp_path / "research" / "amid", platform_fingerprint(), tmp_path)
+    assert reproducibility_check.git_root(place) == (tmp_path, Path("research/amid"))
+    seed0(place, 72.0)
+    assert reproducibility_check.unlike_committed(place) == []
+    seed0(place, 72.1)
+    assert "committed" in reproducibility_check.unlike_committed(place)[0]
+    one, two = reproducibility_check.clones(tmp_path, Path("research/amid"))
+    assert one.place == tmp_path / "one" / "research" / "amid"
+    assert two.place.parts[-3:] == ("two", "research", "amid")
+
+
+def test_without_a_repository_it_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(AmidError, match="lies in no git repository"):
+        reproducibility_check.git_root(tmp_path)
+
+
 def test_tables_without_the_rows_to_compare_shut_it(tmp_path: Path) -> None:
     place = project(tmp_path, NATIVE)
     for text in (HEAD, HEAD + "grid,amid,0,1.0,1.0\n"):
@@ -139,13 +157,14 @@ stages:
 """
 
 
-def toy(place: Path, what: str) -> Path:
+def toy(place: Path, what: str, repository: Path | None = None) -> Path:
     (place / "reports").mkdir(parents=True)
     (place / "reports" / "kept").write_text("")
     (place / "dvc.yaml").write_text(TOY.format(what=what))
     (place / "params.yaml").write_text("workers: 0\n")
-    git(place, "init", "-q")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=place, check=True)
+    git(repository or place, "init", "-q")
+    words = ["init", "-q", *(["--subdir"] if repository else [])]
+    subprocess.run([sys.executable, "-m", "dvc", *words], cwd=place, check=True)
     git(place, "add", "-A")
     git(place, "commit", "-qm", "toy")
     return place
@@ -164,6 +183,16 @@ def test_a_stage_that_sees_its_time_zone_shuts_the_gate(tmp_path: Path) -> None:
     status, again = reproducibility_check.dvc_not_clean(one.place)
     assert "dvc status is not clean" in status
     assert "a second dvc repro runs stages" in again
+
+
+@pytest.mark.slow
+def test_a_project_in_a_larger_repository_is_reproduced_in_its_folder(tmp_path: Path) -> None:
+    source = toy(tmp_path / "source" / "research" / "amid", "same", tmp_path / "source")
+    both = reproducibility_check.clones(tmp_path, Path("research/amid"))
+    reproducibility_check.reproduce_all(source, both, profile=())
+    for clone in both:
+        assert (clone.place / "reports" / "made.txt").read_text() == "same\n"
+        assert reproducibility_check.dvc_not_clean(clone.place) == []
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from amid.maintenance.table_diff import CellChange, as_markdown, diff_tables
 from tests.small import ROOT
 
@@ -45,19 +47,23 @@ def test_cells_cannot_break_the_table() -> None:
     assert line == "| a\\|b | c | &lt;img&gt; | - |  |"
 
 
-def test_the_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("within", [".", "research/amid"])
+def test_the_command(tmp_path: Path, within: str) -> None:
+    """Also where the project is a folder of a larger repository."""
+    project = tmp_path / within
+
     def run(*words: str) -> subprocess.CompletedProcess:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "GIT_CONFIG_GLOBAL": os.devnull}
         return subprocess.run(
-            words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            words, cwd=project, env=environment, capture_output=True, text=True, check=False
         )
 
-    reports = tmp_path / "reports"
-    reports.mkdir()
+    reports = project / "reports"
+    reports.mkdir(parents=True)
     for name in ("table1", "table2"):
         (reports / f"{name}.md").write_text(f"# {name}\n\n## avlips\n")
         (reports / f"{name}.csv").write_text(BEFORE)
-    run("git", "init", "-q", "-b", "main")
+    run("git", "init", "-q", "-b", "main", str(tmp_path))
     run("git", "add", "reports/table1.csv")
     run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "one")
     (reports / "table1.csv").write_text(BEFORE.replace("71.0", "69.0"))
@@ -71,4 +77,8 @@ def test_the_command(tmp_path: Path) -> None:
         wrong = run(sys.executable, "-m", "stages.summary", base)
         assert wrong.returncode == 1
         assert wrong.stderr.startswith(f"error: git knows no commit '{base}'")
-    assert not (tmp_path / "x").exists()
+    assert not (project / "x").exists()
+    command = f"{sys.executable} -m stages.summary main | head -n 1; echo ${{PIPESTATUS[0]}}"
+    (reports / "table1.md").write_text("# table1\n" + "long\n" * 100_000)
+    piped = run("bash", "-c", command)
+    assert (piped.stdout, piped.stderr) == ("## table1\n141\n", "")

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 
-from amid.media import MediaError, Reason
+from amid.media import MediaError, Reason, Sound
 from amid.media.container import check, is_text
+from amid.media.film import read_one
 from tests.media.clips import cut, tone, write_sound, write_video
 
 
@@ -81,3 +83,42 @@ def test_text_is_told_from_media():
     assert is_text("ünï".encode()[:-1])  # cut inside the last character
     assert not is_text(b"RIFF\x10\0\0\0AVI ")
     assert not is_text(b"caf\xe9 au lait")
+    assert not is_text(b"YUV4MPEG2 W4 H4 F25:1\nFRAME\n" + b"@" * 24)
+
+
+def sphere(path, fill, samples, coding="pcm"):
+    """A SPHERE file of int16 (samples,) as NIST writes it: 1024 bytes of header."""
+    lines = ["NIST_1A", "   1024", "database_id -s5 TIMIT", "channel_count -i 1"]
+    lines += [f"sample_count -i {len(samples)}", "sample_n_bytes -i 2", "sample_rate -i 16000"]
+    lines += ["sample_byte_format -s2 01", f"sample_coding -s{len(coding)} {coding}", "end_head"]
+    head = "\n".join([*lines, ""]).encode()
+    path.write_bytes(head.ljust(1024, fill) + samples.astype("<i2").tobytes())
+    return path
+
+
+@pytest.mark.parametrize("fill", [b"\0", b" ", b"\n"])
+def test_sphere_headers_are_no_text(tmp_path, fill):
+    samples = np.round(8000 * np.sin(np.arange(8000) / 10)).astype(np.int16)
+    path = sphere(tmp_path / "sa1.wav", fill, samples)
+    assert check(path) is True
+    (heard,) = read_one(path, Sound([(np.nan, np.nan)], 16000))
+    np.testing.assert_array_equal(heard * 32768, samples)
+
+
+def test_a_sphere_file_that_was_cut_is_truncated(tmp_path):
+    samples = np.arange(1, 8001)
+    path = sphere(tmp_path / "sa1.wav", b" ", samples)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(MediaError, match="at least 100 are missing") as caught:
+        check(path)
+    assert caught.value.reason is Reason.truncated
+    path.write_bytes(whole[:1024])
+    with pytest.raises(MediaError) as caught:
+        check(path)
+    assert caught.value.reason is Reason.header_only
+    path.rename(tmp_path / "sa1.mp4")
+    with pytest.raises(MediaError, match="is sound, not a film"):
+        check(tmp_path / "sa1.mp4")
+    # the length of what is compressed is not told
+    assert check(sphere(path, b" ", samples[:4000], "pcm,embedded-shorten-v2.00")) is False

@@ -15,6 +15,7 @@ FEATURES, DIM, LENGTHS = 6, 5, (9, 4, 1, 7, 9)
 OPTIONS = {
     "gru": [{"hidden": [7], "state": 8}],
     "cnn": [{"channels": [8, 6], "kernel": k, "dropout": 0.0} for k in (1, 3, 4, 5)],
+    "resnet": [{"channels": [8, 8, 6], "kernel": k, "dropout": 0.0} for k in (1, 3, 5)],
 }
 CASES = [(kind, options) for kind, several in OPTIONS.items() for options in several]
 
@@ -94,3 +95,13 @@ def test_the_standard_is_taken_from_real_rows() -> None:
     other.fit(padded(rows, 30))
     assert torch.equal(one.mean, other.mean)
     assert torch.equal(one.scale, other.scale)
+
+
+def test_a_residual_block_adds_its_input() -> None:
+    encoder = made("resnet", {"channels": [8, 8], "kernel": 3, "dropout": 0.0}).eval()
+    block = encoder.blocks[1]
+    assert block.shortcut is None
+    torch.nn.init.zeros_(block.second.weight)
+    maps = torch.randn(2, 8, 5)
+    with torch.no_grad():
+        assert torch.equal(block(maps, None), torch.nn.functional.leaky_relu(maps, 0.2))

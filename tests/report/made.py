@@ -11,7 +11,6 @@ from amid.report.data import ReportData, configurations
 from amid.report.page import page
 from amid.report.sections import all_sections
 from amid.studies import load_params, sensitivity
-from amid.studies.folds import TARGET_ALONE
 from stages.report import FILES
 from tests.recorded import record
 from tests.small import ROOT
@@ -74,7 +73,7 @@ def report_data(
     params = load_params(ROOT / "params.yaml")
     params = params.model_copy(update={"datasets": list(datasets), "seeds": list(seeds)})
     names = configurations(params)
-    places = [(TARGET_ALONE, "student_alone"), ("A-V", "ccl"), ("A-V", "amid")]
+    places = [("V", "student_alone"), ("A-V", "ccl"), ("A-V", "amid")]
     of_folds = {place: [a_run(place[1], 0, classes, fold) for fold in range(3)] for place in places}
     grid = sensitivity.grid(params)
     of_weights = {place: [a_run("amid", seed, classes) for seed in seeds] for place in grid}

@@ -64,7 +64,7 @@ def test_every_stage_of_the_project_is_drawn_once_and_right_of_its_needs() -> No
     place = {name: n for n, column in enumerate(dag.columns(edges)) for name in column}
     assert set(place) == set(read)
     assert all(place[name] > place[other] for name, of in edges.items() for other in of)
-    assert edges["extract"] == {"download"}
+    assert edges["extract"] == {"download", "request"}
     ways = dag.routed(edges)
     column = {name: n for n, names in enumerate(dag.columns(ways)) for name in names}
     assert place == {name: column[name] for name in place}

@@ -67,7 +67,7 @@ def parsed(html: str) -> Page:
 def test_the_sections_stand_in_their_order(parsed: Page) -> None:
     assert [section["id"] for section in parsed.all("section")] == [
         *("result", "tables", "figures", "training", "weights", "quarantine", "representations"),
-        *("confusion", "clips", "pipeline", "environment"),
+        *("confusion", "clips", "pipeline", "environment", "the-paper"),
     ]
 
 

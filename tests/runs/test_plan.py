@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from amid import config
@@ -14,9 +17,12 @@ from amid.runs.plan import (
     configured_run,
     section_runs,
     warmup_runs,
-    with_teachers,
+    with_needed,
 )
 from amid.studies import adversarial, folds, load_params, selection, sensitivity, tune
+from amid.studies.runs import all_runs as runs_of_a_stage
+from amid.studies.runs import planned_runs, rows_from_elsewhere
+from amid.studies.sections import OF_METHODS, stage_of
 from tests.small import ROOT
 
 
@@ -37,13 +43,13 @@ OWN = {
 
 
 def all_runs(**updates: object) -> dict[str, set[str]]:
-    """Stage -> keys of its runs, for the project's parameters with the sections `OWN` and with
-    `updates`."""
+    """Section -> keys of its runs, for the project's parameters with the sections `OWN` and with
+    `updates`; "warmup": of the warm-ups of all."""
     params = load_params(ROOT / "params.yaml").model_copy(update={"sections": OWN, **updates})
-    stages = {"warmup": warmup_runs(params, "avlips", fingerprint)}
-    for section in params.sections:
-        stages[section] = section_runs(section, params, "avlips", fingerprint)
-    return {name: {run.spec.key for run in runs} for name, runs in stages.items()}
+    sections = {name: section_runs(name, params, "avlips", fingerprint) for name in params.sections}
+    found = {name: {run.spec.key for run in runs} for name, runs in sections.items()}
+    warmups = {run.parent.key for runs in sections.values() for run in runs if run.parent}
+    return {"warmup": warmups, **found}
 
 
 def new_runs(**updates: object) -> dict[str, int]:
@@ -82,12 +88,80 @@ def test_every_configuration_of_a_section_has_a_run_a_seed() -> None:
         ]
         wanted = [f"{name}/seed{seed}" for name in names for seed in params.seeds]
         assert [run.folder for run in runs] == wanted
-        warm = {run.spec.key for run in warmup_runs(params, dataset, fingerprint)}
-        assert {run.parent.key for run in runs if run.parent} == warm
+
+
+def test_each_stage_trains_the_warm_ups_it_needs_and_no_others() -> None:
+    """Those of the section `amid` have a stage of their own, which a table of methods waits for."""
+    params = load_params(ROOT / "params.yaml")
+    planning = params, "avlips", fingerprint
+    shared = {run.spec.key for run in warmup_runs(*planning)}
+    amid = planned_runs("amid", *planning)
+    assert shared == {run.parent.key for run in amid}
+    assert len(shared) == len(params.sections["amid"]) * len(params.seeds)
+    ablation = planned_runs("ablation", *planning)
+    needed = {run.parent.key for run in ablation if run.parent} - shared
+    assert len(needed) == 4 * 3  # L_FT, CCL's loss twice, the fixed teacher
+    planned = runs_of_a_stage(ablation, *planning)
+    ahead, last = planned[: -len(ablation)], planned[-len(ablation) :]
+    assert last == ablation
+    teachers = {run.teacher.key for run in ablation if run.teacher}
+    assert [run.spec.key for run in ahead[: len(teachers)]] == list(
+        dict.fromkeys(run.teacher.key for run in ablation if run.teacher)
+    )
+    assert {run.spec.key for run in ahead[len(teachers) :]} == needed
+    assert runs_of_a_stage(amid, *planning) == amid
+    baselines = planned_runs("baselines", *planning)
+    assert runs_of_a_stage(baselines, *planning) == baselines
+
+
+def test_a_table_takes_rows_of_any_section() -> None:
+    params = load_params(ROOT / "params.yaml")
+    planning = ("avlips", fingerprint)
+    assert rows_from_elsewhere(params) == []
+    changed = params.model_copy(
+        update={
+            "table1": [*params.table1, "fixed_teacher"],
+            "table5": [*params.table5, "crd", "student_alone"],
+            "figure3": ["amid", "l_ft"],
+            "sections": {**params.sections, "more": ["amid_ccl"], "compared": ["crd", "ccl"]},
+            "table4": ["amid", "amid_ccl"],
+        }
+    )
+    changed = changed.model_copy(
+        update={
+            "sections": {
+                **changed.sections,
+                "ablation": ["l_ft", "l_ft_l_fa", "fixed_teacher", "without_d2"],
+                "more": ["amid_ccl", "gmc", "crcd", "without_warmup", "without_dynamic"],
+            }
+        }
+    )
+    rows = rows_from_elsewhere(changed)
+    # of Table 1, of Figure 3, of Table 5; the section `more` has no stage of its own
+    assert set(rows) == {"gmc", "crcd", "fixed_teacher", "l_ft", "crd", "student_alone"} | {
+        "amid_ccl",
+        "without_warmup",
+        "without_dynamic",
+    }
+    assert len(rows) == len(set(rows))
+    trained = planned_runs("amid", changed, *planning)
+    assert {run.configuration for run in trained} == {"amid", "amid_tuned", *rows}
+    compared = {run.configuration for run in planned_runs("compared", changed, *planning)}
+    assert compared == {"crd", "ccl"}
+    # one run, wherever it stands
+    own = {r.spec.key for r in section_runs("ablation", params, *planning)}
+    again = {run.spec.key for run in trained if run.configuration == "fixed_teacher"}
+    assert again <= own
+    # and it is read where it was put
+    assert stage_of(changed, "fixed_teacher", OF_METHODS) == "amid"
+    assert stage_of(changed, "fixed_teacher") == "ablation"
+    assert stage_of(changed, "gmc") == "amid"
 
 
 def test_table_3_takes_the_baseline_and_every_setup_with_every_method_and_fold() -> None:
     params = load_params(ROOT / "params.yaml")
+    table = params.table3.model_copy(update={"folds": [0, 1, 2, 3, 4]})
+    params = params.model_copy(update={"table3": table})
     runs = folds.plan(params, "avlips", fingerprint)
     assert {"gmc", "crcd", "ccl", "amid"} <= set(params.table3.configurations)
     count = 5 + 3 * len(params.table3.configurations) * 5
@@ -107,10 +181,87 @@ def test_table_3_takes_the_baseline_and_every_setup_with_every_method_and_fold()
     }
     assert {run.spec.auxiliary for run in runs if run.configuration == "student_alone"} == {()}
     # one teacher a setup and fold, and the protocol's number of epochs for it as well
-    teachers = with_teachers(runs)[: -len(runs)]
+    teachers = with_needed(runs)[: -len(runs)]
     assert len(teachers) == 3 * 5
     assert {run.spec.training["epochs"] for run in teachers} == {params.table3.training["epochs"]}
     assert folds.plan(params, "grid", fingerprint) == []
+
+
+def block_with(params: config.Params, **changes: object) -> config.Params:
+    block = params.data["avlips"].model_copy(update=changes)
+    return params.model_copy(update={"data": {**params.data, "avlips": block}})
+
+
+def test_table_3_trains_a_data_set_by_its_own_numbers() -> None:
+    params = block_with(
+        load_params(ROOT / "params.yaml"), training={"epochs": 48, "batch_size": 32}
+    )
+    for run in with_needed(folds.plan(params, "avlips", fingerprint)):
+        training = run.spec.training
+        assert (training["epochs"], training["batch_size"]) == (48, 32)
+        assert training["learning_rate"] == params.table3.training["learning_rate"]
+        assert training["milestones"] == [36]
+    joint = next(run for run in folds.plan(params, "avlips", fingerprint) if "amid" in run.folder)
+    assert joint.spec.options["warmup_epochs"] == 12
+
+
+@pytest.mark.parametrize(
+    ("setups", "alone"),
+    [
+        ({"A-V": ["audio"], "AL-V": ["audio", "text"]}, "V"),
+        ({"audio-video": ["audio"]}, "video"),
+        ({"sound": ["audio"], "words": ["text"]}, "video"),
+        ({"A-V": ["audio"], "L-T": ["text"]}, "video"),
+        ({"A-V": ["audio"], "sound": ["audio"]}, "video"),
+        ({"video": ["audio"], "words": ["text"]}, "video_alone"),
+    ],
+)
+def test_the_baselines_setup_in_table_3_has_the_targets_name(setups: dict, alone: str) -> None:
+    params = block_with(load_params(ROOT / "params.yaml"), setups=setups)
+    assert folds.target_alone(params.data["avlips"]) == alone
+    names = {run.folder.split("/")[0] for run in folds.plan(params, "avlips", fingerprint)}
+    assert names == {alone, *setups}
+    note = folds.layout(params).note
+    assert f"Setups of avlips: {alone}: video and no other modality; " in note
+    for setup, seen in setups.items():
+        assert f"{setup}: video and {' and '.join(seen)}" in note
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 10, 24, 60, 301])
+def test_schedules_move_along_with_the_epochs(epochs: int) -> None:
+    """A quarter of warm-up and a fall at three quarters, halves rounded up."""
+    params = block_with(load_params(ROOT / "params.yaml"), training={"epochs": epochs})
+    run = configured_run(params, "avlips", "amid", 0, fingerprint)
+    warmup, falls = (int(share * epochs + 0.5) for share in (0.25, 0.75))
+    assert run.spec.options["warmup_epochs"] == warmup
+    assert run.spec.training["milestones"] == ([falls] if falls < epochs else [])
+    assert (run.parent.training["epochs"] if run.parent else 0) == warmup
+
+
+def test_the_committed_shares_are_the_epochs_they_were() -> None:
+    """And a share and the epochs that it stands for are one run."""
+    params = load_params(ROOT / "params.yaml")
+    run = configured_run(params, "avlips", "amid", 0, fingerprint)
+    assert run.spec.options["warmup_epochs"] == 6
+    assert (run.spec.training["epochs"], run.spec.training["milestones"]) == (24, [18])
+    of_fold = next(r for r in folds.plan(params, "avlips", fingerprint) if "amid" in r.folder)
+    assert of_fold.spec.options["warmup_epochs"] == 2
+    assert of_fold.spec.training["milestones"] == [6]
+    whole = block_with(params, training={"warmup_epochs": 6, "milestones": [18]})
+    assert configured_run(whole, "avlips", "amid", 0, fingerprint) == run
+
+
+@pytest.mark.parametrize("written", ["0", "0.0", "-0.0", "0e5"])
+def test_a_number_is_one_run_however_it_is_written(written: str, tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    new = f"{{method: amid, mismatch_ratio: {written}, gamma: {written}, alpha: 4}}"
+    (tmp_path / "params.yaml").write_text(text.replace("{method: amid, gamma: 0.0}", new))
+    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
+    params = load_params(tmp_path / "params.yaml")
+    run = configured_run(params, "avlips", "l_ft_l_fa", 0, fingerprint)
+    committed = load_params(ROOT / "params.yaml")
+    assert run == configured_run(committed, "avlips", "l_ft_l_fa", 0, fingerprint)
+    assert run.spec.key == configured_run(committed, "avlips", "l_ft_l_fa", 0, fingerprint).spec.key
 
 
 def test_a_fixed_teacher_is_the_teacher_alone_of_the_same_seed() -> None:
@@ -265,7 +416,7 @@ def test_l_ft_l_fa_and_amid_go_on_from_the_same_warm_up() -> None:
     ]
     parents = {(run.spec.seed, run.parent.key) for run in runs}
     assert len(parents) == len(params.seeds)
-    assert {run.parent.training["epochs"] for run in runs} == {params.training.warmup_epochs}
+    assert {run.parent.training["epochs"] for run in runs} == {params.training.warmup}
 
 
 def test_a_fixed_order_of_equal_specifications_is_one_run() -> None:
@@ -325,3 +476,20 @@ def test_a_run_on_a_gpu_has_the_gpu_in_its_key(tmp_path, monkeypatch) -> None:
         (tmp_path / str(number) / "information").write_text(text)
     found = plan._training(training, 3, "r2plus1d")
     assert (found["device"], found["gpu"]) == ("cuda", "NVIDIA A100, NVIDIA H200")
+
+
+def test_augmentations_that_do_not_fit_the_features_are_left_out_and_change_the_code() -> None:
+    training = load_params(ROOT / "params.yaml").training
+    chosen = {"crop": {"share": 0.1}, "jitter": {"noise": 0.1}}
+    training = training.model_copy(update={"augmentation": chosen, "schedule": "cosine"})
+    of_sequences, of_vectors, of_frames = (
+        plan._training(training, 3, encoder) for encoder in ("gru", "mlp", "r2plus1d")
+    )
+    assert of_sequences["augmentation"] == chosen
+    assert of_vectors["augmentation"] == {"jitter": {"noise": 0.1}}
+    assert "augmentation" not in of_frames
+    codes = [
+        plan.code_of("amid", ["gru"], numbers.get("augmentation", ()))
+        for numbers in (of_sequences, of_vectors, {})
+    ]
+    assert len(set(codes)) == 3

@@ -23,6 +23,10 @@ RATIOS = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])
 def test_golden_numbers(case, dtype):
     got = golden.function(case)(**golden.arguments(case, dtype))
     want = case["expected"]
+    if case["function"].endswith(".similarity"):
+        tolerance = case["rtol"] if dtype == torch.float64 else 1e-5
+        golden.assert_close(got, want, tolerance, tolerance, case["name"])
+        return
     if isinstance(want, dict):
         got, history = got
         assert history.dtype == dtype

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from amid.serving import student
@@ -92,7 +94,8 @@ def test_the_registered_model_has_a_signature_and_no_pickle(place: Path) -> None
 
     logged = Model.load(folder)
     assert logged.flavors["python_function"]["model_code_path"].endswith("mlflow_model.py")
-    assert logged.signature.inputs.input_names() == ["path", "start", "end", "video"]
+    assert logged.signature.outputs.input_names()[:2] == ["path", "label"]
+    assert [param.name for param in logged.signature.params.params] == ["neighbours"]
 
 
 def test_the_same_student_gets_no_second_version(place: Path) -> None:
@@ -125,10 +128,56 @@ def test_several_rows_are_answered_in_order_and_a_bad_one_says_why(
     assert wrong["problem"].startswith("The features are 1 x 2, but this student takes")
 
 
+def invoke(server: str, body: str | dict, kind: str = "application/json") -> list[dict]:
+    data = body if isinstance(body, str) else json.dumps(body)
+    request = urllib.request.Request(f"{server}/invocations", data.encode(), {"Content-Type": kind})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())["predictions"]
+
+
+def test_every_form_of_request_gets_the_same_answers(place: Path, server: str) -> None:
+    """Those of MLflow's documents, of two clips, by paths with spans and by features."""
+    paths = [str(place / name) for name in ("one.avi", "two.avi")]
+    spans = {"start": [0.2, 0.0], "end": [0.8, 0.6]}
+    model = student.load(place / "student" / "avlips")
+    features = [
+        model.features(path, start=start, end=end).tolist()
+        for path, start, end in zip(paths, *spans.values(), strict=True)
+    ]
+    expected = [answer.probabilities for answer in model.answer(features)]
+    of_paths, of_features = {"path": paths, **spans}, {"video": features}
+    for columns in (of_paths, of_features):
+        names = list(columns)
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        split = {"columns": names, "data": [list(row.values()) for row in rows]}
+        table = io.StringIO()
+        pd.DataFrame(
+            [{k: v if k != "video" else json.dumps(v) for k, v in row.items()} for row in rows]
+        ).to_csv(table, index=False)
+        found = [
+            invoke(server, {"dataframe_records": rows}),
+            invoke(server, {"dataframe_split": split}),
+            invoke(server, {"instances": rows}),
+            invoke(server, {"inputs": columns}),
+            invoke(server, {"inputs": rows}),
+            invoke(server, table.getvalue(), "text/csv"),
+        ]
+        for answers in found:
+            assert len(answers) == 2
+            for answer, shares in zip(answers, expected, strict=True):
+                assert answer["probabilities"] == pytest.approx(shares, abs=1e-6)
+    for key in ("instances", "inputs"):
+        assert [a["label"] for a in invoke(server, {key: features})] == [
+            max(shares, key=shares.get) for shares in expected
+        ]
+        assert [a["path"] for a in invoke(server, {key: paths})] == paths
+
+
+@pytest.mark.parametrize("form", ["dataframe_records", "instances", "inputs"])
 @pytest.mark.parametrize("row", [{"start": 1.0}, {"audio": [[1.0]]}])
-def test_a_request_about_nothing_is_refused(server: str, row: dict) -> None:
+def test_a_request_about_nothing_is_refused(server: str, row: dict, form: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refusal:
-        ask(server, [row])
+        invoke(server, {form: [row]})
     assert refusal.value.code == 400
     assert "'video', the features" in refusal.value.read().decode()
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from amid import predict
@@ -119,7 +123,7 @@ def test_what_cannot_be_used_is_a_sentence_and_the_rest_is_answered(here: Path, 
     Path("page.avi").write_text("<html>404</html>")
     Path("empty.avi").write_bytes(b"")
     short = cut(here / "two.avi", 0.5).name
-    names = ["page.avi", "missing.avi", "empty.avi", short, "student"]
+    names = ["page.avi", "missing.avi", "empty.avi", short]
     code, out, err = asked(capsys, *names, "one.avi")
     assert code == 1
     assert out.startswith("one.avi\n")
@@ -137,6 +141,112 @@ def test_a_clip_with_sound_is_no_other(here: Path) -> None:
     silent, loud = student.load("student/avlips").predict(["silent.mkv", "loud.mkv"])
     assert silent.problem is None
     assert silent.probabilities == loud.probabilities
+
+
+@pytest.mark.parametrize("seconds", [0.4, 3.0])
+def test_the_length_of_a_sound_that_is_not_used_does_not_matter(here: Path, seconds: float) -> None:
+    """The picture lasts one second; a data set would exclude both clips."""
+    times = [n / 25 for n in range(25)]
+    write_both(here / "plain.mkv", times)
+    write_both(here / "other.mkv", times, np.zeros(round(16000 * seconds), np.float32))
+    model = student.load("student/avlips")
+    plain, other = model.predict(["plain.mkv", "other.mkv"])
+    assert other.problem is None
+    assert other.probabilities == plain.probabilities
+    assert np.array_equal(model.features("plain.mkv"), model.features("other.mkv"))
+
+
+@pytest.fixture
+def films(here: Path) -> Path:
+    """A folder with clips, one of them below, and files that are none."""
+    folder = here / "films"
+    (folder / "b" / ".cache").mkdir(parents=True, exist_ok=True)
+    shutil.copy("one.avi", folder / "a.avi")
+    shutil.copy("two.avi", folder / "b" / "c.AVI")
+    shutil.copy("two.avi", folder / "b" / ".cache" / "d.avi")
+    (folder / "notes.txt").write_text("no clip")
+    return folder
+
+
+def test_folders_and_patterns_are_taken(films: Path, capsys) -> None:
+    code, out, err = asked(capsys, "films", "--format", "jsonl", "--batch", "1")
+    assert (code, err) == (0, "")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["path"] for answer in answers] == ["films/a.avi", "films/b/c.AVI"]
+    alone = [json.loads(asked(capsys, n, "--json")[1])[0] for n in ("one.avi", "two.avi")]
+    for answer, other in zip(answers, alone, strict=True):
+        assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)
+    _, out, _ = asked(capsys, "films/*.avi", "films/**/*.AVI", "--format", "jsonl")
+    assert [json.loads(line)["path"] for line in out.splitlines()] == [
+        "films/a.avi",
+        "films/b/c.AVI",
+    ]
+
+
+def test_a_manifest_names_clips_and_their_seconds(films: Path, capsys) -> None:
+    (films / "list.csv").write_text("id,path,start,end\nx,a.avi,0.2,0.8\ny,b/c.AVI,,\nz,,,\n")
+    (films / "list.tsv").write_text('id\tvideo\tnote\nx\ta.avi\t"\ny\tb/c.AVI\t"\n')
+    code, out, err = asked(capsys, "--manifest", "films/list.csv", "--format", "csv")
+    assert (code, err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [(r["id"], r["path"], r["start"], r["end"]) for r in rows] == [
+        ("x", "films/a.avi", "0.2", "0.8"),
+        ("y", "films/b/c.AVI", "", ""),
+    ]
+    first, _ = student.load("student/avlips").predict(["one.avi", "two.avi"], start=0.2, end=0.8)
+    assert rows[0]["label"] == first.label
+    assert float(rows[0]["probability"]) == pytest.approx(first.probability, abs=1e-6)
+    for name, share in first.probabilities.items():
+        assert float(rows[0][f"probability_{name}"]) == pytest.approx(share, abs=1e-6)
+    code, out, _ = asked(capsys, "--manifest", "films/list.tsv", "--format", "jsonl")
+    assert [json.loads(line)["id"] for line in out.splitlines()] == ["x", "y"]
+    pd.DataFrame({"path": ["a.avi"], "start": [0.2], "end": [0.8]}).to_parquet(films / "l.parquet")
+    (answer,) = json.loads(asked(capsys, "--manifest", "films/l.parquet", "--json")[1])
+    assert (answer["start"], answer["label"]) == (0.2, first.label)
+
+
+def test_a_clip_without_an_answer_keeps_its_row(films: Path, capsys) -> None:
+    (films / "list.csv").write_text("path\nnone.avi\na.avi\n")
+    code, out, err = asked(capsys, "--manifest", "films/list.csv", "--format", "csv")
+    assert code == 1
+    assert err.startswith("error: films/none.avi cannot be used (missing file)")
+    bad, good = csv.DictReader(io.StringIO(out))
+    assert (bad["label"], good["problem"]) == ("", "")
+    assert bad["problem"].startswith("films/none.avi cannot be used")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("clip\na.avi\n", r"has no column 'video' or 'path' with the files: it has clip"),
+        ("path,start\na.avi,soon\n", r"row 1: 'soon' is no number of seconds"),
+        ("path\n", "names no clip"),
+        (None, "cannot be read as a manifest"),
+    ],
+)
+def test_a_wrong_manifest_is_a_sentence(here: Path, capsys, content, words) -> None:
+    if content is not None:
+        Path("wrong.csv").write_text(content)
+    else:
+        Path("wrong.csv").unlink(missing_ok=True)
+    code, out, err = asked(capsys, "--manifest", "wrong.csv")
+    assert (code, out) == (1, "")
+    assert re.search(words, err)
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("word", ["empty", "films/*.mkv"])
+def test_nothing_to_predict_is_a_sentence(here: Path, capsys, word: str) -> None:
+    Path("empty").mkdir(exist_ok=True)
+    code, _, err = asked(capsys, word)
+    assert code == 1
+    assert word in err
+
+
+def test_neighbours_do_not_fit_into_csv(here: Path, capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        predict.main(["one.avi", "--format", "csv", "--neighbours", "1"])
+    assert stopped.value.code == 2
 
 
 def test_a_wrong_folder_is_a_sentence(here: Path, tmp_path: Path, capsys, monkeypatch) -> None:

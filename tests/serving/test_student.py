@@ -10,9 +10,11 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from ruamel.yaml import YAML
 
 from amid.core.checkpoint import read_checkpoint
 from amid.core.types import RunRecord
@@ -21,7 +23,8 @@ from amid.errors import AmidError, ConfigError
 from amid.networks.crossmodal import CrossModal
 from amid.serving import student
 from amid.serving.choice import choose, validation
-from amid.serving.export import Deployed, export_program
+from amid.serving.export import Deployed, export_onnx, export_program, trace
+from amid.serving.model_card import front_matter, model_card
 from amid.studies import load_params
 from amid.training.model_file import load_model
 from tests.recorded import record
@@ -31,6 +34,7 @@ from tests.stages.test_mistakes import refused, stage, write_params
 
 PICKLE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 FILES = {"card.json", "model.safetensors", "program.pt2", "training.npy", "training.parquet"}
+FILES |= {"README.md", "student.onnx"}
 
 Runs = tuple[dict[str, list[RunRecord]], dict[str, Path]]
 
@@ -166,47 +170,158 @@ def test_the_student_of_every_method_serves_as_it_was_tested(
     assert probabilities.argmax(1).tolist() == run.predictions["best"]["student"]
 
 
-def test_the_exported_program_gives_the_networks_numbers(made: Path) -> None:
+def test_the_exported_files_give_the_networks_numbers(made: Path) -> None:
+    """At any number of clips and of steps, though all clips of the data set have 8 steps; and as
+    plain arrays, without a gradient to cut off."""
     program = torch.export.load(made / "program.pt2").module()
+    session = onnxruntime.InferenceSession(made / "student.onnx")
     model = student.load(made)
-    for batch in (1, 2, 7, 300):
-        features = np.random.default_rng(batch).normal(size=(batch, 8, 6)).astype(np.float32)
+    for batch, steps in ((1, 8), (2, 3), (7, 40), (300, 8)):
+        features = np.random.default_rng(batch).normal(size=(batch, steps, 6)).astype(np.float32)
         with torch.no_grad():
-            probabilities, representations = program(torch.from_numpy(features))
-        assert np.abs(probabilities.numpy() - model.classify(features)).max() <= 1e-5
-        assert np.abs(representations.numpy() - model.represent(features)).max() <= 1e-5
+            expected = Deployed(model.networks)(torch.from_numpy(features))
+        by_torch = [found.numpy() for found in program(torch.from_numpy(features))]
+        by_onnx = session.run(["probabilities", "representations"], {"features": features})
+        for found in (by_torch, by_onnx):
+            for ours, theirs in zip(expected, found, strict=True):
+                assert np.abs(ours.numpy() - theirs).max() <= 1e-5
+        if steps == 8:
+            assert np.abs(by_onnx[0] - model.classify(features)).max() <= 1e-5
 
 
-@pytest.mark.parametrize(
-    ("encoder", "shape", "directions"),
-    [
-        ("cnn", (12, 10), False),
-        ("mlp", (10,), False),
-        ("gru", (8, 6), True),
-        ("r2plus1d", (4, 16, 16, 3), False),
-    ],
-)
-def test_every_encoder_can_be_exported(
-    encoder: str, shape: tuple[int, ...], directions: bool, tmp_path: Path
-) -> None:
-    video = {"blocks": 1, "width": 4, "window": 4, "size": 16}
-    networks = CrossModal(
+VIDEO = {"blocks": 1, "width": 4, "window": 4, "size": 16}
+
+
+def networks(encoder: str, shape: tuple[int | None, ...], directions: bool = False) -> CrossModal:
+    return CrossModal(
         trains=("student",),
         classes=4,
         target_shape=shape,
         auxiliary_dims={},
-        network={**small_params().network.model_dump(), "encoder": encoder, "r2plus1d": video},
+        network={**small_params().network.model_dump(), "encoder": encoder, "r2plus1d": VIDEO},
         seed=0,
         normalize_representations=directions,
     ).eval()
-    features = torch.randn(5, *shape, generator=torch.Generator().manual_seed(0))
-    if encoder == "r2plus1d":
-        features = (40 * features + 128).clamp(0, 255).to(torch.uint8)
-    (tmp_path / "program.pt2").write_bytes(export_program(networks, features[:2]))
-    program = torch.export.load(tmp_path / "program.pt2").module()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "shape", "lengths", "directions"),
+    [
+        ("cnn", (12, 10), (12, 5, 90), False),
+        ("cnn", (None, 10), (12, 5, 90), False),
+        ("mlp", (10,), (), False),
+        ("gru", (8, 6), (8, 1, 90), True),
+        ("gru", (None, 6), (8, 1, 90), False),
+        ("r2plus1d", (4, 16, 16, 3), (), False),
+    ],
+)
+def test_every_encoder_can_be_exported_with_its_length_free(
+    encoder: str, shape: tuple, lengths: tuple[int, ...], directions: bool, tmp_path: Path
+) -> None:
+    made = networks(encoder, shape, directions)
+    program = trace(made, shape)
+    (tmp_path / "program.pt2").write_bytes(export_program(program))
+    loaded = torch.export.load(tmp_path / "program.pt2").module()
+    session = onnxruntime.InferenceSession(export_onnx(program))
+    named = session.get_inputs()[0].shape
+    assert named == (["batch", "steps", shape[1]] if lengths else ["batch", *shape])
+    for count, steps in enumerate(lengths or (None,), start=1):
+        sizes = shape if steps is None else (steps, *shape[1:])
+        features = torch.randn(count, *sizes, generator=torch.Generator().manual_seed(count))
+        if encoder == "r2plus1d":
+            features = (40 * features + 128).clamp(0, 255).to(torch.uint8)
+        with torch.no_grad():
+            expected = Deployed(made)(features)
+        by_onnx = map(torch.from_numpy, session.run(None, {"features": features.numpy()}))
+        for found in (loaded(features), by_onnx):
+            for ours, theirs in zip(expected, found, strict=True):
+                assert not theirs.requires_grad
+                assert (ours - theirs).abs().max() <= 1e-5
+
+
+def test_an_export_depends_on_nothing_that_was_exported_before() -> None:
+    def exported() -> tuple[bytes, bytes]:
+        program = trace(networks("gru", (8, 6)), (8, 6))
+        return export_program(program), export_onnx(program)
+
+    first = exported()
+    export_onnx(trace(networks("cnn", (12, 10)), (12, 10)))
+    assert exported() == first
+
+
+class OfOneLength(torch.nn.Module):
+    """An encoder of somebody's own that torch can trace for one number of steps only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(8 * 6, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.flatten(1))
+
+
+def test_an_encoder_of_one_length_is_exported_for_that() -> None:
+    made = networks("gru", (8, 6))
+    made.student = OfOneLength()
+    features = torch.randn(3, 8, 6)
+    program = trace(made, (8, 6))
     with torch.no_grad():
-        for ours, theirs in zip(Deployed(networks)(features), program(features), strict=True):
-            assert (ours - theirs).abs().max() <= 1e-5
+        expected = Deployed(made)(features)
+    session = onnxruntime.InferenceSession(export_onnx(program))
+    assert session.get_inputs()[0].shape == ["batch", 8, 6]
+    for ours, theirs in zip(
+        expected, session.run(None, {"features": features.numpy()}), strict=True
+    ):
+        assert np.abs(ours.numpy() - theirs).max() <= 1e-5
+    assert trace(made, (None, 6)) is None
+
+
+def test_the_model_card_is_what_the_hub_reads(made: Path) -> None:
+    text = (made / "README.md").read_text()
+    head, front, body = text.split("---\n", 2)
+    assert head == ""
+    found = YAML(typ="safe").load(front)
+    card = json.loads((made / "card.json").read_text())
+    assert (found["license"], found["pipeline_tag"]) == ("mit", "video-classification")
+    assert {"knowledge-distillation", card["training"]["method"], "onnx"} <= set(found["tags"])
+    (model,) = found["model-index"]
+    (result,) = model["results"]
+    assert model["name"] == "amid-avlips-student"
+    assert result["task"] == {"type": "video-classification"}
+    assert result["dataset"] == {"name": "avlips", "type": "avlips", "split": "test"}
+    top1, *others = result["metrics"]
+    spread = card["metrics"]["configuration"]["test_top1"]
+    assert top1 == {
+        "type": "accuracy",
+        "name": f"Top-1, mean of 2 seeds ± {spread['std']:.1f}",
+        "value": spread["mean"],
+        "args": {"standard_deviation": spread["std"], "seeds": 2, "unit": "per cent"},
+    }
+    assert [metric["type"] for metric in others][:2] == ["recall_at_1", "recall_at_5"]
+    assert f"| Top-1 | {spread['mean']:.1f} | {spread['std']:.1f} |" in body
+    for heading in ("Intended use", "Limits", "Metrics", "Licence"):
+        assert f"\n## {heading}\n" in body
+    assert "onnxruntime.InferenceSession" in body
+    hub = pytest.importorskip("huggingface_hub", reason="requirements-paper.txt")
+    assert hub.ModelCard(text).data.eval_results[0].metric_value == spread["mean"]
+
+
+def test_a_card_of_foreign_data_states_no_licence_of_the_weights(made: Path) -> None:
+    card = json.loads((made / "card.json").read_text())
+    card |= {"dataset": "mine", "classes": ["a`b\nc", *map(str, range(40))]}
+    card["input"]["extractor"] = "features"
+    card["metrics"]["configuration"]["test_top1"] |= {"std": None, "seeds": 1}
+    del card["load"]["onnx"]
+    found = front_matter(card)
+    assert found["license"] == "other"
+    assert found["license_link"] == "README.md#licence"
+    assert "pipeline_tag" not in found
+    assert "onnx" not in found["tags"]
+    assert found["model-index"][0]["results"][0]["metrics"][0]["name"] == "Top-1, one seed"
+    body = model_card(card)
+    assert "`ab\\nc`, `0`" in body
+    assert "and 11 more" in body
+    assert "onnxruntime" not in body
 
 
 def test_the_exported_program_runs_where_this_project_is_not(made: Path, tmp_path: Path) -> None:
@@ -225,6 +340,7 @@ def test_the_exported_program_runs_where_this_project_is_not(made: Path, tmp_pat
 def test_nothing_in_the_folder_is_a_pickle(made: Path) -> None:
     for path in made.iterdir():
         assert not path.read_bytes().startswith(PICKLE), path
+    assert str(ROOT).encode() not in (made / "student.onnx").read_bytes()
     with zipfile.ZipFile(made / "program.pt2") as archive:
         for name in archive.namelist():
             content = archive.read(name)

@@ -15,18 +15,39 @@ from tests.recorded import recognised, runs
 
 
 def test_markdown_latex_and_csv_hold_the_same_numbers() -> None:
-    table = recognition.table4(recognised())
+    table = recognition.table4({"ucf51": recognised()["avlips"]})
     text = rendering.markdown(table, recognition.LAYOUT4)
-    assert "## avlips, 3 seeds" in text
+    assert "## ucf51, 3 seeds" in text
     assert "| **AMID (Eq. 17)** | 72.0 ± 2.0 | 88.0 ± 2.0 |" in text
     latex = rendering.latex(table, recognition.LAYOUT4)
     assert r"\begin{tabular}{llrrrr}" in latex
     assert r"teacher & \multicolumn{2}{c}{paper, UCF51} \\" in latex
-    assert r"avlips & AMID (Eq. 17) & 72.0 $\pm$ 2.0 & 88.0 $\pm$ 2.0 & 73.8 & 75.7 \\" in latex
+    assert r"ucf51 & AMID (Eq. 17) & 72.0 $\pm$ 2.0 & 88.0 $\pm$ 2.0 & 73.8 & 75.7 \\" in latex
     read = pd.read_csv(io.StringIO(rendering.to_csv(table)))
     assert read["student"].dropna().tolist() == pytest.approx(
         table["student"].dropna().tolist(), abs=1e-4
     )
+
+
+def test_the_papers_numbers_stand_beside_its_own_data_set_alone() -> None:
+    table = recognition.table1({name: recognised()["avlips"] for name in ("avlips", "ucf51")})
+    ours, theirs = rendering.markdown(table, recognition.LAYOUT1).split("## ucf51")
+    assert "paper" not in ours
+    assert "66.7" not in ours
+    assert "| paper: student |" in theirs
+    assert "| 66.7 |" in theirs
+    assert "The paper's column is its Top-1 on UCF51" in theirs
+    latex = rendering.latex(table, recognition.LAYOUT1).splitlines()
+    first, second = (line for line in latex if "Baseline" in line)
+    assert first.startswith("avlips")
+    assert first.endswith(r"& - \\")
+    assert second.endswith(r"& 66.7 \\")
+    alone = recognition.table1(recognised())
+    for text in (
+        rendering.markdown(alone, recognition.LAYOUT1),
+        rendering.latex(alone, recognition.LAYOUT1),
+    ):
+        assert "paper" not in text
 
 
 def test_one_seed_shows_no_deviation_and_no_p() -> None:

@@ -91,6 +91,26 @@ def test_undefined_tests_are_none() -> None:
     assert paired_over_seeds_and_clips(np.ones((2, 3)), None) == (None, None)
 
 
+@pytest.mark.parametrize("clips", [20, 30, 97, 1000])
+def test_differences_that_are_equal_but_for_rounding_are_equal(clips: int) -> None:
+    """Not None or a p of 1e-31, by which of two fractions happens to be exact."""
+    right = [clips // 2, clips // 2 + 1, clips // 2 + 3]
+    values, others = ([(n - less) / clips for n in right] for less in (0, 1))
+    assert paired_t(values, others) is None
+    assert paired_t([100 * v for v in values], [100 * v for v in others]) is None
+    assert variance_test(np.array([values, others])) is None
+    pooled = pooled_std([np.subtract(values, others)])
+    assert seeds_needed(1.0, 100 * pooled.std, paired=True, power=0.8, level=0.05) == 2
+
+
+def test_the_smallest_difference_there_is_counts() -> None:
+    """One clip of a million, in per cent, of one seed."""
+    values, others = np.array([[70.0001, 70.0, 80.0], [70.0, 70.0, 80.0]])
+    exact = ttest_rel([1.0, 0.0, 0.0], [0.0, 0.0, 0.0]).pvalue  # t does not depend on the unit
+    assert paired_t(values, others) == pytest.approx(exact, rel=1e-6)
+    assert variance_test(np.array([values, others])) == pytest.approx(exact, rel=1e-6)
+
+
 def test_the_variance_test_is_the_two_way_analysis_in_loops() -> None:
     values = np.random.default_rng(2).normal(70, 2, (4, 3)) + np.arange(3) * 5
     rows, blocks = values.shape

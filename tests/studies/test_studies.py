@@ -36,7 +36,7 @@ def test_table_6_marks_the_default_and_keeps_the_papers_numbers_beside() -> None
     assert table["default"].tolist() == [True, False]
     assert table["student"].tolist() == [62.0, 40.0]
     assert table["paper_student"].tolist()[0] == 73.8
-    text = rendering.markdown(table, sensitivity.LAYOUT)
+    text = rendering.markdown(table.assign(dataset="ucf51"), sensitivity.LAYOUT)
     assert "| alpha | 4 | 62.0 ± 2.8 | - | 62.0 ± 2.8 | yes | 73.8 |" in text
     assert "| alpha | 16 | 40.0 ± 0.0 | - | 40.0 ± 0.0 |  | - |" in text
 

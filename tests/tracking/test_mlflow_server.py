@@ -64,7 +64,6 @@ def test_a_server_that_is_away_costs_a_sentence(tmp_path: Path, monkeypatch, cap
     [
         ("https://mlflow.example:5000", "https://mlflow.example:5000"),
         ("sqlite:///mlruns/mlflow.db", None),
-        ("databricks", None),
         ("", None),
     ],
 )

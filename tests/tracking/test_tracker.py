@@ -5,12 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import url2pathname
 
 import pytest
 
@@ -18,11 +23,13 @@ from amid.runs import journal
 from amid.tracking import client as client_module
 from amid.tracking import tracker as tracker_module
 from amid.tracking.client import (
+    artifact_uri,
     experiment,
     experiment_name,
     experiments,
     open_client,
     section_of,
+    store_uri,
 )
 from amid.tracking.dead_runs import (
     close_dead_runs,
@@ -167,11 +174,30 @@ def test_an_experiment_says_what_it_holds_and_one_deleted_in_the_ui_comes_back(c
 def test_comparisons_are_prepared_where_their_experiments_are(client) -> None:
     view = View("one", "One", ("amid", "compared"), "", (), (), ())
     ids = [experiment(client, "amid", None)]
-    assert prepare_views(client, [view]) == {}
+    assert prepare_views(client, [view], {}) == {}
     ids.append(experiment(client, "compared", None))
-    assert prepare_views(client, [view]) == {"One": view.path(ids)}
+    assert prepare_views(client, [view], {}) == {"One": view.path(ids)}
     stored = [client.get_experiment(one).tags[f"{TAG}one"] for one in ids]
     assert stored == [view.state()] * 2
+
+
+def test_a_comparison_finds_the_runs_of_the_table_as_it_stands(tmp_path: Path) -> None:
+    """Not those of an earlier alpha, of the same data set and configuration."""
+    client = open_client(tmp_path)
+    made = experiment(client, "amid", None)
+    runs = {}
+    for key, alpha in (("old", 3.0), ("new", 4.0), ("newest", 5.0)):
+        tags = {"amid.run": key, "dataset": "avlips", "configuration": "amid"}
+        runs[key] = client.create_run(made, tags=tags).info.run_id
+        client.log_param(runs[key], "alpha", alpha)
+        client.set_terminated(runs[key])
+    text = "tags.dataset = 'avlips' and tags.`amid.tables` LIKE '%table1-avlips%'"
+    view = View("table1-avlips", "One", ("amid",), text, (), (), ())
+    for current in ("old", "new", "newest"):
+        prepare_views(client, [view], {"table1-avlips": {current}, "table4-avlips": {current}})
+        found = client.search_runs([made], view.filter)
+        assert [run.info.run_id for run in found] == [runs[current]]
+        assert found[0].data.tags["amid.tables"] == "table1-avlips table4-avlips"
 
 
 def test_a_stage_that_fails_is_marked_failed(tmp_path) -> None:
@@ -298,3 +324,127 @@ def test_a_store_is_whole_as_soon_as_it_has_its_name(tmp_path: Path, monkeypatch
     (tmp_path / "two" / "mlruns" / "mlflow.db.1.part").write_bytes(b"half")
     assert experiments(open_client(tmp_path / "two")) == []
     assert [path.name for path in tmp_path.glob("two/mlruns/*.db*")] == ["mlflow.db"]
+
+
+def artifacts_of(root: Path) -> dict[str, Path]:
+    """Where the file of each run of a store is found through MLflow, by the run's id."""
+    client = open_client(root)
+    return {
+        run.info.run_id: Path(url2pathname(run.info.artifact_uri.removeprefix("file://")))
+        for run in client.search_runs(experiments(client))
+        if [file.path for file in client.list_artifacts(run.info.run_id)] == ["table.md"]
+    }
+
+
+@pytest.mark.parametrize("how", [shutil.copytree, shutil.move])
+def test_artifacts_follow_a_project_that_was_moved_or_copied(how, tmp_path: Path, capsys) -> None:
+    old, new = tmp_path / "old", tmp_path / "new place"
+    old.mkdir()
+    for root in (old, new):
+        if root == new:
+            how(old, new)
+            was = {path.relative_to(tmp_path) for path in tmp_path.glob("old/mlruns/artifacts/*")}
+        (root / "table.md").write_text("72.0")
+        with Tracker("table1", root, {}) as tracker:
+            tracker.log_files(root / "table.md")
+    assert capsys.readouterr().err.count("mlflow.db names their new place now") == 1
+    found = artifacts_of(new)
+    assert len(found) == 2
+    assert all(path.is_relative_to(new) for path in found.values())
+    assert {path.relative_to(tmp_path) for path in tmp_path.glob("old/mlruns/artifacts/*")} == was
+    assert capsys.readouterr().err == ""  # once
+
+
+def test_an_artifact_that_lies_only_in_the_earlier_place_keeps_its_address(tmp_path: Path) -> None:
+    """As a project logged it there that was moved before this was mended."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "table.md").write_text("72.0")
+    with Tracker("table1", old, {}) as tracker:
+        tracker.log_files(old / "table.md")
+    shutil.copytree(old, new)
+    shutil.rmtree(new / "mlruns" / "artifacts")
+    (path,) = artifacts_of(new).values()
+    assert path.is_relative_to(old)
+
+
+def test_a_registered_student_follows_as_well(tmp_path: Path, monkeypatch) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    client = open_client(old)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(old))  # the registry asks by it
+    made = experiment(client, "student", artifact_uri(old))
+    run = client.create_run(made)
+    model = client.create_logged_model(made, source_run_id=run.info.run_id)
+    client.create_registered_model("amid-x-student")
+    version = client.create_model_version("amid-x-student", f"models:/{model.model_id}")
+    assert client.get_model_version_download_uri("amid-x-student", version.version).startswith(
+        old.as_uri()
+    )
+    shutil.move(old, new)
+    client = open_client(new)
+    for uri in (
+        client.get_logged_model(model.model_id).artifact_location,
+        client.get_model_version_download_uri("amid-x-student", version.version),
+        client.get_run(run.info.run_id).info.artifact_uri,
+    ):
+        assert uri.startswith(artifact_uri(new) + "/")
+    with closing(sqlite3.connect(new / "mlruns" / "mlflow.db")) as store:
+        assert old.as_uri() + "/" not in "\n".join(store.iterdump())
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "a?b", "a#b", "a b%", "\u00e9;&"])
+def test_any_name_of_a_folder_will_do(name: str, tmp_path: Path) -> None:
+    root = tmp_path / name
+    root.mkdir()
+    (root / "table.md").write_text("72.0")
+    with Tracker("table1", root, {}) as tracker:
+        tracker.log_files(root / "table.md")
+    (path,) = artifacts_of(root).values()
+    assert path.is_relative_to(root / "mlruns" / "artifacts")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+OTHER_VERSION = """
+import sys
+from pathlib import Path
+from amid.tracking.tracker import Tracker
+
+with Tracker("table1", Path(sys.argv[1]), {}) as tracker:
+    tracker.log_metrics({"clips": 1})
+print("made")
+"""
+
+
+def test_a_store_that_a_newer_mlflow_has_opened_is_one_sentence(tmp_path: Path) -> None:
+    open_client(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")) as store, store:
+        store.execute("UPDATE alembic_version SET version_num = 'feedbeef0001'")
+    command = [sys.executable, "-c", OTHER_VERSION, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "made\n")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("table1: goes on without MLflow: ")
+    assert "was opened by another version of MLflow" in line
+    assert "`dvc repro --force --single-item table1` logs what is missing later" in line
+
+
+def test_a_damaged_store_is_told_at_once(tmp_path: Path, capsys) -> None:
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").write_bytes(b"<html>" * 1000)
+    start = time.monotonic()
+    with Tracker("table1", tmp_path, {}) as tracker:
+        tracker.log_metrics({"clips": 1})
+    assert time.monotonic() - start < 60
+    assert "file is not a database" in capsys.readouterr().err
+
+
+def test_any_error_of_mlflow_lets_the_stage_go_on_and_a_bug_of_ours_does_not(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    with Tracker("table1", tmp_path, {}) as tracker:
+        tracker.log_metrics({"a name that MLflow refuses: \n|": 1.0})
+        tracker.log_metrics({"clips": 1})
+    assert capsys.readouterr().err.count("goes on without MLflow: MLflow cannot use ") == 1
+    with pytest.raises(TypeError), Tracker("table1", tmp_path, {}) as tracker:
+        tracker.log_metrics({"clips": None})

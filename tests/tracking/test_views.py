@@ -14,7 +14,8 @@ import pytest
 from amid.errors import AmidError
 from amid.tracking.views import TAG, View, views
 from stages import ui
-from tests.small import ROOT, small_params
+from tests.recorded import record
+from tests.small import ROOT, small_params, sum_all
 
 
 def of(title: str) -> View:
@@ -33,9 +34,10 @@ def test_tables_1_4_5_and_6_of_each_data_set() -> None:
 def test_a_table_compares_the_experiments_of_its_rows_and_leaves_others_out() -> None:
     view = of("Table 1 on avlips")
     assert view.sections == ("baselines", "amid", "compared")
-    assert "tags.dataset = 'avlips'" in view.filter
-    assert "tags.configuration != 'teacher_alone'" in view.filter
-    assert view.filter.count("!=") == 1
+    assert view.filter == (
+        "tags.dataset = 'avlips' and attributes.status = 'FINISHED' "
+        "and tags.`amid.tables` LIKE '%table1-avlips%'"
+    )
     shown = page(view)
     assert shown["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "configuration"}]
     assert [chart["metricKey"] for chart in shown["compareRunCharts"]] == [
@@ -69,7 +71,9 @@ def test_the_address_names_the_experiments_and_the_comparison() -> None:
     assert view.path(["3"]).startswith("/#/experiments/3/runs?compareRunsMode=CHART&")
 
 
-@pytest.mark.parametrize("uri", ["", "sqlite:///other.db", "http://trainer:pw@127.0.0.1:5001/"])
+@pytest.mark.parametrize(
+    "uri", ["", "sqlite:///mlruns/mlflow.db", "http://trainer:pw@127.0.0.1:5001/"]
+)
 def test_links_are_of_the_server_that_has_the_runs(uri: str, monkeypatch, capsys) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -108,6 +112,28 @@ def test_make_ui_starts_one_only_where_the_runs_are_here(
     )  # fmt: skip
     assert "ran python -m stages.ui 5007" in done.stdout
     assert ("ran mlflow ui --host 127.0.0.1 --port 5007" in done.stdout) == started
+
+
+def test_another_store_is_refused(monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for uri in ("sqlite:///other.db", "file:///mlruns", "postgresql://me:pw@host/db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(AmidError, match=r"give its http or https address") as caught:
+            ui.main("5000")
+        assert "pw" not in str(caught.value)
+
+
+def test_the_runs_of_a_table_are_those_of_its_records(tmp_path: Path, monkeypatch) -> None:
+    params = small_params(seeds=[0], table1=["student_alone"], table4=["amid"], table5=["amid"])
+    made = record({"student": 1}, 0)
+    monkeypatch.setattr(ui, "RUNS", tmp_path)
+    assert ui.current_runs(params) == {}
+    section = next(name for name, of in params.sections.items() if "student_alone" in of)
+    folder = tmp_path / section / "avlips" / "student_alone" / "seed0"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(made.to_json())
+    sum_all(folder)
+    assert ui.current_runs(params) == {"table1-avlips": {made.key}}
 
 
 def test_a_server_that_is_away_is_one_sentence(monkeypatch) -> None:

@@ -55,8 +55,8 @@ def folder(data: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_train_as_one_with_the_joint_batch(case: str, folder: Path) -> None:
-    """Uneven batches, of float64 a last one of 1 of which one process has nothing; discriminators
-    from the first step on: losses, weights, running statistics, eta, S1, S2 and counts."""
+    """Uneven batches; discriminators from the first step on: losses, weights, running statistics,
+    eta, S1, S2 and counts."""
     one = stepped(folder / "data", case, devices=1)
     two = load_file(folder / f"{case}.safetensors")
     assert one.keys() == two.keys()

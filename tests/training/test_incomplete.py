@@ -23,6 +23,7 @@ from tests.small import small_params, small_run, sum_all, untrained, write_data
 from tests.training.test_trainer import left_by, train
 
 METHODS = ["teacher_alone", "l_ft_l_fa", "amid", "fixed_teacher", "crd", "gmc", "ccl", "crcd"]
+METHODS += ["kd", "kd_joint", "c2kd", "mfh"]
 LACKING = [2, 3, 11, 30, 39]
 
 

@@ -182,9 +182,7 @@ def test_all_that_is_made_of_a_run_is_made_of_its_own_networks(
     frozen, own = (tmp_path / name / "video.npy" for name in ("frozen", "own"))
     assert frozen.read_bytes() == own.read_bytes()
 
-    monkeypatch.setattr(
-        "amid.serving.export.export_program", lambda *_: b""
-    )  # of the same networks; slow
+    monkeypatch.setattr("amid.serving.export.trace", lambda *_: None)  # of the same networks; slow
     released = release_small(tmp_path / "released", data, {"amid": [record]}, {record.key: model})
     features = load_splits(data, run.spec).test.target.numpy()
     probabilities, representations = student.load(released).run(features)

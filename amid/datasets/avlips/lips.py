@@ -52,6 +52,7 @@ VISEMES: dict[str, Viseme] = {
     "alveolar":    Viseme(+0.20, +0.15, 0.60, 0.25, 0.0, 0.8),
     "lateral":     Viseme(+0.32, +0.05, 0.35, 0.70, 0.0, 0.8),
     "sibilant":    Viseme(+0.10, +0.45, 1.00, 0.00, 0.0, 1.3),
+    "palatal":     Viseme(+0.12, -0.40, 0.90, 0.00, 0.0, 1.3),
     "rhotic":      Viseme(+0.22, -0.50, 0.30, 0.10, 0.0, 1.0),
     "glide":       Viseme(+0.08, -1.00, 0.00, 0.00, 0.0, 2.0),
     "velar":       Viseme(+0.30, +0.05, 0.20, 0.20, 0.0, 0.3),
@@ -68,11 +69,11 @@ VISEMES: dict[str, Viseme] = {
 
 # espeak-ng's English mnemonics that each viseme stands for ...
 _LOOK_ALIKE = {
-    "bilabial": "p b m",  "labiodental": "f v",   "dental": "T D",     "alveolar": "t t[ d n",
-    "lateral": "l",       "sibilant": "s z",      "rhotic": "r",       "glide": "w w#",
-    "velar": "k g",       "high_front": "i i:",   "near_front": "I",   "mid_front": "E",
-    "low_front": "a",     "low_back": "V",        "open_round": "0",   "high_round": "u u:",
-    "neutral": "@ a#",
+    "bilabial": "p b m",  "labiodental": "f v",   "dental": "T D",     "alveolar": "t t[ t# d n",
+    "lateral": "l",       "sibilant": "s z",      "rhotic": "r r-",    "glide": "w w#",
+    "velar": "k g",       "high_front": "i i: j", "near_front": "I ;", "mid_front": "E",
+    "low_front": "a",     "low_back": "V",        "open_round": "0",   "high_round": "u u: U",
+    "neutral": "@ a#",    "palatal": "tS dZ",
 }
 # ... and the diphthongs, two visemes in turn.
 _DIPHTHONGS = {
@@ -80,6 +81,7 @@ _DIPHTHONGS = {
     "aU": ("low_front", "high_round"),  "aI2": ("low_back", "high_front"),
     "oU": ("mid_round", "high_round"),  "i@": ("high_front", "neutral"),
     "o@": ("mid_round", "neutral"),     "O@": ("open_round", "mid_round"),
+    "A@": ("low_back", "neutral"),
 }
 # fmt: on
 PHONEMES: dict[str, tuple[str, ...]] = _DIPHTHONGS | {

@@ -1,0 +1,1 @@
+"""Contrastive pre-training on pairs without labels: data, networks, training loop, retrieval."""

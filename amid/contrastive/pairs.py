@@ -1,0 +1,147 @@
+"""From features on disk to the pairs of one run, some of them made wrong on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amid.core.reproducible import derive_seed
+from amid.data.feature_store import FeatureStore
+from amid.data.splits import targets
+from amid.errors import AmidError
+
+if TYPE_CHECKING:
+    from amid.core.types import RunSpec
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Pairs of one split, or a part of them, as tensors.
+
+    features: per modality the (B, ...) input of its encoder; row i of all belongs together, or is
+        taken to.
+    samples: (B,) int64 positions in the split.
+    """
+
+    features: dict[str, Tensor]
+    samples: Tensor
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def take(self, rows: Tensor) -> PairBatch:
+        """The pairs at `rows` (K,) int64."""
+        found = {name: values.index_select(0, rows) for name, values in self.features.items()}
+        return PairBatch(found, self.samples.index_select(0, rows))
+
+
+@dataclass(frozen=True)
+class PairSplits:
+    """The pairs of one run.
+
+    wrong: (N,) bool, which training pairs hold two clips' modalities. For scoring, and for the rule
+        `oracle`; nothing else is told.
+    clips: ids of the test clips.
+    """
+
+    train: PairBatch
+    validation: PairBatch
+    test: PairBatch
+    wrong: Tensor
+    clips: list[str]
+
+
+def load_pairs(folder: Path, spec: RunSpec) -> PairSplits:
+    """The pairs of a run from `folder` (features/ below it), `spec.mismatch_ratio` of the training
+    pairs made wrong.
+
+    Raises:
+        AmidError: a modality is missing, or fewer than two pairs are left to train on.
+    """
+    modalities = (spec.target, *spec.auxiliary)
+    train, validation, test, clips = _load(folder, modalities)
+    source = mismatch(len(train), spec.mismatch_ratio)
+    first = modalities[0]
+    moved = {m: v if m == first else v.index_select(0, source) for m, v in train.features.items()}
+    wrong = source != torch.arange(len(train))
+    return PairSplits(PairBatch(moved, train.samples), validation, test, wrong, clips)
+
+
+def mismatch(count: int, share: float) -> Tensor:
+    """(count,) int64: the clip that each pair's other modalities are taken from.
+
+    A share of the pairs, drawn at random, each get those of the next one drawn; so no chosen pair
+    keeps its own, and nothing is used twice. The choice does not depend on the run's seed, and a
+    larger share includes the smaller ones. One wrong pair alone cannot be: there are two then.
+    """
+    generator = torch.Generator().manual_seed(derive_seed("mismatched pairs"))
+    number = round(share * count)
+    number = min(count, 2) if number == 1 else number
+    chosen = torch.randperm(count, generator=generator)[:number]
+    source = torch.arange(count)
+    source[chosen] = chosen.roll(1)
+    return source
+
+
+@lru_cache(maxsize=2)
+def _load(
+    folder: Path, modalities: tuple[str, ...]
+) -> tuple[PairBatch, PairBatch, PairBatch, list[str]]:
+    store = FeatureStore.open(folder / "features")
+    index = store.index
+    missing = [modality for modality in modalities if modality not in store.modalities]
+    if missing:
+        raise AmidError(
+            f"{folder.name}: there are no features of '{missing[0]}', only of "
+            f"{', '.join(store.modalities)}: name these in `modalities`, or extract it."
+        )
+    has = {modality: index[f"has_{modality}"].to_numpy() for modality in modalities}
+    whole = np.logical_and.reduce(list(has.values()))
+    found = {}
+    for split in SPLITS:
+        inside = (index["split"] == split).to_numpy()
+        rows = np.flatnonzero(inside & whole)
+        if split == "train":
+            _check_enough(folder.name, modalities, {m: h[inside] for m, h in has.items()})
+        found[split] = PairBatch(
+            {modality: _tensor(store, modality, rows) for modality in modalities},
+            torch.arange(len(rows)),
+        )
+    clips = index["id"][(index["split"] == "test").to_numpy() & whole].tolist()
+    return found["train"], found["validation"], found["test"], clips
+
+
+def _check_enough(name: str, modalities: Sequence[str], has: dict[str, np.ndarray]) -> None:
+    """Raises AmidError unless at least two training clips have all modalities."""
+    lacking = [modality for modality in modalities if not has[modality].any()]
+    if lacking:
+        raise AmidError(
+            f"{name}: no training clip has the modality '{lacking[0]}': contrastive pre-training "
+            f"needs clips that have all of {', '.join(modalities)}."
+        )
+    count = int(np.logical_and.reduce(list(has.values())).sum())
+    if count < 2:
+        number = "only one training clip has" if count else "no training clip has"
+        raise AmidError(
+            f"{name}: {number} all of {', '.join(modalities)}: contrastive pre-training compares a "
+            "pair with others and needs at least two."
+        )
+
+
+def _tensor(store: FeatureStore, modality: str, rows: np.ndarray) -> Tensor:
+    samples = targets(store, modality, rows)
+    if not isinstance(samples, Tensor):
+        raise AmidError(
+            f"{store.folder.parent.name}: '{modality}' holds frames of films, which contrastive "
+            "pre-training does not read: extract features of it (docs/extractors.md)."
+        )
+    return samples

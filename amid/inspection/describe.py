@@ -1,0 +1,326 @@
+"""A manifest, or a folder of clips in folders of classes -> the data set's block for params.yaml.
+
+The block names what was found; what is worth a look before training stands above it as comments.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+import statistics
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from amid.errors import AmidError, ConfigError
+from amid.inspection.contents import LOOKED_AT, Contents, kind_of, look
+from amid.inspection.folder import clips
+from amid.inspection.place import git_warning, written_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANIFEST = "manifest.csv"
+TABLES = (".csv", ".tsv", ".parquet")
+KNOWN = ("id", "label", "split", "fold", "group")
+# Median steps from which a sequence has the encoder `cnn`: docs/own-data.md has the measurement.
+LONG = 32
+MEMORY = 2 << 30  # bytes of a modality's sequences, padded, beyond which there is a warning
+FEW = 10  # clips of a class
+STEPS = 300  # of a training, below which there is a warning
+
+
+class Description(NamedTuple):
+    """block: lines below `data:` of params.yaml. comments: what was found, and warnings. rows: of a
+    manifest that is still to be written; None where there is one."""
+
+    name: str
+    folder: Path
+    comments: list[str]
+    block: str
+    rows: list[dict[str, str]] | None
+
+
+def describe(path: Path, name: str | None, params: Path, workers: int) -> Description:
+    """What lies at `path`, a manifest or a folder.
+
+    params: the params.yaml that the block is for; it is read, and the block is checked with it.
+    Raises AmidError and ConfigError with one sentence on what keeps it from being a data set, and
+    with the list of all mistakes of a manifest.
+    """
+    from amid.datasets import own
+
+    manifest = find_manifest(path)
+    folder = (path if manifest is None or path.is_dir() else manifest.parent).resolve()
+    name = name or _block_name(folder.name)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name):
+        raise ConfigError(f"'{name}' cannot name a data set: use small letters, digits and _.")
+    rows = None
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "raw"
+        copy.mkdir()
+        if manifest is None:
+            rows = _with_sound(clips(folder), folder, workers)
+            made = copy / MANIFEST
+            made.write_text(as_csv(rows), encoding="utf-8", newline="")
+            sheet = own.read_manifest(made)
+        else:
+            sheet = own.read_manifest(manifest)
+            shutil.copyfile(manifest, copy / f"manifest{manifest.suffix.lower()}")
+        found = _modalities(sheet, folder if manifest is None else manifest.parent)
+        contents = {m: look(m, kind, files, workers) for m, (kind, files) in found.items()}
+        _check_count(contents, sheet.columns)
+        values = _values(contents, folder, manifest)
+        text = _block(name, values, contents)
+        options = _options(params, name, text, Path(scratch))
+        table = own.rows(options, Path(scratch))
+    limit = _limit(table, values)
+    if limit:
+        text += f"    quarantine_limit: {limit:g}      # clips to test on that lack a modality\n"
+    given = {column for column in KNOWN if any(row.get(column) for row in sheet.rows)}
+    comments = [_found(table), *(_of(m, c) for m, c in contents.items())]
+    comments += [f"WARNING: {line}" for line in _warnings(table, contents, given, params)]
+    if (warned := git_warning(folder, Path.cwd())) is not None:
+        comments.append(f"WARNING: {warned}")
+    return Description(name, folder, comments, text, rows)
+
+
+def find_manifest(path: Path) -> Path | None:
+    """The manifest at `path` or in that folder; None for a folder without any."""
+    if not path.exists():
+        raise AmidError(f"{path} does not exist: name a folder or a manifest.")
+    if path.is_file():
+        return path
+    tables = [p for p in sorted(path.iterdir()) if p.suffix.lower() in TABLES and p.is_file()]
+    named = [p for p in tables if p.stem.lower() in ("manifest", "metadata")]
+    if len(named or tables) > 1:
+        shown = ", ".join(p.name for p in named or tables)
+        raise AmidError(f"{path} holds several tables, {shown}: name the manifest itself.")
+    return (named or tables or [None])[0]
+
+
+def as_csv(rows: Sequence[Mapping[str, str]]) -> str:
+    """The rows as a manifest."""
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
+
+
+# ---------------------------------------------------------------------------------- what was found
+
+
+def _with_sound(rows: list[dict[str, str]], folder: Path, workers: int) -> list[dict[str, str]]:
+    """The rows with a column `audio` for the sound of films, where most have one."""
+    films = [folder / row["video"] for row in rows if row.get("video")]
+    if not films or any("audio" in row for row in rows):
+        return rows
+    if look("video", "video", films, workers).with_sound < 0.5:
+        return rows
+    return [{**row, "audio": row["video"]} for row in rows]
+
+
+def _modalities(sheet: Any, root: Path) -> dict[str, tuple[str, list[Path]]]:
+    """Name -> kind and files of the columns that name files."""
+    for column in ("id", "label"):
+        if column not in sheet.columns:
+            raise AmidError(
+                f"{sheet.name} has no column `{column}`, only {', '.join(sheet.columns)}: rename "
+                f"the one that holds {'the names' if column == 'id' else 'the classes'} of the "
+                "clips."
+            )
+    found = {}
+    for column in sheet.columns:
+        if column in KNOWN or re.fullmatch(r".+_(start|end)", column):
+            continue
+        paths = sorted({row[column] for row in sheet.rows if row[column]})
+        files = [root / path for path in paths]
+        if paths and (kind := kind_of(paths)) and 2 * sum(f.is_file() for f in files) > len(files):
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", column):
+                raise AmidError(
+                    f"{sheet.name}: the column `{column}` names files, but a modality's name has "
+                    "small letters, digits and _ only: rename it."
+                )
+            heard = kind == "video" and re.search(r"audio|sound|speech|voice", column)
+            found[column] = ("audio" if heard else kind, files)
+    return found
+
+
+def _check_count(contents: dict[str, Contents], columns: list[str]) -> None:
+    if len(contents) < 2:
+        hint = ""
+        if any(c.kind == "video" and c.with_sound for c in contents.values()):
+            hint = " The films have sound: add a column `audio` that names them as well."
+        shown = f"one, {next(iter(contents))}" if contents else f"none in {', '.join(columns)}"
+        raise AmidError(
+            f"Two modalities are needed, the student's and one that the teacher sees as well, but "
+            f"the files are of {shown}.{hint}"
+        )
+
+
+def _values(contents: dict[str, Contents], folder: Path, manifest: Path | None) -> dict[str, Any]:
+    names = list(contents)
+    video = next((m for m, c in contents.items() if c.kind == "video"), None)
+    target = video or names[0]
+    others = [m for m in names if m != target]
+    encoders = {
+        modality: "cnn"
+        for modality, found in contents.items()
+        if modality == target and found.sequence and statistics.median(found.lengths) >= LONG
+    }
+    inside = MANIFEST if manifest is None else manifest.resolve().relative_to(folder).as_posix()
+    return {
+        **{"folder": written_path(folder, Path.cwd()), "manifest": inside, "target": target},
+        **{"auxiliary": others, "encoders": encoders},
+    }
+
+
+def _block(name: str, values: dict[str, Any], contents: dict[str, Contents]) -> str:
+    import json
+
+    quoted = json.dumps  # a JSON string is a YAML one
+    folder = values["folder"]
+    plain = re.fullmatch(r"[/\w][\w./-]*", folder, re.ASCII)
+    manifest = values["manifest"]
+    safe = re.fullmatch(r"[A-Za-z_][\w.-]*", manifest, re.ASCII)
+    lines = [
+        f"  {name}:",
+        "    source: own",
+        f"    folder: {folder if plain else quoted(folder)}",
+        f"    options: {{manifest: {manifest if safe else quoted(manifest)}}}",
+        f"    target: {values['target']}".ljust(32) + "# what the student sees",
+        f"    auxiliary: [{', '.join(values['auxiliary'])}]".ljust(32)
+        + "# what the teacher sees as well",
+        "    extract:",
+    ]
+    for modality, found in contents.items():
+        lines.append(f"      {modality}: {_extractor(found)}")
+    if values["encoders"]:
+        chosen = ", ".join(f"{m}: {e}" for m, e in values["encoders"].items())
+        lines.append(f"    encoders: {{{chosen}}}".ljust(32) + "# long sequences")
+    if len(values["auxiliary"]) > 1:
+        setups = [f"{m}: [{m}]" for m in values["auxiliary"]]
+        setups.append(f"all: [{', '.join(values['auxiliary'])}]")
+        lines.append(f"    setups: {{{', '.join(setups)}}}  # of Table 3")
+    return "\n".join(lines) + "\n"
+
+
+def _extractor(found: Contents) -> str:
+    if found.kind == "features":
+        sequence = ", sequence: true" if found.sequence else ""
+        return f"{{extractor: features, dims: {found.dims}{sequence}}}"
+    return {
+        "video": "{extractor: frame_dct, size: [48, 64]}",
+        "audio": "{extractor: log_mel}",
+        "text": "{extractor: ngrams}",
+    }[found.kind]
+
+
+def _options(params: Path, name: str, block: str, scratch: Path) -> Any:
+    """The block's options as the stages read them; ConfigError where they would not."""
+    from amid import config
+    from amid.inspection.params_file import with_block
+
+    trial = scratch / "params.yaml"
+    text = params.read_text(encoding="utf-8")
+    trial.write_text(with_block(text, name, block), encoding="utf-8")
+    return config.load(trial).dataset(name).options
+
+
+def _block_name(folder: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", folder.lower()).strip("_") or "own"
+
+
+# ---------------------------------------------------------------------------------- what is told
+
+
+def _found(table: pd.DataFrame) -> str:
+    classes = table["label"].value_counts()
+    splits = table["split"].value_counts()
+    shown = ", ".join(f"{splits[s]} {s}" for s in sorted(splits.index))
+    return (
+        f"{len(table)} clips of {len(classes)} classes, {classes.min()} to {classes.max()} each: "
+        f"{shown}"
+    )
+
+
+def _of(modality: str, found: Contents) -> str:
+    lengths = sorted(found.lengths)
+    middle = statistics.median(lengths) if lengths else 0
+    if found.kind == "features":
+        if not found.sequence:
+            return f"{modality}: vectors of {found.dims} numbers"
+        return (
+            f"{modality}: sequences of vectors of {found.dims} numbers, {lengths[0]} to "
+            f"{lengths[-1]} steps, median {middle:g}"
+        )
+    if not lengths:
+        return f"{modality}: {found.kind}"
+    return f"{modality}: {found.kind}, {lengths[0]:.1f} to {lengths[-1]:.1f} s, median {middle:.1f}"
+
+
+def _limit(table: pd.DataFrame, values: dict[str, Any]) -> float:
+    """A limit of quarantine that lets the clips pass which cannot be tested with; 0 = the usual."""
+    tested = table["split"].isin(["validation", "test"])
+    lacking = table[[f"{m}_path" for m in values["auxiliary"]]].isna().any(axis=1)
+    share = float((tested & lacking).mean())
+    return 0.0 if share <= 0.005 else min(1.0, round(2 * share + 0.01, 2))
+
+
+def _warnings(
+    table: pd.DataFrame,
+    contents: dict[str, Contents],
+    given: set[str],
+    params: Path,
+) -> list[str]:
+    lines = []
+    train = table[table["split"] == "train"]
+    for modality, found in contents.items():
+        if found.bad:
+            lines.append(f"{modality}: {len(found.bad)} files cannot be used, as {found.bad[0]}")
+        if found.sequence:
+            held = len(table) * max(found.lengths) * found.dims * 4
+            if held > MEMORY:
+                lines.append(
+                    f"{modality}: padded to the longest, its sequences take {held / 2**30:.1f} GiB "
+                    "of memory: cut the longest, or keep every second step"
+                )
+        if found.kind == "audio" and found.with_sound < 1:
+            lines.append(
+                f"{modality}: {100 * (1 - found.with_sound):.0f} % of {LOOKED_AT} files looked at "
+                "have no sound: those clips are quarantined; empty their cells to train with them"
+            )
+    few = Counter(train["label"])
+    rare = [label for label in sorted(set(table["label"])) if few[label] < FEW]
+    if rare:
+        lines.append(f"{len(rare)} classes have less than {FEW} training clips, as {rare[0]!r}")
+    if not given & {"split", "fold", "group"}:
+        lines.append(
+            "no column `group`: clips of one speaker or recording may be in training and test, "
+            "which flatters all methods"
+        )
+    tested = int((table["split"] == "test").sum())
+    if tested < 100:
+        lines.append(
+            f"{tested} test clips: one clip is {100 / max(tested, 1):.1f} points of accuracy"
+        )
+    lines += _few_steps(len(train), params)
+    return lines
+
+
+def _few_steps(clips: int, params: Path) -> list[str]:
+    from amid import config
+
+    training = config.load(params).training
+    steps = training.epochs * max(1, round(clips / training.batch_size))
+    if steps >= STEPS:
+        return []
+    return [
+        f"{training.epochs} epochs of {clips} training clips are {steps} steps, which is little: "
+        "more `epochs` or a smaller `batch_size` (a line `training: {...}` in the block)"
+    ]

@@ -1,0 +1,112 @@
+"""Augmented batches: the plug-ins of amid.augmentations, drawn from (seed, epoch, clip).
+
+Student and teacher see the same draw ("consistent teaching", Beyer et al., CVPR 2022): a teacher
+trained together with the student encodes the augmented clip by the student's own encoder, a fixed
+one sees the augmented clip too. Frozen embeddings of auxiliary modalities stay as they are.
+Sequences that are equally long in the data set stay so: what a crop leaves is played more slowly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amid.augmentations import AUGMENTATIONS, load_augmentation
+from amid.augmentations.base import at_times
+from amid.core.reproducible import derive_seed
+from amid.networks.encoders import Standardise
+from amid.training.evaluation import teacher_outputs
+
+if TYPE_CHECKING:
+    from amid.core.types import Batch, RunSpec
+    from amid.networks.crossmodal import CrossModal
+
+
+class Augmenter:
+    """Changes the target features of training batches at random.
+
+    Args:
+        chosen: names of augmentations with their numbers, as in a run's specification. They are
+            applied in the order of AUGMENTATIONS.
+        samples: target features of all training samples, (N, features) or (N, steps, features);
+            rows of NaN at the end of a sequence are padding.
+        seed: of the run.
+        teacher: a fixed teacher, which has to see what is drawn.
+    """
+
+    def __init__(
+        self,
+        chosen: dict[str, dict[str, Any]],
+        samples: Tensor,
+        seed: int,
+        teacher: CrossModal | None = None,
+    ) -> None:
+        standard = Standardise(samples.shape[-1])
+        standard.fit(samples)
+        self._mean = standard.mean.double().numpy()  # (features,)
+        self._scale = standard.scale.double().numpy()
+        self._deviation = np.divide(
+            1.0, self._scale, out=np.zeros_like(self._scale), where=self._scale > 0
+        )
+        self._seed, self._teacher = seed, teacher
+        self._random = np.random.Generator(np.random.PCG64(0))
+        self._steps: int | None = None  # of every sequence; None where they differ
+        if samples.ndim == 3 and not samples[:, -1, 0].isnan().any():
+            self._steps = samples.shape[1]
+            self._evenly = np.arange(self._steps) / max(self._steps - 1, 1)  # in 0 .. 1
+        self._chosen = [
+            (name, load_augmentation(name).augment, chosen[name])
+            for name in AUGMENTATIONS
+            if name in chosen
+        ]
+
+    def __call__(self, batch: Batch, epoch: int) -> Batch:
+        """The batch with augmented targets and a fixed teacher's outputs on them; sequences end in
+        rows of NaN up to the longest."""
+        rows = batch.target.numpy()
+        clips = [
+            self.augment(row, epoch, sample)
+            for row, sample in zip(rows, batch.samples.tolist(), strict=True)
+        ]
+        if rows.ndim == 2:
+            target = np.concatenate(clips)
+        else:
+            target = np.full((len(clips), max(map(len, clips)), rows.shape[2]), np.nan, np.float32)
+            for filled, clip in zip(target, clips, strict=True):
+                filled[: len(clip)] = clip
+        batch = replace(batch, target=torch.from_numpy(target))
+        return batch if self._teacher is None else teacher_outputs(self._teacher, batch)
+
+    def augment(self, row: np.ndarray, epoch: int, sample: int) -> np.ndarray:
+        """One sample (features,) or (steps, features), drawn for (seed, epoch, sample), as
+        (new steps, features) float32."""
+        clip = np.atleast_2d(row).astype(np.float64)
+        clip = (clip[~np.isnan(clip[:, 0])] - self._mean) * self._scale
+        for name, augment, options in self._chosen:
+            self._begin_stream(epoch, sample, name)
+            clip = augment(clip, options, self._random)
+        if self._steps is not None and len(clip) != self._steps:
+            clip = at_times(clip, self._evenly * (len(clip) - 1))
+        return (clip * self._deviation + self._mean).astype(np.float32)
+
+    def _begin_stream(self, *parts: object) -> None:
+        """Sets the generator to the stream of (seed, parts): what a new one seeded by them would
+        do, in a fifth of the time."""
+        start, step = (derive_seed(self._seed, "augmentation", *parts, n) for n in (0, 1))
+        self._random.bit_generator.state = {
+            "bit_generator": "PCG64",
+            "state": {"state": start, "inc": 2 * step + 1},  # PCG's increments are odd
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+
+
+def augmenter_of(spec: RunSpec, train: Batch, teacher: CrossModal | None) -> Augmenter | None:
+    """The augmenter of a run on `train`; None for a run without augmentation."""
+    if chosen := spec.training.get("augmentation"):
+        return Augmenter(chosen, train.target, spec.seed, teacher)
+    return None

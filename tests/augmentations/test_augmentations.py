@@ -1,0 +1,169 @@
+"""Each augmentation by what it must do to a clip whose values are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from amid.augmentations import AUGMENTATIONS, load_augmentation
+from amid.augmentations.base import at_times
+
+STEPS, FEATURES = 40, 6
+IDLE = {
+    "crop": {"share": 0.0},
+    "time_warp": {"speed": 0.0, "local": 0.0, "knots": 3},
+    "frame_dropout": {"share": 0.0},
+    "scaling": {"clip": 0.0, "feature": 0.0},
+    "jitter": {"noise": 0.0},
+    "channel_dropout": {"share": 0.0},
+    "spec_augment": {"bands": 0.0, "band_masks": 2, "steps": 0.0, "step_masks": 2},
+}
+STRONG = {
+    "crop": {"share": 0.5},
+    "time_warp": {"speed": 0.4, "local": 0.6, "knots": 3},
+    "frame_dropout": {"share": 0.3},
+    "scaling": {"clip": 0.2, "feature": 0.3},
+    "jitter": {"noise": 0.4},
+    "channel_dropout": {"share": 0.4},
+    "spec_augment": {"bands": 0.5, "band_masks": 1, "steps": 0.4, "step_masks": 1},
+}
+
+
+def clip() -> np.ndarray:
+    """Feature f at step t is 1 + t + 100 f: a value tells where it came from, and none is 0."""
+    return 1.0 + np.arange(STEPS)[:, None] + 100.0 * np.arange(FEATURES)
+
+
+def augmented(name: str, options: dict, seed: int, of: np.ndarray | None = None) -> np.ndarray:
+    random = np.random.Generator(np.random.PCG64(seed))
+    return load_augmentation(name).augment(clip() if of is None else of, options, random)
+
+
+def times(found: np.ndarray) -> np.ndarray:
+    """The time each step came from; all features must agree about it."""
+    assert np.allclose(found - found[:, :1], clip()[:1] - clip()[0, 0])
+    return found[:, 0] - 1
+
+
+def test_the_tables_here_are_of_all_augmentations() -> None:
+    assert IDLE.keys() == STRONG.keys() == AUGMENTATIONS.keys()
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_numbers_of_0_change_nothing(name: str) -> None:
+    before = clip()
+    np.testing.assert_allclose(augmented(name, IDLE[name], 0, before), clip(), rtol=1e-13)
+    augmented(name, STRONG[name], 0, before)
+    assert (before == clip()).all()  # the clip itself is left alone
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_the_generator_alone_decides(name: str) -> None:
+    one, same, other = (augmented(name, STRONG[name], seed) for seed in (3, 3, 4))
+    assert np.array_equal(one, same)
+    assert one.shape != other.shape or not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_shortest_clips_keep_a_step(name: str, steps: int) -> None:
+    for seed in range(20):
+        found = augmented(name, STRONG[name], seed, clip()[:steps])
+        assert len(found) >= 1
+        assert found.shape[1] == FEATURES
+        assert np.isfinite(found).all()
+        if 2 not in load_augmentation(name).AXES or 1 in load_augmentation(name).AXES:
+            assert len(found) == steps
+
+
+def test_a_crop_is_a_stretch_of_the_clip_between_the_bounds() -> None:
+    lengths, starts = set(), set()
+    for seed in range(300):
+        at = times(augmented("crop", {"share": 0.5}, seed))
+        assert (np.diff(at) == 1).all()
+        lengths.add(len(at))
+        starts.add(at[0])
+    assert (min(lengths), max(lengths)) == (20, 40)
+    assert min(starts) == 0
+    assert max(starts) >= 15  # of 20 possible: not always from the start
+
+
+def test_a_warp_keeps_the_ends_and_the_order_and_changes_the_speed() -> None:
+    lengths, slowest, fastest = [], 1.0, 1.0
+    for seed in range(200):
+        at = times(augmented("time_warp", {"speed": 0.25, "local": 0.5, "knots": 3}, seed))
+        assert at[0] == 0
+        assert at[-1] == pytest.approx(STEPS - 1)
+        assert (np.diff(at) > 0).all()
+        lengths.append(len(at))
+        speeds = np.diff(at) * (len(at) - 1) / (STEPS - 1)
+        slowest, fastest = min(slowest, speeds.min()), max(fastest, speeds.max())
+    assert 30 <= min(lengths) < 33
+    assert 47 < max(lengths) <= 50
+    assert 0.3 < slowest < 0.6
+    assert 1.4 < fastest < 2.2
+
+
+def test_dropped_frames_are_as_many_as_asked_for() -> None:
+    kept = [len(times(augmented("frame_dropout", {"share": 0.3}, seed))) for seed in range(200)]
+    assert np.mean(kept) == pytest.approx(0.7 * STEPS, rel=0.03)
+
+
+def test_factors_are_one_for_the_clip_and_one_for_each_feature() -> None:
+    of_clip, of_feature = [], []
+    for seed in range(400):
+        ratio = augmented("scaling", {"clip": 0.2, "feature": 0.0}, seed) / clip()
+        assert np.allclose(ratio, ratio[0, 0])
+        of_clip.append(ratio[0, 0])
+        ratio = augmented("scaling", {"clip": 0.0, "feature": 0.1}, seed) / clip()
+        assert np.allclose(ratio, ratio[:1])
+        of_feature.append(ratio[0])
+    assert np.mean(of_clip) == pytest.approx(1, abs=0.04)
+    assert np.std(of_clip) == pytest.approx(0.2, rel=0.1)
+    assert np.std(of_feature, axis=0) == pytest.approx(np.full(FEATURES, 0.1), rel=0.12)
+
+
+def test_noise_has_the_deviation_asked_for_in_every_value() -> None:
+    drawn = [augmented("jitter", {"noise": 0.4}, seed) - clip() for seed in range(100)]
+    noise = np.concatenate(drawn)
+    assert noise.mean() == pytest.approx(0, abs=0.02)
+    assert noise.std(axis=0) == pytest.approx(np.full(FEATURES, 0.4), rel=0.05)
+
+
+def test_dropped_channels_are_0_throughout_and_as_many_as_asked_for() -> None:
+    dropped = 0
+    for seed in range(300):
+        gone = augmented("channel_dropout", {"share": 0.4}, seed) == 0
+        assert (gone == gone[:1]).all()
+        dropped += gone[0].sum()
+    assert dropped / (300 * FEATURES) == pytest.approx(0.4, abs=0.04)
+
+
+def test_masks_are_neighbouring_bands_and_neighbouring_steps() -> None:
+    widest, longest = 0, 0
+    for seed in range(200):
+        gone = augmented("spec_augment", STRONG["spec_augment"], seed) == 0
+        bands, steps = gone.all(axis=0).nonzero()[0], gone.all(axis=1).nonzero()[0]
+        for places in (bands, steps):
+            assert (np.diff(places) == 1).all()
+        assert gone.sum() == gone.size - (STEPS - len(steps)) * (FEATURES - len(bands))
+        widest, longest = max(widest, len(bands)), max(longest, len(steps))
+    assert widest == 3  # half of 6
+    assert longest == 16  # 0.4 of 40
+
+
+def test_between_two_steps_values_are_on_the_line() -> None:
+    rows = np.array([[0.0, 10.0], [2.0, 30.0], [4.0, -10.0]])
+    found = at_times(rows, np.array([0.0, 0.25, 1.0, 1.5, 2.0]))
+    assert found.tolist() == [[0, 10], [0.5, 15], [2, 30], [3, 10], [4, -10]]
+    assert at_times(rows[:1], np.zeros(3)).tolist() == [[0, 10]] * 3
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_a_misspelt_or_impossible_number_is_refused(name: str) -> None:
+    module = load_augmentation(name)
+    assert module.Options.model_validate(STRONG[name]).model_dump() == STRONG[name]
+    for wrong in ({**STRONG[name], "shere": 0.1}, dict.fromkeys(STRONG[name], -1.0)):
+        with pytest.raises(ValidationError):
+            module.Options.model_validate(wrong)

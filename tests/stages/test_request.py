@@ -1,0 +1,108 @@
+"""What is on request becomes a stage of DVC when it is asked for, and stays one if it is made."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from amid.errors import AmidError
+from stages import request
+from tests.small import ROOT
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch) -> Path:
+    """A copy of the parameters and of what was asked for; `dvc` notes its words and succeeds."""
+    for path in (ROOT / "params.yaml", *ROOT.glob("pipelines/**/params.yaml")):
+        place = tmp_path / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(path.read_text())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def dvc(monkeypatch) -> list[list[str]]:
+    """The words of each dvc that was started."""
+    started: list[list[str]] = []
+
+    def run(command: list[str]) -> subprocess.CompletedProcess:
+        assert command[:4] == [sys.executable, "-m", "dvc", "repro"]
+        started.append(command[4:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(request.subprocess, "run", run)
+    return started
+
+
+def asked(pipeline: str) -> dict:
+    text = Path("pipelines", pipeline, "asked", "params.yaml").read_text()
+    assert text.startswith("# Written by ")
+    return YAML(typ="safe").load(text)["asked"]
+
+
+def choose(*names: str) -> None:
+    path = Path("params.yaml")
+    text = path.read_text().replace("datasets: [avlips]", f"datasets: [{', '.join(names)}]")
+    path.write_text(text)
+
+
+def test_a_study_is_asked_for_with_the_data_sets_of_params(project: Path, dvc) -> None:
+    choose("avlips", "grid")
+    request.main("tune")
+    assert asked("tune") == {"datasets": ["avlips", "grid"], "tables": ["all"]}
+    assert dvc == [["pipelines/tune/asked/dvc.yaml"]]
+    assert asked("student") == {"datasets": [], "tables": []}
+
+
+def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(
+    project: Path, dvc
+) -> None:
+    request.main("data")
+    assert dvc == []
+    assert (project / "data" / "asked").exists()
+    choose("avlips", "grid")
+    request.main("data")
+    assert dvc == [["-s", "pipelines/data/dvc.yaml:download@grid"]]
+    both = {"avlips": "amid/datasets/avlips", "grid": "amid/datasets/grid.py"}
+    assert asked("data") == both
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("datasets: [avlips, grid]", "datasets: [grid]"))
+    request.main("data")
+    assert len(dvc) == 1
+    assert asked("data") == both  # made before, so it is missed by no command
+
+
+def test_a_data_set_with_another_folder_is_downloaded_again(project: Path, dvc) -> None:
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("folder: amid/datasets/avlips", "folder: elsewhere"))
+    request.main("data")
+    assert asked("data") == {"avlips": "elsewhere"}
+    assert dvc == [["-s", "pipelines/data/dvc.yaml:download@avlips"]]
+
+
+@pytest.mark.parametrize("pipeline", ["data", "student"])
+@pytest.mark.parametrize("ends", [1, KeyboardInterrupt])
+def test_what_could_not_be_made_is_not_known(project, pipeline, ends, monkeypatch) -> None:
+    def run(command: list[str]) -> subprocess.CompletedProcess:
+        assert len(asked("data")) == 2 or asked("student")["datasets"]
+        if ends == 1:
+            return subprocess.CompletedProcess(command, 1)
+        raise ends
+
+    choose("avlips", "grid")
+    before = asked(pipeline)
+    monkeypatch.setattr(request.subprocess, "run", run)
+    with pytest.raises(SystemExit if ends == 1 else ends):
+        request.main(pipeline)
+    assert asked(pipeline) == before
+    assert not (project / "data" / "asked").exists()
+
+
+def test_a_pipeline_without_stages_on_request_is_a_sentence(project: Path, dvc) -> None:
+    with pytest.raises(AmidError, match=r"pipelines/train has no stages on request"):
+        request.main("train")

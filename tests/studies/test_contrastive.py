@@ -1,0 +1,153 @@
+"""Table 7 and Figure 7 say what the records hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_rel
+
+from amid.studies import contrastive
+from amid.studies.contrastive import LAYOUT, curves, kept_wrong, passes, reached
+from amid.studies.rendering import markdown
+from tests.pairs import pair_params
+from tests.recorded import put, record
+
+ROWS = [("all", 1.0, 0.4), ("random", 0.5, 0.4), ("clipscore", 0.5, 0.4)]
+
+
+def run(rule: str, seed: int, first: float):
+    """Three epochs of 100 pairs, of which 40 are wrong: `all` trains on 100, rules on 50."""
+    trained = 100 if rule == "all" else 50
+    scored = 100 if rule == "clipscore" else 0
+    wrong = {"all": 0.4, "random": 0.4 + 0.01 * seed, "clipscore": 0.1 - 0.02 * seed}[rule]
+    history = []
+    for epoch in range(3):
+        metrics = {
+            "samples": float(trained * (epoch + 1)),
+            "scored": float(scored * (epoch + 1)),
+            "kept_wrong": 0.4 if epoch == 0 else wrong,
+            "validation_retrieval": [first / 2, first, first - 0.05][epoch],
+        }
+        if rule != "all":
+            metrics |= {"found_precision": 0.6, "found_recall": 0.75}
+        history.append(metrics)
+    test = {"r@1": first, "r@5": first + 0.2, "r@10": 0.9, "median_rank": 2.0 + seed}
+    return record(
+        {},
+        seed,
+        history=history,
+        retrieval={"best": test, "last": {**test, "r@1": first - 0.1}},
+    )
+
+
+RECALLS = {"all": (0.3, 0.32, 0.31), "random": (0.2, 0.25, 0.24), "clipscore": (0.35, 0.3, 0.4)}
+
+
+def records() -> dict:
+    return {
+        "avsentences": {
+            row: [run(row[0], seed, first) for seed, first in enumerate(RECALLS[row[0]])]
+            for row in ROWS
+        }
+    }
+
+
+def test_numbers_of_the_table() -> None:
+    rows = contrastive.contrastive(records()).set_index("rule")
+    assert rows.loc["clipscore", "r1"] == pytest.approx(35.0)
+    assert rows.loc["clipscore", "r1_std"] == pytest.approx(5.0)
+    assert rows.loc["clipscore", "r1_last"] == pytest.approx(25.0)
+    assert rows.loc["clipscore", "difference"] == pytest.approx(35 - 31)
+    assert rows.loc["all", "median_rank"] == pytest.approx(3.0)
+    want = ttest_rel(RECALLS["random"], RECALLS["all"]).pvalue
+    assert rows.loc["random", "p"] == pytest.approx(want)
+    assert pd.isna(rows.loc["all", "p"])
+    own = ttest_rel(RECALLS["clipscore"], RECALLS["all"]).pvalue
+    assert rows.loc["clipscore", "p_holm"] == pytest.approx(max(own, min(1, 2 * want)))
+    # over 3 epochs of 50 pairs each, the first at 40 %
+    assert rows.loc["clipscore", "kept_wrong"] == pytest.approx(100 * (0.4 + 2 * 0.08) / 3)
+    assert rows.loc["clipscore", "recall"] == 75
+    assert pd.isna(rows.loc["all", "recall"])
+    assert rows.loc["random", "compute"] == pytest.approx(0.5)
+    assert rows.loc["clipscore", "compute"] == pytest.approx((3 * 50 + 100) / 300)
+
+
+def test_compute_to_the_level_of_all_is_over_the_seeds_that_reach_it() -> None:
+    rows = contrastive.contrastive(records()).set_index("rule")
+    assert rows.loc["all", "to_level"] == 1.0
+    assert rows.loc["random", "reached"] == 0
+    assert pd.isna(rows.loc["random", "to_level"])
+    # Seeds 0 and 2 do, both in the second epoch, as `all`.
+    assert rows.loc["clipscore", "reached"] == pytest.approx(2 / 3)
+    assert rows.loc["clipscore", "to_level"] == pytest.approx(250 / 300)
+
+
+def test_passes_and_levels() -> None:
+    one = run("clipscore", 0, 0.4)
+    assert passes(one.history[0]) == 3 * 50 + 100
+    assert reached(one, 0.2) == 250
+    assert reached(one, 0.4) == 500
+    assert reached(one, 0.41) is None
+    assert kept_wrong(run("random", 1, 0.2)) == pytest.approx((0.4 + 0.41 + 0.41) / 3)
+
+
+def test_curves_are_of_one_ratio_and_of_all() -> None:
+    found = records()
+    places = found["avsentences"]
+    places["clipscore", 0.25, 0.4] = places["clipscore", 0.5, 0.4]
+    table = curves(found, 0.5)
+    assert len(table) == 3 * 3
+    last = table[(table["rule"] == "clipscore") & (table["epoch"] == 3)].iloc[0]
+    assert last["compute"] == pytest.approx(250 / 300)
+    assert last["r1"] == pytest.approx(100 * (np.mean(RECALLS["clipscore"]) - 0.05))
+
+
+def test_everything_is_written_and_read_by_rule_ratio_and_share(tmp_path: Path) -> None:
+    params = pair_params()
+    block = params.table7.model_copy(
+        update={
+            "rules": {name: params.table7.rules[name] for name in ("random", "clipscore")},
+            "mismatch_ratios": [0.4],
+            "seeds": [0, 1, 2],
+        }
+    )
+    for (rule, ratio, mismatched), runs in records()["avsentences"].items():
+        name = contrastive.folder_name(rule, ratio, mismatched)
+        for one in runs:
+            place = tmp_path / "contrastive" / "avsentences" / name / f"seed{one.spec.seed}"
+            put(one, place)
+    study, chosen = contrastive.TABLE7, params.model_copy(update={"table7": block})
+    study.check(chosen)
+    files = study.write(chosen, tmp_path, tmp_path / "reports")
+    assert sorted(path.name for path in files) == [
+        "figure7.csv",
+        "figure7.png",
+        "table7.csv",
+        "table7.md",
+        "table7.tex",
+    ]
+    assert all(path.stat().st_size for path in files)
+    written = pd.read_csv(tmp_path / "reports" / "table7.csv")
+    assert list(written["rule"]) == ["all", "random", "clipscore"]
+
+
+def test_the_layout_shows_every_row() -> None:
+    text = markdown(contrastive.contrastive(records()), LAYOUT)
+    assert "## avsentences, 3 seeds" in text
+    assert "| 0.40 | 0.50 | clipscore | 35.0 ± 5.0 |" in text
+
+
+def test_the_plan_shares_nothing_but_the_data_between_rules() -> None:
+    params = pair_params()
+    runs = contrastive.plan(params, "avsentences", lambda target, auxiliary: target)
+    assert len(runs) == 2 * 2 * (1 + len(params.table7.rules))
+    assert len({run.spec.key for run in runs}) == len({run.folder for run in runs}) == len(runs)
+    rules = {run.configuration: run.spec.selection for run in runs}
+    assert rules["all"] is None
+    assert rules["random"] == {"name": "random", "ratio": 0.5}
+    assert rules["dissect_warmup"] == {"name": "dissect_warmup", "ratio": 0.5, "warmup_epochs": 10}
+    assert {run.spec.method for run in runs} == {"clip"}
+    assert {(run.spec.target, run.spec.auxiliary) for run in runs} == {("audio", ("text",))}

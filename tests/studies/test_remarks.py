@@ -1,0 +1,71 @@
+"""Table 1's last lines: a student alone that learns nothing, or less than a linear probe."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from amid.core.types import RunRecord
+from amid.studies import load_params
+from amid.studies.recognition import TABLE1, remarks
+from tests.recorded import put, record
+from tests.small import ROOT
+
+LABELS = [n % 4 for n in range(100)]
+
+
+def alone(*right: int) -> list[RunRecord]:
+    """The student alone, `right` of 100 test clips of 4 classes in each seed."""
+    found = []
+    for seed, count in enumerate(right):
+        run = record({"student": count}, seed, labels=LABELS)
+        spec = dataclasses.replace(run.spec, method="baseline")
+        found.append(dataclasses.replace(run, spec=spec, classes=["a", "b", "c", "d"]))
+    return found
+
+
+def probed(test: float | None) -> dict:
+    return {"avlips": {"chance": 0.25, "modalities": {"video": {"test": test}}}}
+
+
+@pytest.mark.parametrize(
+    ("right", "linear", "words"),
+    [
+        ((33, 33), 0.30, ["reaches 33.0 %, chance is 25.0 %: it learns nothing from video"]),
+        ((35, 35), 0.30, []),  # 25 + 2 * 4.33 = 33.7
+        ((60, 70), 0.83, ["reaches 65.0 %, a linear probe of the same features of video 83.0 %"]),
+        ((76, 76), 0.83, []),  # 83 - 2 * 3.76 = 75.5
+        ((60, 60), None, []),
+        ((13, 14), 0.83, ["chance is 25.0 %", "probe of the same features of video 83.0 %"]),
+    ],
+)
+def test_what_makes_a_table_useless_is_told(right: tuple, linear: float, words: list[str]) -> None:
+    found = remarks({"avlips": {"student_alone": alone(*right)}}, probed(linear))
+    assert len(found) == len(words)
+    for line, word in zip(found, words, strict=True):
+        assert line.startswith("avlips: WARNING: ")
+        assert word in line
+
+
+def test_without_a_baseline_or_a_probe_nothing_is_told() -> None:
+    assert remarks({"avlips": {"amid": [record({"student": 10})]}}, probed(0.9)) == []
+    assert remarks({"avlips": {"student_alone": alone(60)}}, {}) == []
+
+
+def test_they_are_the_last_lines_of_the_table(tmp_path: Path, capsys) -> None:
+    params = load_params(ROOT / "params.yaml").model_copy(
+        update={"datasets": ["avlips"], "seeds": [0], "table1": ["student_alone"]}
+    )
+    put(alone(30)[0], tmp_path / "runs" / "baselines" / "avlips" / "student_alone" / "seed0")
+    (tmp_path / "runs" / "probe" / "avlips").mkdir(parents=True)
+    (tmp_path / "runs" / "probe" / "avlips" / "probe.json").write_text(
+        json.dumps(probed(0.9)["avlips"])
+    )
+    TABLE1.write(params, tmp_path / "runs", tmp_path / "reports")
+    told = capsys.readouterr().out.splitlines()
+    last = (tmp_path / "reports" / "table1.md").read_text().splitlines()[-3:]
+    assert [line.replace("**", "") for line in last if line] == told
+    assert len(told) == 2
