@@ -39,6 +39,7 @@ METRIC = "train_count"
 NOTE_EVERY = 25  # epochs from one note of where a run is to the next
 PACE = 0.03  # seconds an epoch
 KILL_SECONDS = (0.5, 7.0)  # after the workers of a stage have begun
+PATIENCE = 900.0  # seconds, after which what does not end is taken to hang
 
 
 # First use
@@ -47,7 +48,7 @@ KILL_SECONDS = (0.5, 7.0)  # after the workers of a stage have begun
 def open_at_once(root: Path, processes: int) -> int:
     """How many of so many processes came through, each with its run in the store."""
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(processes)
+    barrier = context.Barrier(processes, timeout=PATIENCE)  # one may die before it gets there
     started = [context.Process(target=_use, args=(root, n, barrier)) for n in range(processes)]
     for process in started:
         process.start()
@@ -114,7 +115,7 @@ def kill_and_restart(root: Path, workers: int, metrics: int, kills: int, seed: i
     for start in range(1, kills + 100):
         process = _start(root, workers, metrics)
         if start > kills:
-            if process.wait() == 0:
+            if _ended(process, root) == 0:
                 return start
             continue
         _wait_until_counting(process, root)
@@ -124,16 +125,28 @@ def kill_and_restart(root: Path, workers: int, metrics: int, kills: int, seed: i
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         victim = process.pid if aim == "stage" else int(chosen.choice(children))
         os.kill(victim, signal.SIGKILL)
-        print(f"kill {start} of {kills}: the {aim}; it ended with {process.wait()}", flush=True)
+        print(
+            f"kill {start} of {kills}: the {aim}; it ended with {_ended(process, root)}", flush=True
+        )
         _wait_until_alone(process.pid)
     raise AssertionError("the stage never ended well")
 
 
 def _start(root: Path, workers: int, metrics: int) -> subprocess.Popen:
     words = ["--stage", str(root), "--workers", str(workers), "--metrics", str(metrics)]
-    command = [sys.executable, "-m", "tests.campaigns.mlruns", *words]
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.campaigns.mlruns", *words]
     with (root / "stage.log").open("ab") as log:
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+
+
+def _ended(process: subprocess.Popen, root: Path) -> int:
+    """The exit code of a stage; of one that hangs the error shows where each of its threads is."""
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        process.wait()
+        raise AssertionError(f"a stage hangs: {(root / 'stage.log').read_text()}") from None
 
 
 def _wait_until_counting(process: subprocess.Popen, root: Path) -> None:
