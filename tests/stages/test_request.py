@@ -10,8 +10,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from amid.errors import AmidError
-from stages import request
+from stages import known, request
 from tests.small import ROOT
+
+DOWNLOAD = ("-s", "pipelines/data/dvc.yaml:check")  # the parameters are checked before
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def dvc(monkeypatch) -> list[list[str]]:
         started.append(command[4:])
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(request.subprocess, "run", run)
+    monkeypatch.setattr(known.subprocess, "run", run)
     return started
 
 
@@ -55,8 +57,24 @@ def test_a_study_is_asked_for_with_the_data_sets_of_params(project: Path, dvc) -
     choose("avlips", "grid")
     request.main("tune")
     assert asked("tune") == {"datasets": ["avlips", "grid"], "tables": ["all"]}
-    assert dvc == [["pipelines/tune/asked/dvc.yaml"]]
+    assert dvc == [
+        [*DOWNLOAD, "pipelines/data/dvc.yaml:download@grid"],
+        ["pipelines/tune/asked/dvc.yaml"],
+    ]
     assert asked("student") == {"datasets": [], "tables": []}
+
+
+def test_a_study_with_data_sets_of_its_own_asks_for_these(project: Path, dvc) -> None:
+    request.main("contrastive")
+    assert dvc == [
+        [*DOWNLOAD, "pipelines/data/dvc.yaml:download@avsentences"],
+        ["pipelines/contrastive/asked/dvc.yaml"],
+    ]
+    sets = {"datasets": ["avsentences"], "tables": ["all"], "extracted": ["avsentences"]}
+    assert asked("contrastive") == sets
+    choose("avlips", "avsentences")  # whose features another stage makes then
+    request.main("contrastive")
+    assert asked("contrastive") == {**sets, "extracted": []}
 
 
 def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(
@@ -67,7 +85,7 @@ def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(
     assert (project / "data" / "asked").exists()
     choose("avlips", "grid")
     request.main("data")
-    assert dvc == [["-s", "pipelines/data/dvc.yaml:download@grid"]]
+    assert dvc == [[*DOWNLOAD, "pipelines/data/dvc.yaml:download@grid"]]
     both = {"avlips": "amid/datasets/avlips", "grid": "amid/datasets/grid.py"}
     assert asked("data") == both
     path = project / "params.yaml"
@@ -82,7 +100,7 @@ def test_a_data_set_with_another_folder_is_downloaded_again(project: Path, dvc) 
     path.write_text(path.read_text().replace("folder: amid/datasets/avlips", "folder: elsewhere"))
     request.main("data")
     assert asked("data") == {"avlips": "elsewhere"}
-    assert dvc == [["-s", "pipelines/data/dvc.yaml:download@avlips"]]
+    assert dvc == [[*DOWNLOAD, "pipelines/data/dvc.yaml:download@avlips"]]
 
 
 @pytest.mark.parametrize("pipeline", ["data", "student"])
@@ -96,7 +114,7 @@ def test_what_could_not_be_made_is_not_known(project, pipeline, ends, monkeypatc
 
     choose("avlips", "grid")
     before = asked(pipeline)
-    monkeypatch.setattr(request.subprocess, "run", run)
+    monkeypatch.setattr(known.subprocess, "run", run)
     with pytest.raises(SystemExit if ends == 1 else ends):
         request.main(pipeline)
     assert asked(pipeline) == before
