@@ -37,7 +37,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spec(data: Path, configuration: str = "amid", **training: object):
     run = small_run(data, configuration)
     network = {**run.spec.network, "encoder": "r2plus1d", "r2plus1d": SMALL}
-    numbers = {**run.spec.training, "epochs": 3, "learning_rate": 0.003, **training}
+    numbers = {**run.spec.training, "epochs": 3, "learning_rate": 0.003, "milestones": []}
+    numbers |= training  # the milestones of the small run are of its own number of epochs
     options = {**run.spec.options}
     if "warmup_epochs" in options:
         options["warmup_epochs"] = 1
@@ -47,7 +48,7 @@ def spec(data: Path, configuration: str = "amid", **training: object):
 def test_it_learns_from_frames(data: Path, tmp_path: Path) -> None:
     record = train(spec(data, epochs=12), data, tmp_path)
     assert record.history[-1]["train_loss"] < record.history[0]["train_loss"]
-    assert record.accuracy("student") >= 0.5  # 4 classes
+    assert record.accuracy("student") > 0.5  # 4 classes
     assert record.retrieval["best"]["r@1"] > 0.5
 
 
