@@ -15,14 +15,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from amid.datasets.avlips.recording import (
-    MODALITIES,
     VOICES,
     Clip,
     Probability,
     Recording,
     generator_of,
     make,
-    path_of,
+    manifest,
 )
 from amid.datasets.avlips.transcripts import SOUND_ALIKES, mistype
 
@@ -122,25 +121,7 @@ def sentence(index: int) -> str:
 def rows(options: Options, folder: Path) -> pandas.DataFrame:
     """The manifest: one row a clip in order of ids; paths are relative to `folder`, which is not
     read."""
-    import pandas
-
-    table = []
-    for clip in clips(options):
-        row = {
-            "id": clip.id,
-            "label": clip.word.split()[LABEL],
-            "split": clip.split,
-            "fold": clip.group,
-            "group": f"voices{clip.group}",
-        }
-        for modality in MODALITIES:
-            row |= {
-                f"{modality}_path": path_of(clip, modality),
-                f"{modality}_start": float("nan"),
-                f"{modality}_end": float("nan"),
-            }
-        table.append(row)
-    return pandas.DataFrame(table).astype({"fold": "int64"})
+    return manifest(clips(options), lambda clip: clip.word.split()[LABEL])
 
 
 def fetch(

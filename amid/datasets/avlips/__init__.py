@@ -19,14 +19,13 @@ from amid.datasets.avlips.recording import (
     ACCENTS,
     AUXILIARY,
     AUXILIARY_GROUP,
-    MODALITIES,
     VOICES,
     Clip,
     Recording,
     film,
     generator_of,
     make,
-    path_of,
+    manifest,
     perform,
     record,
     write_down,
@@ -133,25 +132,7 @@ def rows(options: Options, folder: Path) -> pandas.DataFrame:
 
     `group` and `fold` tell the voice group; paths are relative to `folder`, which is not read.
     """
-    import pandas
-
-    table = []
-    for clip in clips(options):
-        row = {
-            "id": clip.id,
-            "label": clip.word,
-            "split": clip.split,
-            "fold": clip.group,
-            "group": AUXILIARY if clip.split == AUXILIARY else f"voices{clip.group}",
-        }
-        for modality in MODALITIES:
-            row |= {
-                f"{modality}_path": path_of(clip, modality),
-                f"{modality}_start": float("nan"),
-                f"{modality}_end": float("nan"),
-            }
-        table.append(row)
-    return pandas.DataFrame(table).astype({"fold": "int64"})
+    return manifest(clips(options), lambda clip: clip.word)
 
 
 def fetch(

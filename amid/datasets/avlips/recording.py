@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -23,6 +24,8 @@ from amid.io.processes import die_with_parent
 from amid.io.progress import Progress
 
 if TYPE_CHECKING:
+    import pandas
+
     from amid.datasets.avlips.speech import Speech
 
 # espeak-ng's voice variants that sound like people, in the five groups that make the folds; group
@@ -310,6 +313,29 @@ def path_of(clip: Clip, modality: str) -> str | None:
             return None
         return f"raw/{AUXILIARY}/{modality}/{clip.id.removeprefix(f'{AUXILIARY}_')}.{ending}"
     return f"raw/{modality}/{clip.id}.{ending}"
+
+
+def manifest(clips: Iterable[Clip], label: Callable[[Clip], str]) -> pandas.DataFrame:
+    """The clips as a manifest, one row each; a file is one clip, so there are no times in it."""
+    import pandas
+
+    table = []
+    for clip in clips:
+        row = {
+            "id": clip.id,
+            "label": label(clip),
+            "split": clip.split,
+            "fold": clip.group,
+            "group": AUXILIARY if clip.split == AUXILIARY else f"voices{clip.group}",
+        }
+        for modality in MODALITIES:
+            row |= {
+                f"{modality}_path": path_of(clip, modality),
+                f"{modality}_start": float("nan"),
+                f"{modality}_end": float("nan"),
+            }
+        table.append(row)
+    return pandas.DataFrame(table).astype({"fold": "int64"})
 
 
 def generator_of(seed: int, *names: str) -> np.random.Generator:
