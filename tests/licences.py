@@ -78,11 +78,13 @@ def licence(name: str) -> str | None:
         return None
     if name in BY_FILE:
         return BY_FILE[name]
-    if about["License-Expression"]:
-        return about["License-Expression"]
-    said = re.split(r"\n|  | - ", about["License"] or "")[:1]  # some have the whole text there
+    # Not about["..."]: once importlib_metadata is imported it answers here too, and its index
+    # raises KeyError for a field that is absent, where the standard library's gives None.
+    if expression := about.get("License-Expression"):
+        return expression
+    said = re.split(r"\n|  | - ", about.get("License") or "")[:1]  # some have the whole text there
     said += [
-        line.split(" :: ")[-1] for line in about.get_all("Classifier", []) if "License ::" in line
+        line.split(" :: ")[-1] for line in about.get_all("Classifier") or [] if "License ::" in line
     ]
     for text in said:
         if text.lower() in NAMES:
