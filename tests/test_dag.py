@@ -19,13 +19,14 @@ from tests.small import ROOT
 
 SECTIONS = (
     "data", "train", "ablation", "compared", "sensitivity", "selection", "tune", "adversarial",
-    "headroom", "contrastive", "student", "report",
+    "headroom", "benchmark", "contrastive", "student", "report",
 )  # fmt: skip
 REQUESTED = (
     "selection",
     "tune",
     "adversarial",
     "headroom",
+    "benchmark",
     "contrastive",
     "student",
 )  # pipelines that are run on request
@@ -36,9 +37,9 @@ A_DATA_SET |= {"croissant", "compared", "folds", "sensitivity", "exhibits"}
 TABLES = {name for name in STUDIES if not get_study(name).on_request} | {"report"}
 ON_REQUEST = {"selection", "table_selection", "tune", "tune_report"}
 ON_REQUEST |= {"adversarial", "table_adversarial", "headroom", "table_headroom", "student"}
-ON_REQUEST |= {"extract_pairs", "contrastive", "table7"}
+ON_REQUEST |= {"benchmark", "table_benchmark", "extract_pairs", "contrastive", "table7"}
 TABLES_ON_REQUEST = {"table_selection", "tune_report", "table_adversarial", "table_headroom"}
-TABLES_ON_REQUEST |= {"table7"}
+TABLES_ON_REQUEST |= {"table_benchmark", "table7"}
 
 
 def stages() -> dict[str, dict]:
@@ -93,7 +94,7 @@ def test_what_is_on_request_is_upstream_of_nothing_else() -> None:
     root = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
     assert set(root) == TABLES
     outs = ("runs/selection", "runs/tune", "runs/adversarial", "runs/headroom", "student")
-    outs += ("runs/contrastive",)
+    outs += ("runs/benchmark", "runs/contrastive")
     for name, stage in stages().items():
         if name not in ON_REQUEST:
             assert not any(dep.startswith(outs) for dep in stage["deps"]), name

@@ -30,6 +30,7 @@ STUDIES: dict[str, str] = {
     "table_selection": "amid.studies.selection:TABLE_SELECTION",
     "table_adversarial": "amid.studies.adversarial:TABLE_ADVERSARIAL",
     "table_headroom": "amid.studies.headroom:TABLE_HEADROOM",
+    "table_benchmark": "amid.studies.benchmark:TABLE_BENCHMARK",
     "tune": "amid.studies.tune:TUNE",
     "table7": "amid.studies.contrastive:TABLE7",
 }

@@ -86,6 +86,44 @@ def variance_test(values: np.ndarray) -> float | None:
     return float(f.sf(of_rows / degrees[0] / rest, *degrees))
 
 
+def interval(values: Sequence[float], level: float) -> float | None:
+    """Half the width of the confidence interval of the mean, by Student's t distribution, that
+    misses the true mean with probability `level`; None of fewer than two values."""
+    from scipy.stats import sem, t
+
+    if len(values) < 2:
+        return None
+    return float(t.ppf(1 - level / 2, len(values) - 1) * sem(values))
+
+
+def friedman(values: np.ndarray) -> float | None:
+    """p value of Friedman's test (1937) that all rows rank alike within the blocks.
+
+    values: (rows, blocks). None with fewer than three rows or two blocks, or where all rows are the
+    same in every block.
+    """
+    from scipy.stats import friedmanchisquare
+
+    rows, blocks = values.shape
+    if rows < 3 or blocks < 2 or (values == values[0]).all():
+        return None
+    return float(friedmanchisquare(*values).pvalue)
+
+
+def critical_difference(rows: int, blocks: int, *, level: float) -> float | None:
+    """How far apart the mean ranks of two rows over `blocks` have to be for Nemenyi's test (1963)
+    to tell them apart at `level`, all pairs of rows taken together; None for a single row.
+
+    Source: Demšar, "Statistical comparisons of classifiers over multiple data sets" (2006), 3.2.2.
+    """
+    from scipy.stats import studentized_range
+
+    if rows < 2:
+        return None
+    quantile = studentized_range.ppf(1 - level, rows, np.inf) / math.sqrt(2)
+    return float(quantile * math.sqrt(rows * (rows + 1) / (6 * blocks)))
+
+
 class Pooled(NamedTuple):
     """Standard deviation pooled over groups, its degrees of freedom and upper 95 % bound."""
 

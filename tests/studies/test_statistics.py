@@ -10,7 +10,10 @@ import pytest
 from scipy.stats import ttest_rel
 
 from amid.studies.statistics import (
+    critical_difference,
+    friedman,
     holm,
+    interval,
     mean_std,
     paired_over_seeds_and_clips,
     paired_t,
@@ -244,3 +247,32 @@ def test_two_seeds_a_side_find_what_is_37_deviations_large() -> None:
 
 def test_a_hopeless_difference_is_none() -> None:
     assert seeds_needed(0.001, 10.0, paired=False, power=0.8, level=0.05, limit=100) is None
+
+
+def test_an_interval_holds_the_mean_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.normal(3.0, 2.0, size=(4000, 5))
+    held = [abs(sample.mean() - 3.0) <= interval(sample, 0.1) for sample in samples]
+    assert np.mean(held) == pytest.approx(0.9, abs=0.015)
+    assert interval([1.0], 0.05) is None
+    # by hand: deviation sqrt(2), t(1) at .975 is 12.7062
+    assert interval([1.0, 3.0], 0.05) == pytest.approx(12.7062047 * math.sqrt(2) / math.sqrt(2))
+
+
+def test_friedman_on_an_example_by_hand() -> None:
+    # ranks 1 2 3 in each of four blocks: 12 / (4 * 3 * 4) * (4**2 + 8**2 + 12**2) - 3 * 4 * 4 = 8
+    values = np.array([[3.0] * 4, [2.0] * 4, [1.0] * 4])
+    assert friedman(values) == pytest.approx(math.exp(-8 / 2))  # of chi squared with 2 degrees
+    assert friedman(values[:2]) is None
+    assert friedman(values[:, :1]) is None
+    assert friedman(np.tile([1.0, 2.0, 3.0], (3, 1))) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "quantile"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (10, 3.164)]
+)
+def test_the_critical_difference_has_the_published_quantiles(rows: int, quantile: float) -> None:
+    """Demšar (2006), Table 5(a), level 0.05."""
+    wanted = quantile * math.sqrt(rows * (rows + 1) / (6 * 14))
+    assert critical_difference(rows, 14, level=0.05) == pytest.approx(wanted, abs=2e-3)
+    assert critical_difference(1, 14, level=0.05) is None
