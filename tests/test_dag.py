@@ -239,7 +239,7 @@ def test_weights_are_listed_only_where_they_are_read() -> None:
         for name, stage in stages().items()
     }
     readers = {"warmup", "amid", "ablation", "folds", "selection", "tune"}
-    readers |= {"sensitivity", "table6", "adversarial", "report"}
+    readers |= {"sensitivity", "table6", "adversarial", "benchmark", "report"}
     assert {name for name, weights in read.items() if weights} == readers
     assert read["warmup"] == {"alpha", "beta"}
 
