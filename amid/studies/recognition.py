@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +29,7 @@ from amid.studies.base import (
     spreads,
     with_holm,
 )
+from amid.studies.remarks import remarks, supported
 from amid.studies.rendering import Column, Layout, number, p_value
 from amid.studies.sections import OF_AMID, OF_METHODS, OF_PARTS
 from amid.studies.statistics import Paired, paired_over_seeds_and_clips
@@ -108,44 +107,6 @@ def student_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
 def paired_tests(runs: Sequence[RunRecord], reference: Sequence[RunRecord], head: str) -> Paired:
     """Tests of the difference in test Top-1 of `head` at the epochs chosen on validation."""
     return paired_over_seeds_and_clips(_right(runs, head), _right(reference, head))
-
-
-def remarks(records: Records, probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What makes a table useless, a sentence each: a student alone that is near chance, or below
-    what a linear probe reads off the same features.
-
-    probes: data set -> what amid.inspection.probe found; a data set may be missing. Both are told
-    where the difference is beyond two standard errors of the test clips.
-    """
-    found = []
-    for dataset, rows in records.items():
-        runs = next((r for r in rows.values() if r and r[0].spec.method == "baseline"), None)
-        if runs is None or not runs[0].labels:
-            continue
-        labels = runs[0].labels
-        reached = float(np.mean([run.accuracy("student") for run in runs]))
-        chance = max(Counter(labels).values()) / len(labels)
-        target = runs[0].spec.target
-        linear = probes.get(dataset, {}).get("modalities", {}).get(target, {}).get("test")
-        if reached <= chance + 2 * _error(chance, len(labels)):
-            found.append(
-                f"{dataset}: WARNING: the student alone reaches {100 * reached:.1f} %, chance is "
-                f"{100 * chance:.1f} %: it learns nothing from {target}, so no row of this table "
-                "compares methods."
-            )
-        if linear is not None and reached < linear - 2 * _error(linear, len(labels)):
-            found.append(
-                f"{dataset}: WARNING: the student alone reaches {100 * reached:.1f} %, a linear "
-                f"probe of the same features of {target} {100 * linear:.1f} %: try another encoder "
-                f"(data.{dataset}.encoders), more epochs or another learning rate "
-                f"(data.{dataset}.training) before you compare methods."
-            )
-    return found
-
-
-def _error(share: float, clips: int) -> float:
-    """Standard error of a share of `clips`."""
-    return math.sqrt(share * (1 - share) / clips)
 
 
 def _recognition(records: Records) -> pd.DataFrame:
@@ -255,7 +216,8 @@ def _write(
     seeds = reports / f"{name}_seeds.csv"
     told = []
     if name == "table1":
-        told = remarks(records, {dataset: _probed(runs, dataset) for dataset in records})
+        told = supported(records)
+        told += remarks(records, {dataset: _probed(runs, dataset) for dataset in records})
         for line in told:
             print(line)
     files = rendering.write(frame, layout, reports, name, told)

@@ -1,4 +1,5 @@
-"""Table 1's last lines: a student alone that learns nothing, or less than a linear probe."""
+"""Table 1's last lines: what its numbers support, and a student alone that learns nothing, or less
+than a linear probe."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ import pytest
 
 from amid.core.types import RunRecord
 from amid.studies import load_params
-from amid.studies.recognition import TABLE1, remarks
+from amid.studies.recognition import TABLE1
+from amid.studies.remarks import remarks, supported
 from tests.recorded import put, record
 from tests.small import ROOT
 
@@ -53,6 +55,60 @@ def test_what_makes_a_table_useless_is_told(right: tuple, linear: float, words: 
 def test_without_a_baseline_or_a_probe_nothing_is_told() -> None:
     assert remarks({"avlips": {"amid": [record({"student": 10})]}}, probed(0.9)) == []
     assert remarks({"avlips": {"student_alone": alone(60)}}, {}) == []
+
+
+def rows(**right: tuple[int, ...]) -> dict:
+    """Right test clips of 100 of the student, a number a seed."""
+    found = {}
+    for name, counts in right.items():
+        runs = alone(*counts)
+        if name != "student_alone":
+            of = [dataclasses.replace(run.spec, method=name) for run in runs]
+            runs = [dataclasses.replace(r, spec=s) for r, s in zip(runs, of, strict=True)]
+        found[name] = runs
+    return {"avlips": found}
+
+
+@pytest.mark.parametrize(
+    ("right", "words"),
+    [
+        # gains 10, 12, 8: their deviation is 2, t(2) at .975 is 4.3027: 4.3027 * 2 / sqrt(3) = 4.97
+        (
+            {"student_alone": (60, 60, 60), "amid": (70, 72, 68)},
+            "AMID is 10.0 points above 'student alone' (95 % interval +5.0 to +15.0): shown, "
+            "with 3 seeds on these test clips.",
+        ),
+        # gains 1, 4, -2: deviation 3, half 7.45; G*Power has 73 for an effect of 1 / 3
+        (
+            {"student_alone": (60, 60, 60), "amid": (61, 64, 58)},
+            "AMID is 1.0 points above 'student alone' (95 % interval -6.5 to +8.5): not shown "
+            "with 3 seeds; a difference of this size would need about 73.",
+        ),
+        (
+            {"student_alone": (9, 9), "kd": (64, 66), "amid": (60, 61)},
+            "AMID is 4.5 points below 'KD' (95 % interval -10.9 to +1.9): not shown with 2 seeds;",
+        ),
+        (
+            {"student_alone": (60, 61), "amid": (60, 61)},
+            "AMID is 0.0 points above 'student alone' in each of 2 seeds: no spread",
+        ),
+        (
+            {"student_alone": (60, 60), "amid": (61, 59)},
+            "a difference of this size would need more than 10,000.",
+        ),
+        ({"student_alone": (60,), "amid": (70,)}, "with one seed, which shows nothing: train with"),
+    ],
+)
+def test_what_the_numbers_support(right: dict, words: str) -> None:
+    (line,) = supported(rows(**right))
+    assert line.startswith("avlips: AMID is ")
+    assert words in line
+
+
+def test_a_table_without_amid_or_without_another_row_supports_nothing() -> None:
+    assert supported(rows(student_alone=(60, 61))) == []
+    assert supported(rows(amid=(60, 61))) == []
+    assert supported(rows(amid=(60, 61), ccl=(50, 51))) == []
 
 
 def test_they_are_the_last_lines_of_the_table(tmp_path: Path, capsys) -> None:
