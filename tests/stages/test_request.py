@@ -157,8 +157,18 @@ def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path) 
     assert "extract@clips: 16 of 16 clips kept" in told
     status = run("dvc", "status", extract)
     assert "up to date" in status
-    run("dvc", "exp", "run", "--queue", "--name", "turned", "-S", "data.clips.target=b", extract)
+    run(
+        "dvc",
+        "exp",
+        "run",
+        "--queue",
+        "--name",
+        "drawn",
+        "-S",
+        "+data.clips.options.seed=1",
+        extract,
+    )
     run("dvc", "queue", "start")
-    told = run("dvc", "queue", "logs", "turned", "--follow")
+    told = run("dvc", "queue", "logs", "drawn", "--follow")
     assert "extract@clips: 16 of 16 clips kept" in told
     assert "Success" in run("dvc", "queue", "status")
