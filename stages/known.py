@@ -23,8 +23,8 @@ def know_downloads(params: config.Params, datasets: list[str], *, checked: bool 
     """Makes DVC know the downloads of some data sets, and runs those it did not know. A data set
     that was asked for before stays known.
 
-    checked: the stage that asks depends on `check`. The dvc that runs it holds a lock on what
-    `check` wrote, for which another dvc does not wait: it would fail.
+    checked: the caller's stage depends on what `check` makes. DVC then holds that for reading, and
+    `check` could not be run within it, nor need it be.
     """
     for name in datasets:
         params.dataset(name)  # raises ConfigError where there is no such block
