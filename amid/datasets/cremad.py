@@ -122,7 +122,7 @@ def fetch(
     text = f"cremad: {len(clips)} clips, {EXPECTED} in the full release"
     text += f"; {len(problems)} missing_file" if problems else ""
     if others:
-        text += f"; {len(others)} files of other names are left out, such as {ascii(others[0])}"
+        text += f"; {len(others)} files of other names are left out, such as {others[0]!a}"
     echo(text + ".")
     return {"counts": counts}
 
