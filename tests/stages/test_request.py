@@ -85,7 +85,8 @@ def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(
     assert (project / "data" / "asked").exists()
     choose("avlips", "grid")
     request.main("data")
-    assert dvc == [[*DOWNLOAD, "pipelines/data/dvc.yaml:download@grid"]]
+    # This stage depends on what `check` makes: DVC would refuse to run that within it.
+    assert dvc == [["-s", "pipelines/data/dvc.yaml:download@grid"]]
     both = {"avlips": "amid/datasets/avlips", "grid": "amid/datasets/grid.py"}
     assert asked("data") == both
     path = project / "params.yaml"
@@ -100,7 +101,7 @@ def test_a_data_set_with_another_folder_is_downloaded_again(project: Path, dvc) 
     path.write_text(path.read_text().replace("folder: amid/datasets/avlips", "folder: elsewhere"))
     request.main("data")
     assert asked("data") == {"avlips": "elsewhere"}
-    assert dvc == [[*DOWNLOAD, "pipelines/data/dvc.yaml:download@avlips"]]
+    assert dvc == [["-s", "pipelines/data/dvc.yaml:download@avlips"]]
 
 
 @pytest.mark.parametrize("pipeline", ["data", "student"])
