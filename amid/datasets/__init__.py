@@ -14,6 +14,7 @@ DATASETS: dict[str, str] = {
     "avlips": "amid.datasets.avlips",
     "avsentences": "amid.datasets.avsentences",
     "grid": "amid.datasets.grid",
+    "grid_sentences": "amid.datasets.grid_sentences",
     "iemocap": "amid.datasets.iemocap",
     "own": "amid.datasets.own",
     "ucf51": "amid.datasets.ucf51",
