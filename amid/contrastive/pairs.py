@@ -70,7 +70,8 @@ def load_pairs(folder: Path, spec: RunSpec) -> PairSplits:
     pairs made wrong.
 
     Raises:
-        AmidError: a modality is missing, or fewer than two pairs are left to train on.
+        AmidError: a modality is missing, fewer than two pairs are left to train on, one alone to be
+            judged by, or all training pairs are wrong.
     """
     modalities = (spec.target, *spec.auxiliary)
     found, labelled = _load(folder, modalities)
@@ -78,12 +79,18 @@ def load_pairs(folder: Path, spec: RunSpec) -> PairSplits:
     source = mismatch(len(train), spec.mismatch_ratio)
     first = modalities[0]
     moved = {m: v if m == first else v.index_select(0, source) for m, v in train.features.items()}
+    wrong = source != torch.arange(len(train))
+    if wrong.all():
+        raise AmidError(
+            f"{folder.name}: with the mismatch ratio {spec.mismatch_ratio:g} all {len(train)} "
+            "training pairs are wrong, and there is nothing to learn: lower it, or add pairs."
+        )
     labels = {m: labelled.train if m == first else labelled.train[source] for m in modalities}
     return PairSplits(
         PairBatch(moved, train.samples),
         found["validation"],
         found["test"],
-        wrong=source != torch.arange(len(train)),
+        wrong=wrong,
         clips=labelled.clips,
         labels=labels,
         test_labels=labelled.test.tolist(),
@@ -134,6 +141,11 @@ def _load(folder: Path, modalities: tuple[str, ...]) -> tuple[dict[str, PairBatc
         rows = chosen[split] = np.flatnonzero(inside & whole)
         if split == "train":
             _check_enough(folder.name, modalities, {m: h[inside] for m, h in has.items()})
+        elif len(rows) == 1:
+            raise AmidError(
+                f"{folder.name}: the split '{split}' has a single pair, which is always found: "
+                "give it more, or none."
+            )
         found[split] = PairBatch(
             {modality: _tensor(store, modality, rows) for modality in modalities},
             torch.arange(len(rows)),
