@@ -79,7 +79,7 @@ def test_a_run_on_labelled_pairs_is_probed_and_trains_as_one_without_labels(tmp_
     run = small_pair_run(data, mismatch_ratio=0.0)
     plain = launch(TrainingJob(run.spec, data, tmp_path / "plain"))
     assert plain.labels == plain.classes == []
-    features = torch.from_numpy(np.load(data / "features" / "text.npy"))
+    features = torch.from_numpy(np.load(data / "features" / "text.npy", allow_pickle=False))
     halves = (features @ rows(3, 12, 1)).squeeze(1) > 0  # a direction that the text encoder sees
     change_index(
         data,

@@ -111,12 +111,12 @@ def test_subjects_are_split_as_asked(small: Path) -> None:
 
 def test_steps_come_first_and_joints_are_flattened_about_the_hip(small: Path) -> None:
     clip = "a2_s3_t1"
-    inertial = np.load(small / "raw" / "inertial" / f"{clip}.npy")
+    inertial = np.load(small / "raw" / "inertial" / f"{clip}.npy", allow_pickle=False)
     assert inertial.dtype == np.float32
     assert inertial == pytest.approx(values_of(clip, "inertial"), rel=1e-6)
     joints = values_of(clip, "skeleton").transpose(2, 0, 1)  # (T, 20, 3)
     expected = (joints - joints[:, 3:4]).reshape(len(joints), 60)
-    skeleton = np.load(small / "raw" / "skeleton" / f"{clip}.npy")
+    skeleton = np.load(small / "raw" / "skeleton" / f"{clip}.npy", allow_pickle=False)
     assert skeleton == pytest.approx(expected, abs=1e-6)
     assert (skeleton[:, 9:12] == 0).all()  # the hip's centre is the fourth joint
     read = features.read(
@@ -128,9 +128,9 @@ def test_steps_come_first_and_joints_are_flattened_about_the_hip(small: Path) ->
 def test_joints_may_stay_as_the_camera_saw_them(tmp_path: Path) -> None:
     fetched(mirror_of(tmp_path / "mirror", CLIPS[:1]), tmp_path / "out", origin="camera")
     joints = values_of(CLIPS[0], "skeleton").transpose(2, 0, 1).reshape(-1, 60)
-    assert np.load(tmp_path / "out" / "raw" / "skeleton" / f"{CLIPS[0]}.npy") == pytest.approx(
-        joints, rel=1e-6
-    )
+    assert np.load(
+        tmp_path / "out" / "raw" / "skeleton" / f"{CLIPS[0]}.npy", allow_pickle=False
+    ) == pytest.approx(joints, rel=1e-6)
 
 
 def test_workers_and_repeats_give_equal_bytes(tmp_path: Path) -> None:
@@ -239,7 +239,10 @@ def test_the_true_archives(shared: Path, tmp_path: Path) -> None:
     counts = manifest["split"].value_counts().to_dict()
     assert counts == {"test": 430, "train": 323, "validation": 108}
     assert manifest["label"].nunique() == 27
-    steps = [len(np.load(tmp_path / "out" / path)) for path in manifest["inertial_path"]]
+    steps = [
+        len(np.load(tmp_path / "out" / path, allow_pickle=False))
+        for path in manifest["inertial_path"]
+    ]
     assert (min(steps), max(steps)) == (107, 326)
     assert pd.Series(manifest["fold"]).value_counts().sort_index().tolist() == [
         *(107, 108, 108, 108, 108, 107, 108, 107)
