@@ -162,7 +162,9 @@ def trace(networks: CrossModal, shape: Sequence[int | None]) -> ExportedProgram 
     """
     deployed, fewest = exportable(networks)
     example = getattr(networks.student, "example", None)
-    if example is None:
+    if example is not None:
+        shape = example.shape[1:]
+    else:
         first, *rest = shape
         steps = max(EXAMPLE_STEPS, fewest) if first is None else first
         example = torch.zeros(EXAMPLE_BATCH, steps, *rest)

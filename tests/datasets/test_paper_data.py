@@ -70,7 +70,6 @@ def test_from_the_layout_to_table_1(make, tmp_path: Path) -> None:
     values["data"][name]["options"] |= {"recordings": str(source), "validation": 0.25}
     values["datasets"], values["seeds"] = [name], [0]
     values["training"] |= {"epochs": 2, "warmup_epochs": 1, "batch_size": 12}
-    values["sections"] |= {"compared": ["crd", "ccl"], "ablation": []}
     values["table1"] = ["student_alone", "crd", "ccl", "amid"]
     with (tmp_path / "params.yaml").open("w") as file:
         yaml.dump(values, file)

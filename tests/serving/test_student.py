@@ -271,6 +271,15 @@ def test_every_encoder_can_be_exported_with_its_length_free(
                 assert (ours - theirs).abs().max() <= 1e-5
 
 
+def test_a_network_on_windows_of_a_video_is_exported_for_films_of_any_length() -> None:
+    made = networks("r2plus1d", (None, 20, 27, 3), False)
+    program = trace(made, (None, 20, 27, 3)).module()
+    windows = torch.randint(0, 256, (3, 4, 16, 16, 3)).to(torch.uint8)
+    with torch.no_grad():
+        for ours, theirs in zip(Deployed(made)(windows), program(windows), strict=True):
+            assert (ours - theirs).abs().max() <= 1e-5
+
+
 def test_an_export_depends_on_nothing_that_was_exported_before() -> None:
     def exported() -> tuple[bytes, bytes]:
         program = trace(networks("gru", (8, 6)), (8, 6))

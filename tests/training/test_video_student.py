@@ -105,7 +105,6 @@ def test_from_videos_to_a_student_that_answers(tmp_path: Path) -> None:
     values["network"]["r2plus1d"] |= SMALL
     values["network"]["dim"] = 32
     values["datasets"], values["seeds"] = ["ucf51"], [0]
-    values["sections"] |= {"compared": ["ccl"], "ablation": []}
     values["table1"] = ["student_alone", "ccl", "amid"]
     values["student"]["configurations"] = ["student_alone", "amid"]
     values["training"] |= {
