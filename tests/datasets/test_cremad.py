@@ -12,12 +12,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from amid.data.extraction import extract_features
 from amid.data.manifest import check_manifest
 from amid.datasets import cremad, problems
 from amid.datasets.cremad import CLASSES, Options
 from amid.errors import AmidError
-from amid.extractors import frame_dct, log_mel
+from tests.datasets.small_features import small_features
 from tests.media.clips import activity
 
 CLIPS = [
@@ -118,20 +117,6 @@ def test_films_and_sounds_become_features(tmp_path: Path) -> None:
         write_flv(source / "VideoFlash" / f"{clip}.flv", pictures)
         soundfile.write(source / "AudioWAV" / f"{clip}.wav", sound, 16000)
     manifest, _ = made(source, tmp_path / "out", folds=3)
-    extractors = {
-        "video": (
-            "frame_dct",
-            frame_dct.Options(frames=4, box=None, size=(24, 32), coefficients=16),
-        ),
-        "audio": ("log_mel", log_mel.Options()),
-    }
-    found = extract_features(
-        manifest,
-        tmp_path / "out",
-        tmp_path / "features",
-        extractors,
-        workers=1,
-        required=["video", "audio"],
-    )
+    found = small_features(manifest, tmp_path / "out", tmp_path / "features")
     assert len(found.index) == len(manifest) == 72
     assert len(found.quarantine) == 0

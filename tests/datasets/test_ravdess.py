@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from amid.data.extraction import extract_features
 from amid.data.manifest import check_manifest
 from amid.datasets import problems, ravdess
 from amid.datasets.ravdess import EMOTIONS, Options, listed
 from amid.errors import AmidError
-from amid.extractors import frame_dct, log_mel
+from tests.datasets.small_features import small_features
 from tests.media.clips import activity, write_avi
 
 
@@ -156,20 +155,6 @@ def test_options_that_cannot_be(values: dict, message: str) -> None:
 def test_films_of_the_release_become_features(tmp_path: Path) -> None:
     source = tree(tmp_path / "t", range(1, 7), clips=4)
     manifest, _ = made(tmp_path / "out", recordings=str(source), actors=tuple(range(1, 7)), folds=3)
-    extractors = {
-        "video": (
-            "frame_dct",
-            frame_dct.Options(frames=4, box=None, size=(24, 32), coefficients=16),
-        ),
-        "audio": ("log_mel", log_mel.Options()),
-    }
-    found = extract_features(
-        manifest,
-        tmp_path / "out",
-        tmp_path / "features",
-        extractors,
-        workers=1,
-        required=["video", "audio"],
-    )
+    found = small_features(manifest, tmp_path / "out", tmp_path / "features")
     assert len(found.index) == len(manifest) == 24
     assert len(found.quarantine) == 0
