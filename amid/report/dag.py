@@ -102,7 +102,7 @@ def routed(edges: Edges) -> Edges:
     column = {name: n for n, names in enumerate(columns(edges)) for name in names}
     found: dict[str, set[str]] = {name: set() for name in edges}
     for name, of in edges.items():
-        for other in of:
+        for other in sorted(of):  # a set's order is another one in each process
             last = other
             for number in range(column[other] + 1, column[name]):
                 way = f"{other} > {name} {number}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from amid.report import dag
@@ -71,3 +74,28 @@ def test_every_stage_of_the_project_is_drawn_once_and_right_of_its_needs() -> No
     assert all(column[name] == column[other] + 1 for name, of in ways.items() for other in of)
     assert edges["table3"] == {"folds"}
     assert {"exhibits", "folds", "sensitivity"} <= edges["report"]
+
+
+DRAW = """
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from amid.report import dag
+stages = dag.read_stages(Path("."), {files!r})
+ends = [name for name, stage in stages.items() if stage.file == "dvc.yaml"]
+picture, alt = dag.draw(stages, ends)
+print(hashlib.sha256((picture + alt).encode()).hexdigest())
+"""
+
+
+def test_the_drawing_does_not_depend_on_the_seed_of_hashes() -> None:
+    """Whose order sets of names have: a page of another process has other bytes else."""
+    found = set()
+    for seed in range(6):
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", DRAW.format(files=ROOT_STAGES)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+        found.add(done.stdout)
+    assert len(found) == 1
