@@ -141,7 +141,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["network"]["r2plus1d"] |= {"blocks": 1, "width": 4, "window": 3, "size": 17}
     values["network"]["dim"] = 16
     values["datasets"], values["seeds"] = ["ucf51"], [0]
-    values["sections"]["amid"] = ["l_ft"]
+    values["sections"]["shared"] = ["l_ft"]
     values["training"] |= {"epochs": 2, "warmup_epochs": 1, "batch_size": 13, "processes": 2}
     with (project / "params.yaml").open("w") as file:
         yaml.dump(values, file)
@@ -150,9 +150,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_torchrun_trains_a_section_into_the_store(project: Path) -> None:
-    told = torchrun(project, 2, "amid", "ucf51")
+    told = torchrun(project, 2, "shared", "ucf51")
     assert told.returncode == 0, told.stderr
-    assert "amid@ucf51: 2 runs trained" in told.stdout  # the warm-up is one
+    assert "shared@ucf51: 2 runs trained" in told.stdout  # the warm-up is one
     records = list((project / ".runs").glob("*/*/record.json"))
     assert len(records) == 2
     for record in records:
@@ -163,13 +163,13 @@ def test_torchrun_trains_a_section_into_the_store(project: Path) -> None:
     warmup, run = re.findall(r"trained as (\w+)", told.stdout)
     (store,) = (record.parent.parent for record in records if record.parent.name == run)
     shutil.rmtree(store / warmup)  # nobody asks for it: what begins with it is there
-    told = torchrun(project, 2, "amid", "ucf51")
-    assert "amid@ucf51: 0 runs trained" in told.stdout
+    told = torchrun(project, 2, "shared", "ucf51")
+    assert "shared@ucf51: 0 runs trained" in told.stdout
 
 
 @pytest.mark.slow
 def test_torchrun_with_another_count_is_refused(project: Path) -> None:
-    told = torchrun(project, 1, "amid", "ucf51")
+    told = torchrun(project, 1, "shared", "ucf51")
     assert told.returncode != 0
     assert "error: torchrun started 1 processes, but a run of" in told.stderr
     assert "Traceback" not in told.stderr.split("error: ")[0]
