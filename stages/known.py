@@ -19,16 +19,20 @@ from amid.errors import AmidError
 from amid.io.atomic import write_atomic
 
 
-def know_downloads(params: config.Params, datasets: list[str]) -> None:
+def know_downloads(params: config.Params, datasets: list[str], *, checked: bool = False) -> None:
     """Makes DVC know the downloads of some data sets, and runs those it did not know. A data set
-    that was asked for before stays known."""
+    that was asked for before stays known.
+
+    checked: the caller's stage depends on what `check` makes. DVC then holds that for reading, and
+    `check` could not be run within it, nor need it be.
+    """
     for name in datasets:
         params.dataset(name)  # raises ConfigError where there is no such block
     folders = {name: block.folder for name, block in params.data.items()}
     known = known_of("data")
     asked = {name: folders[name] for name in (*known, *datasets) if name in folders}
     new = [name for name in datasets if known.get(name) != asked[name]]
-    names = ["check", *(f"download@{name}" for name in new)] if new else []
+    names = [*([] if checked else ["check"]), *(f"download@{name}" for name in new)]
     targets = ["-s", *(f"pipelines/data/dvc.yaml:{name}" for name in names)] if new else []
     know("data", asked, targets)
 

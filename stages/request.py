@@ -16,7 +16,7 @@ OUT = Path("data") / "asked"  # of the downloads' request, for which `extract` w
 def main(pipeline: str) -> None:
     params = config.load(PARAMS)
     if pipeline == "data":
-        know_downloads(params, params.datasets)
+        know_downloads(params, params.datasets, checked=True)
         write_atomic(OUT, b"DVC knows the downloads of all data sets in `datasets`\n")
         return
     datasets = own_datasets(pipeline) or params.datasets

@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from amid.studies import STUDIES, get_study, load_params
+from amid.studies.runs import planned_runs
 from amid.studies.sections import ELSEWHERE
 from tests.small import ROOT
 
@@ -242,6 +243,46 @@ def test_weights_are_listed_only_where_they_are_read() -> None:
     readers |= {"sensitivity", "table6", "adversarial", "benchmark", "report"}
     assert {name for name, weights in read.items() if weights} == readers
     assert read["warmup"] == {"alpha", "beta"}
+
+
+def upstream(name: str) -> set[str]:
+    """The stages that a stage needs, itself among them."""
+    made = {
+        filled(next(iter(out)) if isinstance(out, dict) else out): stage
+        for stage, entry in stages().items()
+        if stage not in ON_REQUEST
+        for out in (*entry["outs"], *entry.get("metrics", []))
+    }
+    found, waiting = set(), [name]
+    while waiting:
+        stage = waiting.pop()
+        found.add(stage)
+        for dep in map(filled, stages()[stage]["deps"]):
+            needed = {
+                maker
+                for out, maker in made.items()
+                if f"{out}/".startswith(f"{dep}/") or f"{dep}/".startswith(f"{out}/")
+            }
+            waiting += needed - found
+    return found
+
+
+def test_a_quick_answer_trains_amid_alone() -> None:
+    """`dvc exp run -S alpha=5.0 table1`: of all stages that read alpha Table 1 needs two, and of
+    their runs those of the row `amid` depend on its value."""
+    assert {"baselines", "compared", "warmup", "amid"} <= upstream("table1")
+    read = {name for name in upstream("table1") if "alpha" in stages()[name]["params"]}
+    assert read == {"warmup", "amid"}
+    (metrics,) = stages()["table1"]["metrics"]
+    assert list(metrics) == ["reports/table1.json"]  # what `dvc exp show` has as avlips.amid
+    params = load_params(ROOT / "params.yaml")
+    for name in ("warmup", "amid"):
+        before, after = (
+            {r.spec.key: r.folder for r in planned_runs(name, values, "avlips", lambda *_: "")}
+            for values in (params, params.model_copy(update={"alpha": 5.0}))
+        )
+        missing = sorted(folder for key, folder in after.items() if key not in before)
+        assert missing == [f"amid/seed{seed}" for seed in params.seeds]
 
 
 def test_analytics_and_update_checks_are_off() -> None:

@@ -243,10 +243,9 @@ def _found(table: pd.DataFrame) -> str:
     classes = table["label"].value_counts()
     splits = table["split"].value_counts()
     shown = ", ".join(f"{splits[s]} {s}" for s in sorted(splits.index))
-    return (
-        f"{len(table)} clips of {len(classes)} classes, {classes.min()} to {classes.max()} each: "
-        f"{shown}"
-    )
+    fewest, most = classes.min(), classes.max()
+    each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    return f"{len(table)} clips of {len(classes)} classes, {each} each: {shown}"
 
 
 def _of(modality: str, found: Contents) -> str:

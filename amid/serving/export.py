@@ -18,16 +18,25 @@ from __future__ import annotations
 import copy
 import io
 import logging
+import multiprocessing
+import os
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from amid.core.checkpoint import read_checkpoint
 from amid.core.types import Batch
+from amid.io.atomic import write_atomic
+from amid.io.processes import die_with_parent
+from amid.serving.student import ONNX, PROGRAM
+from amid.training.model_file import load_model
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -122,6 +131,26 @@ def _halves(module: nn.MaxPool1d) -> bool:
         and not module.return_indices
         and (module.stride, module.padding, module.dilation) == (kernel, 0, 1)
     )
+
+
+def export_in_fresh_process(model: Path, shape: Sequence[int | None], folder: Path) -> bool:
+    """`export_files` in a process of its own: torch keeps what it learns about lengths for as long
+    as a process lives, and an export is not to depend on what was traced before it."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, die_with_parent, (os.getpid(),)) as pool:
+        return pool.submit(export_files, model, shape, folder).result()
+
+
+def export_files(model: Path, shape: Sequence[int | None], folder: Path) -> bool:
+    """Writes PROGRAM and ONNX of a run's model file into `folder`; False, and no file, for an
+    encoder whose length can be neither free nor fixed (`trace`)."""
+    weights, network = read_checkpoint(model)
+    program = trace(load_model(network, weights, model), shape)
+    if program is None:
+        return False
+    write_atomic(folder / PROGRAM, export_program(program))
+    write_atomic(folder / ONNX, export_onnx(program))
+    return True
 
 
 def trace(networks: CrossModal, shape: Sequence[int | None]) -> ExportedProgram | None:

@@ -49,7 +49,7 @@ def release(
 
     model_of: run key -> the run's model.safetensors. manifest: of the data set, for the paths.
     """
-    from amid.serving.export import export_onnx, export_program, trace
+    from amid.serving.export import export_in_fresh_process
     from amid.training.model_file import load_model
 
     configuration, run = choose(candidates)
@@ -60,12 +60,8 @@ def release(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(model, folder / WEIGHTS)
-    program = trace(networks, card["input"]["shape"])
-    if program is None:
+    if not export_in_fresh_process(model, card["input"]["shape"], folder):
         del card["load"]["without_amid"], card["load"]["onnx"]
-    else:
-        write_atomic(folder / PROGRAM, export_program(program))
-        write_atomic(folder / ONNX, export_onnx(program))
     clips, representations = _training_clips(Student(folder, card, networks), features, manifest)
     clips.to_parquet(folder / CLIPS, index=False)
     array = io.BytesIO()

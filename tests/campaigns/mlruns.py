@@ -39,7 +39,7 @@ METRIC = "train_count"
 NOTE_EVERY = 25  # epochs from one note of where a run is to the next
 PACE = 0.03  # seconds an epoch
 KILL_SECONDS = (0.5, 7.0)  # after the workers of a stage have begun
-PATIENCE = 900.0  # seconds, after which what does not end is taken to hang
+PATIENCE = 900.0  # seconds without an end, after which a stage is taken to hang
 
 
 # First use
@@ -108,14 +108,16 @@ def value(seed: int, epoch: int) -> float:
     return seed + epoch / 4096
 
 
-def kill_and_restart(root: Path, workers: int, metrics: int, kills: int, seed: int) -> int:
+def kill_and_restart(
+    root: Path, workers: int, metrics: int, kills: int, seed: int, patience: float = PATIENCE
+) -> int:
     """Starts the stage until it ends well, killing it `kills` times; how often it was started."""
     write_data(root / "avlips")
     chosen = random.Random(seed)
     for start in range(1, kills + 100):
         process = _start(root, workers, metrics)
         if start > kills:
-            if _ended(process, root) == 0:
+            if _ended(process, root, patience) == 0:
                 return start
             continue
         _wait_until_counting(process, root)
@@ -125,9 +127,8 @@ def kill_and_restart(root: Path, workers: int, metrics: int, kills: int, seed: i
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         victim = process.pid if aim == "stage" else int(chosen.choice(children))
         os.kill(victim, signal.SIGKILL)
-        print(
-            f"kill {start} of {kills}: the {aim}; it ended with {_ended(process, root)}", flush=True
-        )
+        code = _ended(process, root, patience)
+        print(f"kill {start} of {kills}: the {aim}; it ended with {code}", flush=True)
         _wait_until_alone(process.pid)
     raise AssertionError("the stage never ended well")
 
@@ -139,10 +140,10 @@ def _start(root: Path, workers: int, metrics: int) -> subprocess.Popen:
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
 
-def _ended(process: subprocess.Popen, root: Path) -> int:
+def _ended(process: subprocess.Popen, root: Path, patience: float) -> int:
     """The exit code of a stage; of one that hangs the error shows where each of its threads is."""
     try:
-        return process.wait(PATIENCE)
+        return process.wait(patience)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGABRT)
         process.wait()
@@ -202,6 +203,7 @@ def main() -> None:
     parser.add_argument("--metrics", type=int, default=1000)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds a stage may take")
     parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.stage is not None:
@@ -212,7 +214,8 @@ def main() -> None:
         came = open_at_once(Path(name), words.processes)
     print(f"{came}/{words.processes} processes came through on a fresh mlruns", flush=True)
     with tempfile.TemporaryDirectory() as name:
-        starts = kill_and_restart(Path(name), words.workers, words.metrics, words.kills, words.seed)
+        numbers = words.workers, words.metrics, words.kills, words.seed, words.patience
+        starts = kill_and_restart(Path(name), *numbers)
         right, total, running = logged(Path(name), words.workers, words.metrics)
     wanted = words.workers * words.metrics
     print(

@@ -130,7 +130,7 @@ def test_long_sequences_of_the_target_get_the_cnn(tmp_path: Path) -> None:
 def test_what_is_worth_a_look_is_told(tmp_path: Path) -> None:
     folder = vectors(tmp_path / "few", {"a": (4,), "b": (5,)})
     told = "\n".join(describe(folder, None, PARAMS, 1).comments)
-    assert "12 clips of 2 classes, 6 to 6 each: 2 test, 8 train, 2 validation" in told
+    assert "12 clips of 2 classes, 6 each: 2 test, 8 train, 2 validation" in told
     assert "no column `group`" in told
     assert "2 classes have less than 10 training clips, as 'a'" in told
     assert "24 epochs of 8 training clips are 24 steps" in told

@@ -23,10 +23,17 @@ from amid.errors import AmidError, ConfigError
 from amid.networks.crossmodal import CrossModal
 from amid.serving import student
 from amid.serving.choice import choose, validation
-from amid.serving.export import Deployed, export_onnx, export_program, trace
+from amid.serving.export import (
+    Deployed,
+    export_in_fresh_process,
+    export_onnx,
+    export_program,
+    trace,
+)
 from amid.serving.model_card import front_matter, model_card
 from amid.studies import load_params
 from amid.training.model_file import load_model
+from tests.campaigns.exports import differences
 from tests.recorded import record
 from tests.released import CONFIGURATIONS, put_runs, release_small, train, write_clips
 from tests.small import ROOT, small_params
@@ -187,6 +194,31 @@ def test_the_exported_files_give_the_networks_numbers(made: Path) -> None:
                 assert np.abs(ours.numpy() - theirs).max() <= 1e-5
         if steps == 8:
             assert np.abs(by_onnx[0] - model.classify(features)).max() <= 1e-5
+
+
+def test_the_files_are_exported_in_a_process_of_their_own(
+    made: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Where nothing was traced before: this process has no part in it."""
+    monkeypatch.setattr("amid.serving.export.trace", None)
+    assert export_in_fresh_process(made / "model.safetensors", [8, 6], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["program.pt2", "student.onnx"]
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (made / path.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_the_exported_files_agree_with_torch_on_real_recordings(
+    made: Path, shared: Path, tmp_path: Path
+) -> None:
+    """On 100 of GRID's, at the length of the export's data set and at others."""
+    with zipfile.ZipFile(shared / "data" / "grid" / "s1.zip") as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".mpg"))[:100]
+        files = [archive.extract(name, tmp_path) for name in names]
+    found = differences(made, files, (3, 8, 40))
+    assert len(files) == 100
+    assert len(found) == 2 * 3
+    assert max(found.values()) <= 1e-5
 
 
 VIDEO = {"blocks": 1, "width": 4, "window": 4, "size": 16}
