@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from amid.losses import adversarial, agreement
 from amid.losses.ccl import pair_contrastive
+from amid.losses.labels import labelled_cross_entropy
 from amid.losses.mutual_information import class_aware_nce
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.crossmodal import init_seeded
@@ -46,6 +46,7 @@ class Options(MethodOptions):
     """
 
     top_level: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
+    uses_unlabelled: ClassVar[bool] = True
 
     alpha: Weight
     beta: Weight
@@ -207,7 +208,7 @@ class Amid(Method):
         options = self.options
         right = agreement.classification(reps.student_logits, reps.teacher_logits, labels)
         if self.fixed:
-            right = cross_entropy(reps.student_logits, labels)
+            right = labelled_cross_entropy(reps.student_logits, labels)
         apart = agreement.jensen_shannon(reps.student_logits, reps.teacher_logits)
         terms = {"classification": right, "jensen_shannon": options["jensen_shannon"] * apart}
         weights = {"l_ft": options["alpha"], "l_fa": options.get("beta", 0.0)}
