@@ -135,7 +135,8 @@ def _splits(
         held = np.arange(len(train)) % HELD_OUT == HELD_OUT - 1
         train, validation = train[~held], train[held]
     if labelled[train].sum() < 2:
-        left = "one clip" if labelled[train].any() else "no clip"
+        kind = "clip" if labelled[train].all() else "clip with a label"
+        left = f"one {kind}" if labelled[train].any() else f"no {kind}"
         raise AmidError(
             f"{folder.name}: {left} of the split '{corpus}' is left to train '{target}' on, and "
             "training needs at least two: give that split more clips, or look in "

@@ -257,5 +257,7 @@ def test_dissect_chooses_among_all(data: Path) -> None:
 
 def test_no_labelled_training_clip_is_one_sentence(tmp_path: Path) -> None:
     data = quiet(tmp_path / "avlips", list(range(40)))
-    with pytest.raises(AmidError, match="no clip of the split 'train' .*at least two"):
+    with pytest.raises(
+        AmidError, match=r"no clip with a label of the split 'train' .*at least two"
+    ):
         load_splits(data, small_run(data, "amid").spec)
