@@ -22,6 +22,7 @@ from amid.data.decoding import Outcome, Part, Task, decoded
 from amid.data.manifest import (
     COLUMNS,
     EVALUATED,
+    UNLABELLED,
     boxes,
     check_labels,
     check_manifest,
@@ -33,7 +34,6 @@ from amid.extractors import Span, load
 from amid.io.atomic import replace_dir
 from amid.io.checksums import record_checksums
 from amid.io.progress import Progress
-from amid.losses import UNLABELLED
 from amid.media import NOTES, MediaError, Reason
 from amid.media.guard import LIMITS, Limits
 

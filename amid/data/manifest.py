@@ -16,6 +16,7 @@ from amid.errors import AmidError
 SPLITS = ("train", "validation", "test", "auxiliary")
 COLUMNS = ("id", "label", "split", "fold", "group")
 EVALUATED = ("validation", "test")
+UNLABELLED = -1  # the index of the class of a clip without a label; also in amid.losses
 
 
 def check_manifest(manifest: pd.DataFrame) -> None:

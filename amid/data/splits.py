@@ -16,10 +16,9 @@ from amid.core.reproducible import derive_seed
 from amid.core.types import Batch
 from amid.core.video_clips import Clips
 from amid.data.feature_store import FeatureStore
-from amid.data.manifest import EVALUATED
+from amid.data.manifest import EVALUATED, UNLABELLED
 from amid.errors import AmidError
 from amid.io.checksums import sha256_file
-from amid.losses import UNLABELLED
 
 if TYPE_CHECKING:
     import pandas as pd

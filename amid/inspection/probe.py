@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from amid.data.feature_store import FeatureStore
-from amid.losses import UNLABELLED
+from amid.data.manifest import UNLABELLED
 
 PARTS = 4  # of a sequence, each with its mean and deviation
 MOST_CLIPS = 3000  # that a probe is fitted to

@@ -16,11 +16,11 @@ from amid.core.checkpoint import read_checkpoint
 from amid.core.reproducible import use_deterministic_kernels
 from amid.core.types import RunRecord, RunSpec
 from amid.data.feature_store import FeatureStore
+from amid.data.manifest import UNLABELLED
 from amid.data.splits import embeddings_folder, targets
 from amid.io.atomic import write_atomic
 from amid.io.canonical_json import canonical_json
 from amid.io.checksums import SUMS, record_checksums, verify
-from amid.losses import UNLABELLED
 from amid.methods import PAIR_METHODS
 
 BATCH = 4096

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from amid.data import manifest
 from amid.data.splits import load_splits
 from amid.errors import AmidError, Stopped
 from amid.losses import UNLABELLED
@@ -45,6 +46,10 @@ def quiet(folder: Path, rows: list[int], lacking: tuple[int, ...] = ()) -> Path:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return quiet(tmp_path_factory.mktemp("quiet") / "avlips", QUIET)
+
+
+def test_the_index_of_no_class_is_one_number() -> None:
+    assert manifest.UNLABELLED == UNLABELLED
 
 
 def test_labelled_samples_come_first_and_classes_are_those_of_labels(data: Path) -> None:
