@@ -71,10 +71,8 @@ class Batch:
 
     def labelled(self) -> Batch:
         """The samples that have a label; itself where all have one."""
-        from amid.losses.labels import labelled_rows  # takes torch
-
-        rows = labelled_rows(self.labels)
-        return self if rows is None else self.take(rows)
+        known = self.labels >= 0  # (B,)
+        return self if bool(known.all()) else self.take(known.nonzero().squeeze(1))
 
     def split_complete(self) -> tuple[Batch, Batch | None]:
         """The complete samples, and those that lack an auxiliary modality (None if none does)."""
