@@ -13,10 +13,13 @@ DATASETS: dict[str, str] = {
     "activitynet": "amid.datasets.activitynet",
     "avlips": "amid.datasets.avlips",
     "avsentences": "amid.datasets.avsentences",
+    "cremad": "amid.datasets.cremad",
     "grid": "amid.datasets.grid",
     "iemocap": "amid.datasets.iemocap",
     "own": "amid.datasets.own",
+    "ravdess": "amid.datasets.ravdess",
     "ucf51": "amid.datasets.ucf51",
+    "utd_mhad": "amid.datasets.utd_mhad",
 }
 
 

@@ -88,12 +88,19 @@ class Shares(BaseModel):
 
 
 class Options(BaseModel):
-    """The numbers of the GRID data set. `train_words` None: every training word is labelled."""
+    """The numbers of the GRID data set. `train_words` None: every training word is labelled.
+
+    test_talkers: of `talkers`, whose sentences all test, so that no talker is both trained and
+    tested on; (): sentences of every talker test. validation_talkers: whose sentences all validate;
+    (): sentences of the talkers that train. With test_talkers, folds are of whole talkers.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     record: Annotated[str, Field(pattern=r"^[0-9]+$")] = "3625687"
     talkers: Annotated[tuple[str, ...], Field(min_length=1)] = ("s1",)
+    test_talkers: tuple[str, ...] = ()
+    validation_talkers: tuple[str, ...] = ()
     sha256: dict[str, str | None] = {}
     seed: Count = 0
     shares: Shares = Shares()
@@ -111,6 +118,19 @@ class Options(BaseModel):
         if len(set(talkers)) < len(talkers):
             raise ValueError("a talker stands there twice")
         return talkers
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        held = (*self.test_talkers, *self.validation_talkers)
+        if self.validation_talkers and not self.test_talkers:
+            raise ValueError("validation_talkers are for a split by talker: name test_talkers, too")
+        if len(set(held)) < len(held):
+            raise ValueError("a talker stands twice in test_talkers and validation_talkers")
+        if absent := [talker for talker in held if talker not in self.talkers]:
+            raise ValueError(f"'{absent[0]}' is held out but not among `talkers`: add it there")
+        if len(held) == len(self.talkers):
+            raise ValueError("all talkers are held out, and none is left to train on")
+        return self
 
     @field_validator("sha256")
     @classmethod
@@ -428,17 +448,29 @@ def problems(options: Options, folder: Path) -> pd.DataFrame:
 
 
 def _splits(names: list[str], options: Options, talker: str) -> dict[str, str]:
-    """Sentence -> train, validation or test, in the given shares."""
+    """Sentence -> train, validation or test, in the given shares; of a split by talker, those of
+    train and validation alone."""
+    if talker in options.test_talkers:
+        return dict.fromkeys(names, "test")
+    if talker in options.validation_talkers:
+        return dict.fromkeys(names, "validation")
     order = shuffled(names, options.seed, f"split/{talker}")
-    first = round(len(order) * options.shares.train)
-    second = round(len(order) * (options.shares.train + options.shares.validation))
+    train, both = options.shares.train, options.shares.train + options.shares.validation
+    if options.test_talkers:
+        train, both = 1.0 if options.validation_talkers else train / both, 1.0
+    first = round(len(order) * train)
+    second = round(len(order) * both)
     kinds = ("train",) * first + ("validation",) * (second - first)
     kinds += ("test",) * (len(order) - second)
     return dict(zip(order, kinds, strict=True))
 
 
 def _folds(names: list[str], options: Options, talker: str) -> dict[str, int]:
-    """Sentence -> fold, the folds equal in size to one sentence."""
+    """Sentence -> fold, the folds equal in size to one sentence; of a split by talker, whole
+    talkers in the order of their numbers."""
+    if options.test_talkers:
+        talkers = sorted(options.talkers, key=lambda name: int(name[1:]))
+        return dict.fromkeys(names, talkers.index(talker) % options.folds)
     order = shuffled(names, options.seed, f"fold/{talker}")
     return {name: rank % options.folds for rank, name in enumerate(order)}
 

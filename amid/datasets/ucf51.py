@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from amid.errors import AmidError
+from amid.errors import AmidError, ConfigError
 from amid.io.atomic import replace_dir
 from amid.io.checksums import sha256_file
 from amid.io.project import find_input
@@ -33,11 +33,17 @@ from amid.sources.local_media import (
 if TYPE_CHECKING:  # read with params.yaml by every stage: pandas and requests wait until needed
     import pandas as pd
 
-    from amid.sources.download import Patience
+    from amid.sources.download import Obtained, Patience
 
 SITE = "https://www.crcv.ucf.edu/data/UCF101/"
 VIDEOS, LISTS = "UCF101.rar", "UCF101TrainTestSplits-RecognitionTask.zip"
 VIDEO_FOLDER, LIST_FOLDER = "UCF-101", "ucfTrainTestlist"
+# CNN14's 512 values of each clip's sound, as the authors of CCL publish them.
+VECTORS, VECTOR_FOLDER = "audiocnn14embed512_features.tar.gz", "vectors"
+VECTORS_AT = (
+    "https://raw.githubusercontent.com/yanbeic/CCL/5c186849b00d981e32d741caebeade610050189f/"
+    f"datasets/UCF101/{VECTORS}"
+)
 # Split -> (training, test) clips of the 51 classes. Splits 2 and 3 have no such number here.
 EXPECTED: dict[int, tuple[int, int]] = {1: (4901, 1944)}
 # fmt: off
@@ -59,14 +65,16 @@ NAME = re.compile(r"v_(?P<label>[A-Za-z0-9]+)_(?P<group>g[0-9]+)_c[0-9]+")
 class Options(BaseModel):
     """recordings: where UCF-101/ and ucfTrainTestlist/ lie already; None downloads them.
 
-    split: the official list. validation: share of its training groups, drawn from the seed. folds:
-    of whole groups, for a cross-validation.
+    sound: of the clips' own track, or CNN14's published vectors (VECTORS), which lie in
+    `recordings` or are downloaded. split: the official list. validation: share of its training
+    groups, drawn from the seed. folds: of whole groups, for a cross-validation.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # Not in records of runs: another folder with the same files is the same data set.
     recordings: str | None = Field(default=None, exclude=True, min_length=1)
+    sound: Literal["track", "vectors"] = "track"
     split: Literal[1, 2, 3] = 1
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
@@ -77,8 +85,8 @@ class Options(BaseModel):
     @classmethod
     def _sums(cls, sums: dict[str, str | None]) -> dict[str, str | None]:
         for name, value in sums.items():
-            if name not in (VIDEOS, LISTS):
-                raise ValueError(f"'{name}' is none of the files: {VIDEOS}, {LISTS}")
+            if name not in (VIDEOS, LISTS, VECTORS):
+                raise ValueError(f"'{name}' is none of the files: {VIDEOS}, {LISTS}, {VECTORS}")
             if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
                 raise ValueError(f"the sum of {name} is not 64 hexadecimal digits")
         return sums
@@ -92,6 +100,26 @@ class Clip(NamedTuple):
     group: str
     path: str
     is_test: bool
+
+
+def informed(
+    options: Options, folder: str, extract: dict[str, tuple[str, Any]], target: str, where: str
+) -> Options:
+    """The options as they are. Raises ConfigError where `extract` does not fit `sound`."""
+    kind, numbers = extract.get("audio", ("features", None))
+    fits = kind == "features" and getattr(numbers, "dims", 512) == 512
+    fits = fits and not getattr(numbers, "sequence", False)
+    if options.sound == "vectors" and not fits:
+        raise ConfigError(
+            f"params.yaml: '{where}.options.sound' is 'vectors', so '{where}.extract.audio' must "
+            "be {extractor: features, dims: 512}."
+        )
+    if options.sound == "track" and kind == "features" and numbers is not None:
+        raise ConfigError(
+            f"params.yaml: '{where}.extract.audio' reads vectors, so '{where}.options.sound' must "
+            "be 'vectors'."
+        )
+    return options
 
 
 # ---------------------------------------------------------------------------------- the files
@@ -112,20 +140,17 @@ def fetch(
     Clips that are missing or have no sound go to `problems`. Raises AmidError: nothing there, files
     that cannot be downloaded or unpacked, lists that are no lists.
     """
-    raw = folder / "raw"
-    if options.recordings is not None:
-        source = find_input(options.recordings)
-        _check_folder(source)
-        return _fill(options, source, raw, workers, [], echo)
     from amid.sources.archives import unpack
     from amid.sources.download import obtain
     from amid.sources.rar import unpack_rar
 
+    raw = folder / "raw"
     archives = cache or folder.parent / ".archives" / folder.name
-    obtained = {
-        name: obtain(
+
+    def obtained_from(name: str, address: str, mirror: str | None) -> Obtained:
+        return obtain(
             name,
-            SITE + name,
+            address,
             archives / name,
             mirror=mirror,
             sha256=options.sha256.get(name),
@@ -133,8 +158,20 @@ def fetch(
             patience=patience,
             echo=echo,
         )
-        for name in (LISTS, VIDEOS)
-    }
+
+    vectors: list[Obtained] = []
+    if options.recordings is not None:
+        source = find_input(options.recordings)
+        _check_folder(source)
+        if options.sound == "vectors":
+            beside = (source / VECTORS).is_file()
+            vectors = [obtained_from(VECTORS, VECTORS_AT, str(source) if beside else mirror)]
+        files = [file.record() for file in vectors]
+        return _fill(options, source, raw, workers, files, echo, *vectors)
+    obtained = {name: obtained_from(name, SITE + name, mirror) for name in (LISTS, VIDEOS)}
+    if options.sound == "vectors":
+        vectors = [obtained_from(VECTORS, VECTORS_AT, mirror)]
+        obtained[VECTORS] = vectors[0]
     source = folder / "unpacked"
     try:
         unpack_rar(obtained[VIDEOS].path, source)
@@ -143,7 +180,7 @@ def fetch(
             if not (source / name).is_dir():
                 raise AmidError(f"{VIDEOS} holds no folder {name}: check that it is the right one.")
         files = [obtained[name].record() for name in sorted(obtained)]
-        return _fill(options, source, raw, workers, files, echo)
+        return _fill(options, source, raw, workers, files, echo, *vectors)
     finally:
         shutil.rmtree(source, ignore_errors=True)
 
@@ -173,8 +210,10 @@ def _fill(
     workers: int,
     files: list[dict[str, Any]],
     echo: Callable[[str], None],
+    vectors: Obtained | None = None,
 ) -> dict[str, Any]:
-    """Fill `raw` with the clips of the lists; returns the numbers found and expected."""
+    """Fill `raw` with the clips of the lists, and their vectors; returns the numbers found and
+    expected."""
     listed = _clips(source / LIST_FOLDER, options.split)
     if not listed:
         raise AmidError(
@@ -194,12 +233,21 @@ def _fill(
         for name in lists:
             (part / LIST_FOLDER).mkdir(exist_ok=True)
             shutil.copyfile(source / LIST_FOLDER / name, part / LIST_FOLDER / name)
-        errors = sound_problems([part / VIDEO_FOLDER / clip.path for clip in present], workers)
-        found = [
-            _problem(clip, "audio" if error.reason is Reason.no_sound else "video", *error.args)
-            for clip, error in zip(present, errors, strict=True)
-            if error is not None
-        ]
+        if vectors is None:
+            errors = sound_problems([part / VIDEO_FOLDER / clip.path for clip in present], workers)
+            found = [
+                _problem(clip, "audio" if error.reason is Reason.no_sound else "video", *error.args)
+                for clip, error in zip(present, errors, strict=True)
+                if error is not None
+            ]
+        else:  # the films' own sound is not used: whether they have any does not matter
+            having = _unpack_vectors(vectors, part / VECTOR_FOLDER, listed)
+            detail = f"{VECTORS} has no vector of it"
+            found = [
+                _problem(clip, "audio", Reason.no_sound, detail)
+                for clip in present
+                if clip.id not in having
+            ]
         detail = f"not in {VIDEO_FOLDER}"
         missing = [clip for clip in listed if clip not in set(present)]
         found += [_problem(clip, "video", Reason.missing_file, detail) for clip in missing]
@@ -220,6 +268,25 @@ def _fill(
         echo(sentence)
     sums = {name: sha256_file(raw / LIST_FOLDER / name) for name in lists}
     return {"files": files, "lists": sums, "counts": counts}
+
+
+def _unpack_vectors(archive: Obtained, target: Path, clips: list[Clip]) -> set[str]:
+    """Unpack the vectors of the clips as <target>/<clip>.npy; returns the ids that have one."""
+    from amid.sources.archives import unpack
+
+    wanted = {clip.id for clip in clips}
+
+    def place(name: str) -> str | None:
+        last = name.rpartition("/")[2]  # beside v_x.npy, archives made on a Mac have ._v_x.npy
+        return last if last.endswith(".npy") and last.removesuffix(".npy") in wanted else None
+
+    paths = unpack(archive.path, target, place=place)
+    if not paths:
+        raise AmidError(
+            f"{archive.name} holds no vector of a clip on the lists, such as {clips[0].id}.npy: "
+            "check that it is the right archive."
+        )
+    return {path.removesuffix(".npy") for path in paths}
 
 
 def _problem(clip: Clip, modality: str, reason: Reason, detail: str) -> dict[str, str]:
@@ -329,8 +396,10 @@ def rows(options: Options, folder: Path) -> pd.DataFrame:
         "fold": [folds[clip.group] for clip in kept],
         "group": [clip.group for clip in kept],
     }
+    vectors = [f"raw/{VECTOR_FOLDER}/{clip.id}.npy" for clip in kept]
     for modality in ("video", "audio"):
-        columns[f"{modality}_path"] = paths
+        of_vectors = modality == "audio" and options.sound == "vectors"
+        columns[f"{modality}_path"] = vectors if of_vectors else paths
         for end in ("start", "end"):
             columns[f"{modality}_{end}"] = float("nan")
     return pd.DataFrame(columns).astype({"fold": "int64"})

@@ -220,6 +220,71 @@ def test_repeats_and_workers_give_equal_bytes(tmp_path):
     assert outcomes[0] == outcomes[1]
 
 
+TALKERS = ("s1", "s2", "s3", "s10")
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four talkers with 100 sentences each, fetched."""
+    folder = tmp_path_factory.mktemp("grid")
+    talkers = {talker: sentences(100, skip=300 * n) for n, talker in enumerate(TALKERS)}
+    fetched(Options(talkers=TALKERS), mirror_of(folder / "mirror", talkers), folder / "grid")
+    return folder / "grid"
+
+
+def test_a_split_by_talker_tests_on_talkers_that_never_train(four):
+    options = {"talkers": TALKERS, "train_words": None, "test_talkers": ["s3"]}
+    manifest = manifest_of(four, **options)
+    counts = manifest.groupby(["group", "split"]).size().to_dict()
+    # Of the others' sentences 0.7 of 0.8 train: the shares of train and validation alone.
+    assert counts == {
+        **{(talker, "train"): 528 for talker in ("s1", "s2", "s10")},
+        **{(talker, "validation"): 72 for talker in ("s1", "s2", "s10")},
+        ("s3", "test"): 600,
+    }
+    assert manifest.groupby("group")["fold"].unique().map(list).to_dict() == {
+        "s1": [0],
+        "s2": [1],
+        "s3": [2],
+        "s10": [3],
+    }
+
+
+def test_talkers_may_validate_too_and_labelled_words_are_of_the_others(four):
+    options = {"talkers": TALKERS, "test_talkers": ["s3"], "validation_talkers": ["s10"]}
+    manifest = manifest_of(four, **options, train_words=500)
+    counts = manifest.groupby("split")["group"].apply(lambda of: sorted(set(of))).to_dict()
+    assert counts == {
+        "train": ["s1", "s2"],
+        "auxiliary": ["s1", "s2"],
+        "validation": ["s10"],
+        "test": ["s3"],
+    }
+    assert manifest["split"].value_counts().to_dict() == {
+        "auxiliary": 700,
+        "test": 600,
+        "validation": 600,
+        "train": 500,
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"test_talkers": ["s2"]}, "'s2' is held out but not among `talkers`"),
+        ({"test_talkers": ["s1"]}, "none is left to train on"),
+        ({"validation_talkers": ["s1"]}, "name test_talkers, too"),
+        (
+            {"talkers": ["s1", "s2"], "test_talkers": ["s2"], "validation_talkers": ["s2"]},
+            "stands twice",
+        ),
+    ],
+)
+def test_a_split_by_talker_that_cannot_be(values, message):
+    with pytest.raises(ValidationError, match=message):
+        Options(**values)
+
+
 def test_every_talker_is_split_alike(tmp_path):
     options = Options(talkers=["s10", "s2"], train_words=None)
     talkers = {"s2": sentences(40), "s10": sentences(60)}

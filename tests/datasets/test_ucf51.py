@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
+import tarfile
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
+from amid import config
 from amid.data.manifest import check_manifest
 from amid.datasets import problems, ucf51
 from amid.datasets.ucf51 import CLASSES, Options
-from amid.errors import AmidError
+from amid.errors import AmidError, ConfigError
+from amid.extractors import features
+from amid.sources.archives import unpack
 from tests.media.clips import activity, write_avi
+from tests.small import ROOT
 
 CHOSEN = ("Archery", "Bowling", "HandstandPushups")
 GROUPS = 6  # the first tests
+NPY = re.compile(r"/v_[^/]*\.npy$")
 
 
 def file_of(label: str, group: int, number: int = 1) -> str:
@@ -382,3 +391,107 @@ def test_frames_of_a_made_clip_are_what_they_should_be() -> None:
     assert pictures.shape == (10, 48, 64, 3)
     assert sound.shape == (6400,)
     assert np.abs(sound).max() <= 1
+
+
+# ---------------------------------------------------------------------------------- vectors
+
+
+def vectors_of(
+    path: Path, clips: list[str], changed: dict[str, bytes] | None = None
+) -> dict[str, np.ndarray]:
+    """Write an archive like CCL's, with the companion files of a Mac; returns its values."""
+    values = {}
+    with tarfile.open(path, "w:gz") as archive:
+
+        def add(name: str, content: bytes) -> None:
+            entry = tarfile.TarInfo(f"audiocnn14embed512_features/{name}")
+            entry.size = len(content)
+            archive.addfile(entry, BytesIO(content))
+
+        add("._BalanceBeam", b"Mac OS X")
+        for number, clip in enumerate(clips):
+            buffer = BytesIO()
+            values[clip] = np.full(512, number, np.float32)
+            np.save(buffer, values[clip])
+            folder = clip.split("_")[1]
+            add(f"{folder}/._{clip}.npy", b"Mac OS X")
+            add(f"{folder}/{clip}.npy", (changed or {}).get(clip, buffer.getvalue()))
+        add("Archery/v_Archery_g99_c01.npy", b"of no clip on the lists")
+    return values
+
+
+def all_clips() -> list[str]:
+    return [Path(file_of(label, group)).stem for label in CHOSEN for group in range(1, GROUPS + 1)]
+
+
+def test_published_vectors_are_joined_by_the_clips_names(source: Path, tmp_path: Path) -> None:
+    changed = copied(source, tmp_path / "ucf")
+    silent = changed / "UCF-101" / file_of("Archery", 2)
+    write_avi(silent, activity(0, 0, 0.2)[0])  # its film has no sound, and need not have
+    clips = [clip for clip in all_clips() if clip != "v_Bowling_g04_c01"]
+    values = vectors_of(changed / ucf51.VECTORS, clips)
+    before, _, _ = made(source, tmp_path / "before")
+    frame, record, lines = made(changed, tmp_path / "out", sound="vectors")
+    expected = before[before["id"] != "v_Bowling_g04_c01"].reset_index(drop=True)
+    rest = [name for name in frame if name != "audio_path"]
+    pd.testing.assert_frame_equal(frame[rest], expected[rest])
+    for clip, path in zip(frame["id"], frame["audio_path"], strict=True):
+        read = features.read(tmp_path / "out" / path, features.Options(dims=512))
+        assert (read == values[clip]).all()
+    assert len(list((tmp_path / "out" / "raw" / "vectors").iterdir())) == len(clips)
+    lost = problems(ucf51, Options(), tmp_path / "out")
+    assert lost[["id", "modality", "reason"]].values.tolist() == [
+        ["v_Bowling_g04_c01", "audio", "no_sound"]
+    ]
+    assert "1 no_sound" in lines[-1]
+    assert [file["name"] for file in record["files"]] == [ucf51.VECTORS]
+
+
+def test_vectors_come_from_the_mirror_where_the_recordings_lack_them(
+    source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mirror").mkdir()
+    vectors_of(tmp_path / "mirror" / ucf51.VECTORS, all_clips())
+    options = Options(recordings=str(source), sound="vectors")
+    out = tmp_path / "out"
+    ucf51.fetch(options, out, mirror=str(tmp_path / "mirror"), echo=lambda line: None)
+    assert len(ucf51.rows(options, out)) == 18
+    with tarfile.open(tmp_path / "mirror" / ucf51.VECTORS, "w:gz"):
+        pass
+    with pytest.raises(AmidError, match="holds no vector of a clip on the lists, such as v_Arch"):
+        ucf51.fetch(options, out, mirror=str(tmp_path / "mirror"), echo=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("sound", "audio", "message"),
+    [
+        ("vectors", {"extractor": "log_mel"}, "must be {extractor: features, dims: 512}"),
+        ("vectors", {"extractor": "features", "dims": 64}, "must be {extractor: features"),
+        ("track", {"extractor": "features", "dims": 512}, "must be 'vectors'"),
+    ],
+)
+def test_the_extractor_has_to_fit_the_sound(
+    sound: str, audio: dict, message: str, tmp_path: Path
+) -> None:
+    yaml = YAML()
+    values = yaml.load((ROOT / "params.yaml").read_text())
+    values["data"]["ucf51"]["options"]["sound"] = sound
+    values["data"]["ucf51"]["extract"]["audio"] = audio
+    with (tmp_path / "params.yaml").open("w") as file:
+        yaml.dump(values, file)
+    with pytest.raises(ConfigError, match=message):
+        config.load(tmp_path / "params.yaml")
+
+
+def test_the_true_archive_of_vectors(shared: Path, tmp_path: Path) -> None:
+    """6,837 clips of the 51 classes have a vector of 512 finite values."""
+    archive = shared / "data" / "ucf51_sound" / ucf51.VECTORS
+    if not archive.is_file():
+        pytest.skip("the archive is not here")
+    place = lambda name: name.rpartition("/")[2] if NPY.search(name) else None  # noqa: E731
+    paths = unpack(archive, tmp_path / "vectors", place=place)
+    assert len(paths) == 6837
+    names = [ucf51.NAME.fullmatch(path.removesuffix(".npy")) for path in paths]
+    assert {name["label"].lower() for name in names} == {label.lower() for label in CLASSES}
+    read = features.read(tmp_path / "vectors" / paths[0], features.Options(dims=512))
+    assert read.shape == (512,)
