@@ -41,6 +41,5 @@ def pair_contrastive(a: Tensor, b: Tensor, labels: Tensor, temperature: float) -
     negatives = len(labels) - aside.sum(dim=1, keepdim=True)  # (B, 1)
     counts = torch.where(same, positives, negatives)  # (B, B)
     logs = (torch.where(same, p, complement) + EPSILON).log()  # (2, B, B)
-    if aside is not same:
-        logs, counts = logs.masked_fill(aside & ~same, 0.0), counts.clamp(min=1)
-    return -(logs / counts).sum() / len(labels)
+    logs = logs.masked_fill(aside & ~same, 0.0)
+    return -(logs / counts.clamp(min=1)).sum() / len(labels)

@@ -19,30 +19,22 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
     (B, C), (B,) int64 class indices or UNLABELLED -> scalar.
     """
-    rows = labelled_rows(labels)
-    if rows is None:
-        return functional.cross_entropy(logits, labels)
-    if not len(rows):
-        return logits.sum() * 0.0
-    return functional.cross_entropy(logits.index_select(0, rows), labels.index_select(0, rows))
+    total = functional.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
+    return total / (labels != UNLABELLED).sum().clamp(min=1)
 
 
 def labelled_rows(labels: Tensor) -> Tensor | None:
-    """Positions (L,) int64 of the samples with a label; None where all of (B,) have one."""
+    """Positions (L,) int64 of the samples with a label; None where all of (B,) have one. On a GPU
+    this waits for the labels."""
     known = labels != UNLABELLED
     return None if bool(known.all()) else known.nonzero().squeeze(1)
 
 
 def known_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
     """(B,) -> (B, B) bool, twice: pairs known to be of one class, a sample's with itself among
-    them, and those that are not known to be of two classes.
-
-    The first lie in the second; with a label for each sample both are the same tensor.
-    """
+    them, and those that are not known to be of two classes. The first lie in the second."""
     same = labels[:, None] == labels
     unknown = labels == UNLABELLED
-    if not bool(unknown.any()):
-        return same, same
-    open_pairs = unknown[:, None] | unknown
+    either = unknown[:, None] | unknown
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    return (same & ~open_pairs) | itself, same | open_pairs
+    return (same & ~either) | itself, same | either

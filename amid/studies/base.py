@@ -112,18 +112,24 @@ def check_configurations(params: Params, key: str, names: Sequence[str]) -> None
             raise ConfigError(unknown(what, name, params.configurations, key))
 
 
-def check_rows(params: Params, key: str, names: Sequence[str]) -> None:
+def check_rows(
+    params: Params, key: str, names: Sequence[str], sections: Sequence[str] | None = None
+) -> None:
     """Raises ConfigError unless each name is a configuration that a section has; `key` lists them.
 
-    Said before anything is trained: a table cannot be made without its rows.
+    Said before anything is trained: a table cannot be made without its rows. sections: of a study
+    that has no Study.rows, those that its stage depends on; None: any.
     """
     check_configurations(params, key, names)
-    trained = {name for listed in params.sections.values() for name in listed}
+    allowed = params.sections if sections is None else sections
+    trained = {name for section in allowed for name in params.sections.get(section, ())}
     for name in names:
         if name not in trained:
+            of = "no entry of 'sections'" if sections is None else f"none of {', '.join(sections)}"
+            add = ELSEWHERE if sections is None else sections[-1]
             raise ConfigError(
-                f"params.yaml: '{key}' names '{name}', which no entry of 'sections' trains: add it "
-                f"to one, such as 'sections.{ELSEWHERE}', or take it out of '{key}'."
+                f"params.yaml: '{key}' names '{name}', which {of} trains: add it to one, such as "
+                f"'sections.{add}', or take it out of '{key}'."
             )
 
 

@@ -116,7 +116,7 @@ def test_pairs_are_known_where_both_labels_are():
             assert bool(aside[i, j]) == (kind != "other")
     labels = torch.tensor([0, 1, 0])
     same, aside = known_pairs(labels)
-    assert same is aside
+    assert torch.equal(same, aside)
     assert torch.equal(same, labels[:, None] == labels)
 
 

@@ -118,6 +118,10 @@ def test_a_table_takes_rows_of_any_section() -> None:
     params = load_params(ROOT / "params.yaml")
     planning = ("avlips", fingerprint)
     assert rows_from_elsewhere(params) == []
+    rows = ["student_alone", "crd", "gmc", "ccl", "crcd", "amid", "amid_tuned"]
+    params = params.model_copy(
+        update={"table1": rows, "sections": {**params.sections, "compared": rows[1:5]}}
+    )
     changed = params.model_copy(
         update={
             "table1": [*params.table1, "fixed_teacher"],

@@ -128,3 +128,17 @@ def test_the_best_reading_is_chosen_on_validation_and_it_alone_is_tested() -> No
     text = rendering.markdown(table, adversarial.LAYOUT)
     assert "| `raw` |" in text
     assert "−" in text
+
+
+def test_rows_of_sections_that_a_study_does_not_read_are_refused() -> None:
+    from amid.errors import ConfigError
+    from amid.studies.base import check_rows
+    from amid.studies.sections import OF_METHODS
+
+    params = load_params(ROOT / "params.yaml")
+    check_rows(params, "table_new", ["ccl", "fixed_teacher"])
+    check_rows(params, "table_new", ["ccl", "amid"], OF_METHODS)
+    with pytest.raises(ConfigError, match=r"'fixed_teacher', which none of baselines, amid, comp"):
+        check_rows(params, "table_new", ["ccl", "fixed_teacher"], OF_METHODS)
+    with pytest.raises(ConfigError, match="'kd', which no entry of 'sections' trains"):
+        check_rows(params, "table_new", ["kd"])
