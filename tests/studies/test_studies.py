@@ -135,7 +135,7 @@ def test_rows_of_sections_that_a_study_does_not_read_are_refused() -> None:
     from amid.studies.base import check_rows
     from amid.studies.sections import OF_METHODS
 
-    params = load_params(ROOT / "params.yaml")
+    params = small_params()
     check_rows(params, "table_new", ["ccl", "fixed_teacher"])
     check_rows(params, "table_new", ["ccl", "amid"], OF_METHODS)
     with pytest.raises(ConfigError, match=r"'fixed_teacher', which none of baselines, amid, comp"):
