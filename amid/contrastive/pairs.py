@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -51,6 +51,8 @@ class PairSplits:
     wrong: (N,) bool, which training pairs hold two clips' modalities. For scoring, and for the rule
         `oracle`; nothing else is told.
     clips: ids of the test clips.
+    labels: for scoring alone: class indices (N,) of the training clips that the rows of each
+        modality are of. test_labels: those of the test clips. classes: names of all.
     """
 
     train: PairBatch
@@ -58,6 +60,9 @@ class PairSplits:
     test: PairBatch
     wrong: Tensor
     clips: list[str]
+    labels: dict[str, Tensor] = field(default_factory=dict)
+    test_labels: list[int] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
 
 
 def load_pairs(folder: Path, spec: RunSpec) -> PairSplits:
@@ -65,15 +70,32 @@ def load_pairs(folder: Path, spec: RunSpec) -> PairSplits:
     pairs made wrong.
 
     Raises:
-        AmidError: a modality is missing, or fewer than two pairs are left to train on.
+        AmidError: a modality is missing, fewer than two pairs are left to train on, one alone to be
+            judged by, or all training pairs are wrong.
     """
     modalities = (spec.target, *spec.auxiliary)
-    train, validation, test, clips = _load(folder, modalities)
+    found, labelled = _load(folder, modalities)
+    train = found["train"]
     source = mismatch(len(train), spec.mismatch_ratio)
     first = modalities[0]
     moved = {m: v if m == first else v.index_select(0, source) for m, v in train.features.items()}
     wrong = source != torch.arange(len(train))
-    return PairSplits(PairBatch(moved, train.samples), validation, test, wrong, clips)
+    if wrong.all():
+        raise AmidError(
+            f"{folder.name}: with the mismatch ratio {spec.mismatch_ratio:g} all {len(train)} "
+            "training pairs are wrong, and there is nothing to learn: lower it, or add pairs."
+        )
+    labels = {m: labelled.train if m == first else labelled.train[source] for m in modalities}
+    return PairSplits(
+        PairBatch(moved, train.samples),
+        found["validation"],
+        found["test"],
+        wrong=wrong,
+        clips=labelled.clips,
+        labels=labels,
+        test_labels=labelled.test.tolist(),
+        classes=labelled.classes,
+    )
 
 
 def mismatch(count: int, share: float) -> Tensor:
@@ -92,10 +114,17 @@ def mismatch(count: int, share: float) -> Tensor:
     return source
 
 
+class _Labels(NamedTuple):
+    """Class indices of the training and of the test clips, the ids of these, all classes."""
+
+    train: Tensor
+    test: Tensor
+    clips: list[str]
+    classes: list[str]
+
+
 @lru_cache(maxsize=2)
-def _load(
-    folder: Path, modalities: tuple[str, ...]
-) -> tuple[PairBatch, PairBatch, PairBatch, list[str]]:
+def _load(folder: Path, modalities: tuple[str, ...]) -> tuple[dict[str, PairBatch], _Labels]:
     store = FeatureStore.open(folder / "features")
     index = store.index
     missing = [modality for modality in modalities if modality not in store.modalities]
@@ -106,18 +135,25 @@ def _load(
         )
     has = {modality: index[f"has_{modality}"].to_numpy() for modality in modalities}
     whole = np.logical_and.reduce(list(has.values()))
-    found = {}
+    found, chosen = {}, {}
     for split in SPLITS:
         inside = (index["split"] == split).to_numpy()
-        rows = np.flatnonzero(inside & whole)
+        rows = chosen[split] = np.flatnonzero(inside & whole)
         if split == "train":
             _check_enough(folder.name, modalities, {m: h[inside] for m, h in has.items()})
+        elif len(rows) == 1:
+            raise AmidError(
+                f"{folder.name}: the split '{split}' has a single pair, which is always found: "
+                "give it more, or none."
+            )
         found[split] = PairBatch(
             {modality: _tensor(store, modality, rows) for modality in modalities},
             torch.arange(len(rows)),
         )
-    clips = index["id"][(index["split"] == "test").to_numpy() & whole].tolist()
-    return found["train"], found["validation"], found["test"], clips
+    labels = index["label_index"].to_numpy(np.int64)
+    classes = index.drop_duplicates("label_index").sort_values("label_index")["label"]
+    train, test = (torch.from_numpy(labels[chosen[split]]) for split in ("train", "test"))
+    return found, _Labels(train, test, index["id"].iloc[chosen["test"]].tolist(), classes.tolist())
 
 
 def _check_enough(name: str, modalities: Sequence[str], has: dict[str, np.ndarray]) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from amid.contrastive.evaluation import encode, retrieval
 from amid.contrastive.networks import PairEncoders
 from amid.contrastive.pairs import PairBatch, PairSplits
+from amid.contrastive.probe import predictions
 from amid.core.checkpoint import write_checkpoint
 from amid.core.reproducible import derive_seed
 from amid.core.types import RunRecord, RunSpec
@@ -90,7 +91,8 @@ class PairTrainer:
     def fit(
         self, *, on_epoch: Callable[[int, dict[str, float]], None], policy: CheckpointPolicy
     ) -> RunRecord:
-        """Trains from the current state to the last epoch and returns the record of the run.
+        """Trains from the current state to the last epoch and returns the record of the run, whose
+        predictions are those of `probe`.
 
         The test split is first read when training is over.
 
@@ -109,15 +111,16 @@ class PairTrainer:
         found = {"last": self.test()}
         self.weights.load_state_dict(self.state.best)
         found["best"] = self.test()
+        probed = self.probe()
         return RunRecord(
             spec=self.spec,
             history=self.state.history,
             best_epoch=self.state.best_epoch,
             selected_on=SELECTED_ON,
-            predictions={"best": {}, "last": {}},
+            predictions={"best": probed, "last": {}},
             clips=self.data.clips,
-            labels=[],
-            classes=[],
+            labels=self.data.test_labels if probed else [],
+            classes=self.data.classes if probed else [],
             retrieval=found,
             steps=self.state.steps,
         )
@@ -216,6 +219,14 @@ class PairTrainer:
         if not len(self.data.test):
             return {}
         return retrieval(encode(self.networks, self.data.test))
+
+    def probe(self) -> dict[str, list[int]]:
+        """What classifiers on each encoder's projections of the training clips predict of the test
+        clips (amid.contrastive.probe); none for data without labels."""
+        if len(self.data.classes) < 2 or not len(self.data.test):
+            return {}
+        train, test = (encode(self.networks, part) for part in (self.data.train, self.data.test))
+        return predictions(train, self.data.labels, test, len(self.data.classes))
 
     def record_epoch(self, metrics: dict[str, float]) -> None:
         """Adds an epoch's metrics to the history, and keeps its weights if it is the best one so

@@ -15,6 +15,7 @@ DATASETS: dict[str, str] = {
     "avsentences": "amid.datasets.avsentences",
     "cremad": "amid.datasets.cremad",
     "grid": "amid.datasets.grid",
+    "grid_sentences": "amid.datasets.grid_sentences",
     "iemocap": "amid.datasets.iemocap",
     "own": "amid.datasets.own",
     "ravdess": "amid.datasets.ravdess",

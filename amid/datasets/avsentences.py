@@ -23,7 +23,7 @@ from amid.datasets.avlips.recording import (
     make,
     manifest,
 )
-from amid.datasets.avlips.transcripts import SOUND_ALIKES, mistype
+from amid.datasets.avlips.transcripts import transcribe_sentence
 
 if TYPE_CHECKING:
     import pandas
@@ -43,8 +43,6 @@ GRAMMAR = (
 )
 SENTENCES = int(np.prod([len(words) for words in GRAMMAR]))
 LABEL = 4  # the digit's place
-# Letters that are taken for one another, each group by a vowel or a noise they share.
-ALIKE = ("bcdegptvz", "ahjk", "fsx", "lmno", "quy", "ir")
 SPLITS = ("train", "validation", "test")
 
 
@@ -82,15 +80,9 @@ class Options(Recording):
     def transcribe(self, words: str, generator: np.random.Generator) -> str:
         """The sentence, each word perhaps misheard, with typing errors in words but not in the
         letter."""
-        written = []
-        for word in words.split():
-            alike = _sound_alikes(word)
-            misheard, choice = generator.random(), int(generator.integers(len(alike)))
-            heard = alike[choice] if misheard < self.mishearing else word
-            written.append(
-                heard if len(heard) == 1 else mistype(heard, generator, self.typing_errors)
-            )
-        return " ".join(written)
+        return transcribe_sentence(
+            words, generator, mishearing=self.mishearing, typing_errors=self.typing_errors
+        )
 
 
 def clips(options: Options) -> list[Clip]:
@@ -137,11 +129,3 @@ def fetch(
     Returns how many files of each kind there are, their bytes and one sha256 over them all.
     """
     return make(options, folder, clips(options), workers, "avsentences")
-
-
-def _sound_alikes(word: str) -> tuple[str, ...]:
-    """What a word or a letter may be heard as."""
-    if word in SOUND_ALIKES:
-        return SOUND_ALIKES[word]
-    group = next(group for group in ALIKE if word in group)
-    return tuple(letter for letter in group if letter != word)

@@ -18,7 +18,7 @@ from amid.runs.plan import Fingerprint, PlannedRun
 from amid.studies import rendering
 from amid.studies.base import Records, Study, check_distinct, read_records, with_holm
 from amid.studies.plotting import STYLES, draw_band, save_png, subplots
-from amid.studies.rendering import Column, Layout, p_value, share, signed, text
+from amid.studies.rendering import Column, Layout, number, p_value, share, signed, text
 from amid.studies.statistics import mean_std, paired_t
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 ALL = "all"
 KEY = "table7"
+PROBE_COLUMNS = (
+    *("dataset", "mismatched", "ratio", "rule", "modality", "seeds"),
+    *("linear", "linear_std", "knn", "knn_std", "chance"),
+)
 
 
 class Block(PairBlock):
@@ -166,6 +170,25 @@ def _to_level(run: RunRecord, whole: RunRecord) -> float | None:
     return None if own is None else own / others
 
 
+def probes(records: Records) -> pd.DataFrame:
+    """One row a data set with labels, share of wrong pairs, ratio, rule and modality: test accuracy
+    in per cent of classifiers on the encoder's projections at the best epoch on validation, linear
+    and by nearest neighbours (knn), and chance, the share of the most frequent class."""
+    rows = []
+    for dataset, places in records.items():
+        for (rule, ratio, mismatched), runs in places.items():
+            heads = runs[0].predictions["best"]
+            for modality in dict.fromkeys(head.rpartition("_")[0] for head in heads):
+                row = {"dataset": dataset, "mismatched": mismatched, "ratio": ratio, "rule": rule}
+                row |= {"modality": modality, "seeds": len(runs)}
+                for kind in ("linear", "knn"):
+                    shares = [100 * run.accuracy(f"{modality}_{kind}") for run in runs]
+                    row[kind], row[f"{kind}_std"] = mean_std(shares)
+                row["chance"] = 100 * float(np.bincount(runs[0].labels).max() / len(runs[0].labels))
+                rows.append(row)
+    return pd.DataFrame(rows, columns=PROBE_COLUMNS)
+
+
 def curves(records: Records, ratio: float) -> pd.DataFrame:
     """Over the epochs, of `all` and of each rule at `ratio`: compute (passes as a share of all that
     `all` takes), validation recall at 1 and the share of wrong pairs kept, in per cent, means and
@@ -224,6 +247,26 @@ LAYOUT = Layout(
 )
 
 
+PROBE_LAYOUT = Layout(
+    "Contrastive pre-training on noisy pairs: what can be read off each encoder",
+    (
+        Column("mismatched", "wrong pairs", "wrong", share),
+        Column("ratio", "ratio", "ratio", share),
+        Column("rule", "rule", "rule", text, left=True),
+        Column("modality", "encoder of", "encoder", text, left=True),
+        Column("linear", "linear probe", "linear"),
+        Column("knn", "nearest neighbours", "kNN"),
+        Column("chance", "chance", None, number),
+    ),
+    "Top-1 accuracy of the data set's labels on the test clips in per cent, mean ± sample standard "
+    "deviation over seeds: a logistic regression, and a vote of the 20 nearest neighbours, on the "
+    "projections of the training clips at the epoch with the best R@1 on validation. The labels "
+    "take no part in the pre-training, and nothing is chosen on the test split. wrong pairs and "
+    "ratio as in Table 7. chance: share of the most frequent class.",
+    empty="No data set of the table has labels of two classes or more.",
+)
+
+
 def draw(table: pd.DataFrame) -> Figure:
     """Validation recall against compute, and below it the share of wrong pairs kept over epochs;
     one column of panels a data set and share of wrong pairs. table: as from `curves`."""
@@ -271,6 +314,7 @@ def _check(params: Params) -> None:
 def _write(params: Params, runs: Path, reports: Path) -> list[Path]:
     block, records = params.table7, load(params, runs)
     files = rendering.write(contrastive(records), LAYOUT, reports, KEY)
+    files += rendering.write(probes(records), PROBE_LAYOUT, reports, f"{KEY}_probes")
     drawn = curves(records, block.figure_ratio)
     files.append(rendering.write_text(reports / "figure7.csv", rendering.to_csv(drawn)))
     save_png(draw(drawn), reports / "figure7.png")

@@ -87,3 +87,25 @@ def test_one_pair_only_is_one_sentence(data: Path, count: int, said: str) -> Non
     change_index(data, has_text=numbers < 20 + count, has_audio=numbers >= 20)
     with pytest.raises(AmidError, match=f"{said}.* all of audio, text: .* at least two"):
         load_pairs(data, run.spec)
+
+
+@pytest.mark.parametrize(("count", "share"), [(2, 0.4), (3, 0.9)])
+def test_all_pairs_wrong_is_one_sentence(tmp_path: Path, count: int, share: float) -> None:
+    counts = {"train": count, "validation": 0, "test": 2}
+    data = write_pairs(tmp_path / "avsentences", counts=counts)
+    with pytest.raises(AmidError) as caught:
+        load_pairs(data, small_pair_run(data, mismatch_ratio=share).spec)
+    assert str(caught.value) == (
+        f"avsentences: with the mismatch ratio {share:g} all {count} training pairs are wrong, and "
+        "there is nothing to learn: lower it, or add pairs."
+    )
+    found = load_pairs(data, small_pair_run(data, mismatch_ratio=0.0).spec)
+    assert not found.wrong.any()
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_one_pair_to_be_judged_by_is_one_sentence(tmp_path: Path, split: str) -> None:
+    counts = {"train": 8, "validation": 2, "test": 2, split: 1}
+    data = write_pairs(tmp_path / "avsentences", counts=counts)
+    with pytest.raises(AmidError, match=f"the split '{split}' has a single pair, which is always"):
+        load_pairs(data, small_pair_run(data).spec)

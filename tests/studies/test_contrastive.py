@@ -128,10 +128,15 @@ def test_everything_is_written_and_read_by_rule_ratio_and_share(tmp_path: Path) 
         "table7.csv",
         "table7.md",
         "table7.tex",
+        "table7_probes.csv",
+        "table7_probes.md",
+        "table7_probes.tex",
     ]
     assert all(path.stat().st_size for path in files)
     written = pd.read_csv(tmp_path / "reports" / "table7.csv")
     assert list(written["rule"]) == ["all", "random", "clipscore"]
+    without_labels = (tmp_path / "reports" / "table7_probes.md").read_text()
+    assert "No data set of the table has labels" in without_labels
 
 
 def test_the_layout_shows_every_row() -> None:
@@ -151,3 +156,22 @@ def test_the_plan_shares_nothing_but_the_data_between_rules() -> None:
     assert rules["dissect_warmup"] == {"name": "dissect_warmup", "ratio": 0.5, "warmup_epochs": 10}
     assert {run.spec.method for run in runs} == {"clip"}
     assert {(run.spec.target, run.spec.auxiliary) for run in runs} == {("audio", ("text",))}
+
+
+def test_probes_are_of_each_encoder_over_the_seeds() -> None:
+    def probed(right: dict[str, int], seed: int):
+        return record(right, seed, labels=[0] * 30 + [1] * 20)
+
+    heads = "audio_linear", "audio_knn", "text_linear", "text_knn"
+    numbers = [(10, 20, 30, 40), (20, 20, 30, 50), (30, 20, 30, 45)]
+    runs = [probed(dict(zip(heads, n, strict=True)), seed) for seed, n in enumerate(numbers)]
+    table = contrastive.probes({"avsentences": {("all", 1.0, 0.4): runs}}).set_index("modality")
+    assert list(table.index) == ["audio", "text"]
+    assert table.loc["audio", "linear"] == pytest.approx(40)
+    assert table.loc["audio", "linear_std"] == pytest.approx(20)
+    assert table.loc["audio", "knn_std"] == pytest.approx(0)
+    assert table.loc["text", "knn"] == pytest.approx(90)
+    assert (table["chance"] == 60).all()
+    assert len(contrastive.probes(records())) == 0  # no labels
+    shown = markdown(table.reset_index(), contrastive.PROBE_LAYOUT)
+    assert "| 0.40 | 1.00 | all | audio | 40.0 ± 20.0 | 40.0 ± 0.0 | 60.0 |" in shown

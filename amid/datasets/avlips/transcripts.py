@@ -1,4 +1,4 @@
-"""Transcripts of single words, with words misheard and letters mistyped."""
+"""Transcripts of words and of GRID's sentences, with words misheard and letters mistyped."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ SOUND_ALIKES: dict[str, tuple[str, ...]] = {
     "zero": ("four", "see", "hero", "no"),
 }
 
+# Letters that are taken for one another, each group by a vowel or a noise they share.
+LETTERS_ALIKE = ("bcdegptvz", "ahjk", "fsx", "lmno", "quy", "ir")
+
 _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
@@ -50,6 +53,20 @@ def transcribe(
     misheard, choice = generator.random(), int(generator.integers(len(choices)))
     heard = choices[choice] if misheard < mishearing else word
     return mistype(heard, generator, typing_errors)
+
+
+def transcribe_sentence(
+    words: str, generator: np.random.Generator, *, mishearing: float, typing_errors: float
+) -> str:
+    """A sentence of GRID as written down, word by word as in `transcribe`; a letter may be misheard
+    but is not mistyped."""
+    written = []
+    for word in words.split():
+        alike = _sound_alikes(word)
+        misheard, choice = generator.random(), int(generator.integers(len(alike)))
+        heard = alike[choice] if misheard < mishearing else word
+        written.append(heard if len(heard) == 1 else mistype(heard, generator, typing_errors))
+    return " ".join(written)
 
 
 def mistype(word: str, generator: np.random.Generator, rate: float) -> str:
@@ -76,3 +93,11 @@ def _neighbour(letter: str, *, right: bool) -> str:
     row = next(row for row in _KEYBOARD if letter in row)
     place = row.index(letter) + (1 if right else -1)
     return row[place] if 0 <= place < len(row) else row[row.index(letter) + (-1 if right else 1)]
+
+
+def _sound_alikes(word: str) -> tuple[str, ...]:
+    """What a word or a letter may be heard as."""
+    if word in SOUND_ALIKES:
+        return SOUND_ALIKES[word]
+    group = next(group for group in LETTERS_ALIKE if word in group)
+    return tuple(letter for letter in group if letter != word)
