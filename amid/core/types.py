@@ -24,11 +24,13 @@ class Batch:
     target: (B, ...) features of the modality the student sees, or videos not read yet; where
         several processes train together, those that this one has.
     auxiliary: per auxiliary modality the (B, E) embeddings of its frozen extractor.
-    labels: (B,) int64 class indices.
+    labels: (B,) int64 class indices; of training samples without a label UNLABELLED
+        (amid.losses).
     samples: (B,) int64 positions in the whole split, by which memory banks know their samples.
     teacher, teacher_logits: (B, D), (B, C) of a fixed teacher trained before, where there is one.
     complete: (B,) bool, False for training samples that lack an auxiliary modality (its embedding
-        is 0 there); None when none does. Complete samples have the lower positions in `samples`.
+        is 0 there); None when none does. Complete samples have the lower positions in `samples`,
+        and among these the ones with a label.
     """
 
     target: Tensor | Clips | BatchSlice
@@ -66,6 +68,11 @@ class Batch:
 
         parts = {name: moved(getattr(self, name)) for name in self.__dataclass_fields__}
         return Batch(**{**parts, "auxiliary": {m: moved(e) for m, e in self.auxiliary.items()}})
+
+    def labelled(self) -> Batch:
+        """The samples that have a label; itself where all have one."""
+        known = self.labels >= 0  # (B,)
+        return self if bool(known.all()) else self.take(known.nonzero().squeeze(1))
 
     def split_complete(self) -> tuple[Batch, Batch | None]:
         """The complete samples, and those that lack an auxiliary modality (None if none does)."""
@@ -151,7 +158,7 @@ class RunRecord:
     steps: of the whole run, "steps" of the optimiser, "samples" that went forward and backward,
         "scored" samples that only went forward to be chosen among; where training samples lack an
         auxiliary modality, "incomplete" ones of "samples", which had the student's cross-entropy
-        alone.
+        alone; where training samples lack a label, "unlabelled" ones of "samples".
     """
 
     spec: RunSpec

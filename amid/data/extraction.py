@@ -22,6 +22,7 @@ from amid.data.decoding import Outcome, Part, Task, decoded
 from amid.data.manifest import (
     COLUMNS,
     EVALUATED,
+    UNLABELLED,
     boxes,
     check_labels,
     check_manifest,
@@ -61,7 +62,8 @@ def counts(found: Extraction) -> dict[str, Any]:
     """Count the clips of an extraction.
 
     Keys: "clips", "kept", "quarantined"; "reasons": reason -> rows of the quarantine; "without",
-    where training clips lack a modality: modality -> how many; "notes", where there are any.
+    where training clips lack a modality: modality -> how many; "unlabelled" training clips and
+    "notes", where there are any.
     """
     index, quarantine, notes = found
     lost = len(set(quarantine["id"]) - set(index["id"]))
@@ -72,6 +74,8 @@ def counts(found: Extraction) -> dict[str, Any]:
         "reasons": quarantine["reason"].value_counts().to_dict(),
     }
     trained = index[index["split"] == "train"]
+    if unlabelled := int(trained["label"].isna().sum()):
+        numbers["unlabelled"] = unlabelled
     flags = [name for name in index if name.startswith("has_")]
     absent = {name.removeprefix("has_"): int((~trained[name]).sum()) for name in flags}
     absent = {name: count for name, count in absent.items() if count}
@@ -96,6 +100,7 @@ def lost_classes(manifest: pd.DataFrame, found: Extraction) -> list[str]:
 def as_metrics(numbers: dict[str, Any]) -> dict[str, int]:
     """The numbers of `counts` as a flat dict of metrics."""
     found = {name: numbers[name] for name in ("clips", "kept", "quarantined")}
+    found |= {name: numbers[name] for name in ("unlabelled",) if name in numbers}
     found |= {f"without_{name}": number for name, number in numbers.get("without", {}).items()}
     for modality, notes in numbers.get("notes", {}).items():
         found |= {f"{modality}_{name}": number for name, number in notes.items()}
@@ -112,6 +117,8 @@ def summary(numbers: dict[str, Any]) -> str:
     """The numbers of `counts` as one line of text."""
     parts = [f"{numbers['kept']} of {numbers['clips']} clips kept", frequent_reasons(numbers)]
     without = numbers.get("without", {})
+    if number := numbers.get("unlabelled"):
+        parts.append(f"{number} training clips without a label")
     parts += [f"{number} training clips without {name}" for name, number in without.items()]
     for modality, notes in numbers.get("notes", {}).items():
         parts += [f"{modality}: {number} {NOTES[name]}" for name, number in notes.items()]
@@ -338,8 +345,10 @@ def _index(
             f"{first['id']!r}: {first['detail']}) the manifest"
         )
     check_labels(index, whose)
-    classes = {label: number for number, label in enumerate(sorted(index["label"].unique()))}
-    index.insert(2, "label_index", index["label"].map(classes).astype(np.int64))
+    known = sorted(index["label"].dropna().unique())
+    classes = {label: number for number, label in enumerate(known)}
+    numbers = index["label"].map(classes).fillna(UNLABELLED)
+    index.insert(2, "label_index", numbers.astype(np.int64))
     index["fold"] = index["fold"].astype(np.int64)
     for modality, flags in good.items():
         index[f"has_{modality}"] = flags[kept]

@@ -42,8 +42,8 @@ class FeatureStore:
 
     @property
     def classes(self) -> list[str]:
-        """The labels, in the order of their label_index."""
-        return sorted(self.index["label"].unique())
+        """The labels, in the order of their label_index; clips without one have index -1."""
+        return sorted(self.index["label"].dropna().unique())
 
     def ragged(self, modality: str) -> bool:
         """Whether the features of a modality are sequences of any length."""

@@ -1,7 +1,7 @@
 """The manifest: one row per clip, with its label, split, fold, group and the files it consists of.
 
-Columns: id, label, split, fold, group, and per modality <modality>_path, <modality>_start,
-<modality>_end (seconds, or NaN) and optionally <modality>_box.
+Columns: id, label (training rows may have none), split, fold, group, and per modality
+<modality>_path, <modality>_start, <modality>_end (seconds, or NaN) and optionally <modality>_box.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from amid.errors import AmidError
 SPLITS = ("train", "validation", "test", "auxiliary")
 COLUMNS = ("id", "label", "split", "fold", "group")
 EVALUATED = ("validation", "test")
+UNLABELLED = -100  # the index of the class of a clip without a label; also in amid.losses
 
 
 def check_manifest(manifest: pd.DataFrame) -> None:
@@ -29,9 +30,13 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     if not len(manifest):
         raise AmidError("The manifest has no rows: give it one a clip.")
     for name in ("id", "label", "split"):
-        if manifest[name].isna().any():
-            row = int(np.flatnonzero(manifest[name].isna())[0])
-            raise AmidError(f"The manifest's row {row} has no {name}: fill it in.")
+        empty = manifest[name].isna()
+        if name == "label":
+            empty &= manifest["split"] != "train"
+        if empty.any():
+            row = int(np.flatnonzero(empty)[0])
+            only = " (only rows of the split 'train' may lack one)" if name == "label" else ""
+            raise AmidError(f"The manifest's row {row} has no {name}: fill it in{only}.")
     repeated = manifest["id"][manifest["id"].duplicated()].unique()
     if len(repeated):
         raise AmidError(
@@ -55,9 +60,12 @@ def modalities(manifest: pd.DataFrame) -> list[str]:
 
 def check_labels(rows: pd.DataFrame, whose: str) -> None:
     """Raise AmidError without training rows, or for a label that is only evaluated on."""
-    trained = set(rows["label"][rows["split"] == "train"])
-    if not trained:
+    trained = rows["label"][rows["split"] == "train"]
+    if not len(trained):
         raise AmidError(f"{whose} has no rows in the split 'train': there is nothing to train on.")
+    trained = set(trained.dropna())
+    if not trained:
+        raise AmidError(f"{whose} has no label in the split 'train': give some of its rows one.")
     for split in ("validation", "test"):
         unseen = sorted(set(rows["label"][rows["split"] == split]) - trained)
         if unseen:

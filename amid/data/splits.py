@@ -16,7 +16,7 @@ from amid.core.reproducible import derive_seed
 from amid.core.types import Batch
 from amid.core.video_clips import Clips
 from amid.data.feature_store import FeatureStore
-from amid.data.manifest import EVALUATED
+from amid.data.manifest import EVALUATED, UNLABELLED
 from amid.errors import AmidError
 from amid.io.checksums import sha256_file
 
@@ -108,6 +108,8 @@ def _splits(
     # the training split may end here by the choice of a fold.
     complete = having(store.modalities)
 
+    labelled = labels != UNLABELLED
+
     def rows_of(name: str, usable: np.ndarray) -> np.ndarray:
         return np.flatnonzero((split == name).to_numpy() & usable)
 
@@ -123,13 +125,17 @@ def _splits(
             complete=None if present.all() else torch.from_numpy(present),
         )
 
-    train = rows_of(corpus, having((target,)))
-    validation, test = (rows_of(name, complete) for name in EVALUATED)
+    # Without a label a clip is trained on if it has all modalities; a fold that would test it or
+    # validate leaves it out.
+    train = rows_of(corpus, having((target,)) & (labelled | whole))
+    train = np.concatenate([train[labelled[train]], train[~labelled[train]]])
+    validation, test = (rows_of(name, complete & labelled) for name in EVALUATED)
     if corpus == "auxiliary":
         held = np.arange(len(train)) % HELD_OUT == HELD_OUT - 1
         train, validation = train[~held], train[held]
-    if len(train) < 2:
-        left = "one clip" if len(train) else "no clip"
+    if labelled[train].sum() < 2:
+        kind = "clip" if labelled[train].all() else "clip with a label"
+        left = f"one {kind}" if labelled[train].any() else f"no {kind}"
         raise AmidError(
             f"{folder.name}: {left} of the split '{corpus}' is left to train '{target}' on, and "
             "training needs at least two: give that split more clips, or look in "

@@ -129,11 +129,14 @@ def _field(column: str, values: pd.Series) -> dict[str, Any]:
         "start": f"second of the file at which {modality} starts; NaN: the file's start",
         "end": f"second of the file at which {modality} ends; NaN: the file's end",
     }
+    text = COLUMNS.get(column) or of_modality.get(end) or f"column {column}"
+    if column == "label" and values.isna().any():
+        text += "; empty where it is not known"
     return {
         "@type": "cr:Field",
         "@id": f"clips/{column}",
         "name": f"clips/{column}",
-        "description": COLUMNS.get(column) or of_modality.get(end) or f"column {column}",
+        "description": text,
         "dataType": kind,
         "source": {"fileObject": {"@id": MANIFEST}, "extract": {"column": column}},
     }

@@ -240,12 +240,13 @@ def _block_name(folder: str) -> str:
 
 
 def _found(table: pd.DataFrame) -> str:
-    classes = table["label"].value_counts()
+    classes, unknown = table["label"].value_counts(), int(table["label"].isna().sum())
     splits = table["split"].value_counts()
     shown = ", ".join(f"{splits[s]} {s}" for s in sorted(splits.index))
     fewest, most = classes.min(), classes.max()
     each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    return f"{len(table)} clips of {len(classes)} classes, {each} each: {shown}"
+    without = f"; {unknown} training clips without a label" if unknown else ""
+    return f"{len(table)} clips of {len(classes)} classes, {each} each: {shown}{without}"
 
 
 def _of(modality: str, found: Contents) -> str:
@@ -295,7 +296,7 @@ def _warnings(
                 "have no sound: those clips are quarantined; empty their cells to train with them"
             )
     few = Counter(train["label"])
-    rare = [label for label in sorted(set(table["label"])) if few[label] < FEW]
+    rare = [label for label in sorted(set(table["label"].dropna())) if few[label] < FEW]
     if rare:
         lines.append(f"{len(rare)} classes have less than {FEW} training clips, as {rare[0]!r}")
     if not given & {"split", "fold", "group"}:

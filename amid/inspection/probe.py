@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from amid.data.feature_store import FeatureStore
+from amid.data.manifest import UNLABELLED
 
 PARTS = 4  # of a sequence, each with its mean and deviation
 MOST_CLIPS = 3000  # that a probe is fitted to
@@ -32,7 +33,7 @@ def probe(features: FeatureStore) -> dict[str, Any]:
     index = features.index
     labels = index["label_index"].to_numpy()
     tested = next(s for s in ("test", "validation", "train") if (index["split"] == s).any())
-    counts = np.bincount(labels[index["split"] == tested])
+    counts = np.bincount(labels[(index["split"] == tested) & (labels != UNLABELLED)])
     found = {m: _accuracies(features, m, labels) for m in features.modalities}
     return {"chance": round(counts.max() / counts.sum(), 4), "modalities": found}
 
@@ -68,7 +69,7 @@ def _accuracies(
     split = features.index["split"].to_numpy()
     rows = {name: np.flatnonzero(has & (split == name)) for name in ("train", "validation", "test")}
     found: dict[str, float | None] = {"validation": None, "test": None}
-    train = rows["train"]
+    train = rows["train"][labels[rows["train"]] != UNLABELLED]
     if len(train) > MOST_CLIPS:
         train = np.sort(np.random.default_rng(0).permutation(train)[:MOST_CLIPS])
     if len(np.unique(labels[train])) < 2:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from amid.losses import UNLABELLED
 from amid.losses.cosine import cosine_matrix
+from amid.losses.labels import known_pairs
 
 Form = Literal["non_saturating", "saturating", "least_squares"]
 
@@ -18,9 +20,10 @@ Form = Literal["non_saturating", "saturating", "least_squares"]
 def repeated_class_mask(labels: Tensor) -> Tensor:
     """Which samples' class occurs more than once in the batch: (B,) -> (B,) bool.
 
-    They make up T-hat and F-hat of Eqs. 12, 13; the mean of the mask is eta.
+    They make up T-hat and F-hat of Eqs. 12, 13; the mean of the mask is eta. A sample without a
+    label (amid.losses.labels) is none of them.
     """
-    return (labels[:, None] == labels).sum(dim=1) > 1
+    return ((labels[:, None] == labels).sum(dim=1) > 1) & (labels != UNLABELLED)
 
 
 def _mean(values: Tensor) -> Tensor:
@@ -116,7 +119,7 @@ class DynamicWeights:
         """Adds a batch to the running epoch: (B, D), (B, D), (B,). No gradient is kept."""
         with torch.no_grad():
             cosines = cosine_matrix(teacher, student)  # (B, B)
-            same = (labels[:, None] == labels).fill_diagonal_(False)  # (B, B)
+            same = known_pairs(labels)[0].fill_diagonal_(False)  # (B, B)
             pairs = torch.where(same, cosines, 0.0).sum(dtype=torch.float64)
             self._sums[0] = self._sums[0] + cosines.diagonal().sum(dtype=torch.float64)
             self._sums[1] = self._sums[1] + pairs

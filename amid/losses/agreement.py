@@ -6,16 +6,18 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from amid.losses.labels import labelled_cross_entropy
 
 
 def classification(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Tensor:
     """L_cls of Eq. 15 (forced): CE(g(T), y) + CE(g(F), y), batch means in nats.
 
-    (B, C), (B, C), (B,) int64 class indices -> scalar; gradients flow to both.
+    (B, C), (B, C), (B,) int64 class indices -> scalar; gradients flow to both. The means are over
+    the samples with a label (amid.losses.labels).
     """
-    student = functional.cross_entropy(student_logits, labels)
-    return student + functional.cross_entropy(teacher_logits, labels)
+    student = labelled_cross_entropy(student_logits, labels)
+    return student + labelled_cross_entropy(teacher_logits, labels)
 
 
 def jensen_shannon(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

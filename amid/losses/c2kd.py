@@ -27,7 +27,8 @@ def selected_divergence(
 ) -> Tensor:
     """KL(teacher || student) of the samples with a rank correlation above `threshold`, in nats.
 
-    (B, C), (B, C), (B,) int64 -> scalar: the sum over these samples by the size of the whole batch.
+    (B, C), (B, C), (B,) int64 -> scalar: the sum over these samples by the size of the whole batch;
+    0 for an empty one.
     The true class's logit is set to 0 on both sides before the softmax, not left out, as in the
     released code. Gradients flow to the student alone, none through the choice of samples.
     """
@@ -37,7 +38,7 @@ def selected_divergence(
         for rows in (student_logits, teacher_logits.detach())
     )
     divergence = kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)  # (B,)
-    return (divergence * chosen).sum() / len(labels)
+    return (divergence * chosen).sum() / max(len(labels), 1)
 
 
 def _order(logits: Tensor) -> Tensor:

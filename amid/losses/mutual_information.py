@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from amid.losses.cosine import inverse_norms
+from amid.losses.labels import known_pairs
 
 
 def class_aware_nce(
@@ -23,9 +24,13 @@ def class_aware_nce(
         h_ij = softmax over all j of the batch of cos(F_i, T_j) / temperature.
     candidates (K, B, D) -> (K,): the loss of each, in one go.
 
+    A sample without a label (amid.losses.labels) is of its own class; a pair with it and another
+    sample is in neither sum, but in the softmax.
+
     Status: the relative weights of the two sums are forced (Eqs. 2-6); the whole batch as the
-    softmax's range, the mean over anchors and `anchors` as the only anchor are choices. Gradients
-    flow to both representations, once (there are no second derivatives).
+    softmax's range, the mean over anchors and `anchors` as the only anchor are choices, and so is
+    the treatment of samples without a label. Gradients flow to both representations, once (there
+    are no second derivatives).
     """
     values = _ClassAwareNce.apply(
         anchors, candidates.reshape(-1, *anchors.shape), labels, temperature
@@ -37,7 +42,7 @@ class _ClassAwareNce(torch.autograd.Function):
     """Value and gradient by the scores s_ij = cos / temperature together: of (K, B, B) arrays, K
     being the number of candidates, few are needed, and none is recorded.
 
-    With n_i samples of i's class and, of the others, u_ij = h_ij / (1 - h_ij), 0 of the class,
+    With n_i samples of i's class and, of other classes, u_ij = h_ij / (1 - h_ij), 0 elsewhere,
         B dL/ds_ij = (n_i - sum_k u_ik) h_ij + u_ij - [j is of i's class].
     """
 
@@ -60,15 +65,17 @@ class _ClassAwareNce(torch.autograd.Function):
         h = others.exp()  # 0 for the largest
         log_complement = torch.log1p(-h).scatter_(2, top, log_rest)
 
-        same = (labels[:, None] == labels)[:, None]  # (B, 1, B)
+        # `aside`: not known to be of another class.
+        same, aside = (pairs[:, None] for pairs in known_pairs(labels))  # (B, 1, B)
+        log_complement = log_complement.masked_fill_(aside, 0.0)
         values = torch.where(same, log_h, log_complement).sum(dim=(0, 2)) / -batch  # (K,)
 
-        odds = (h / (1 - h)).masked_fill_(same, 0.0)
+        odds = (h / (1 - h)).masked_fill_(aside, 0.0)
         excess = same.sum(dim=2, keepdim=True) - odds.sum(dim=2, keepdim=True)  # (B, K, 1)
         h_top = log_top.exp()
         # The largest, where it is of another class: u h of the others is u h_top times their share
         # in the rest, and its own u - u h is h_top.
-        of_top = h_top.masked_fill(same.expand_as(log_h).gather(2, top), 0.0)
+        of_top = h_top.masked_fill(aside.expand_as(log_h).gather(2, top), 0.0)
         slope = h.scatter(2, top, h_top).mul_(excess).add_(odds)
         slope -= same.to(slope.dtype)
         log_rest.clamp_(min=torch.finfo(slope.dtype).min)  # alone in its batch

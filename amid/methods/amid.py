@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from amid.losses import adversarial, agreement
 from amid.losses.ccl import pair_contrastive
+from amid.losses.labels import labelled_cross_entropy
 from amid.losses.mutual_information import class_aware_nce
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.crossmodal import init_seeded
@@ -46,6 +46,7 @@ class Options(MethodOptions):
     """
 
     top_level: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
+    uses_unlabelled: ClassVar[bool] = True
 
     alpha: Weight
     beta: Weight
@@ -122,6 +123,7 @@ class Adversary(torch.nn.Module):
             sees = options["discriminator_enhanced_sees"]
             self.d2 = init_seeded(lambda: discriminator(ENHANCED_LAYERS, sees), sizes.seed, "d2")
         self._repeated: tuple[Tensor, Tensor, Tensor] | None = None
+        self.forget_counts()
 
     def loss(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """L_D of Eq. 13 on detached representations (B, D); gradients reach D1 and D2 alone."""
@@ -132,6 +134,8 @@ class Adversary(torch.nn.Module):
             rows = torch.cat([repeated, repeated + len(labels)])  # (2 B_hat,)
             both, twice = both.index_select(0, rows), twice.index_select(0, rows)
         d2_teacher, d2_student, d2_steepness = self._judged(self.d2, both, twice)
+        self._count("d1", d1_teacher, d1_student)
+        self._count("d2", d2_teacher, d2_student)
         value = adversarial.discriminator(
             d1_teacher, d1_student, d2_teacher, d2_student, frequency, self.form
         )
@@ -150,6 +154,23 @@ class Adversary(torch.nn.Module):
         return adversarial.student_adversarial(
             d1_student, d2_student, weights, frequency, self.form
         )
+
+    def forget_counts(self) -> None:
+        """Begins the accuracies of an epoch anew."""
+        self.counts: dict[str, list[Tensor | float]] = {"d1": [0.0, 0.0], "d2": [0.0, 0.0]}
+
+    def accuracies(self) -> dict[str, float]:
+        """Of the representations that each discriminator has judged since `forget_counts`, before
+        it learned from them: the share that it took for what they are. 0.5 is chance."""
+        counted = {name: (float(right), float(of)) for name, (right, of) in self.counts.items()}
+        return {f"{name}_accuracy": right / of for name, (right, of) in counted.items() if of}
+
+    def _count(self, name: str, teacher: Tensor, student: Tensor) -> None:
+        with torch.no_grad():
+            middle = 0.5 if self.form == "least_squares" else 0.0
+            right = (teacher > middle).sum() + (student <= middle).sum()
+            counts = self.counts[name]
+            self.counts[name] = [counts[0] + right.double(), counts[1] + 2 * len(teacher)]
 
     def repeated(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Positions (B_hat,) of the samples that D2 sees, and their fraction eta; of the same
@@ -195,6 +216,7 @@ class Amid(Method):
         if self.joint:
             past, ramp = epoch - self.options["warmup_epochs"], self.options["gamma_ramp"]
             self.gamma = self.options["gamma"] * (min(1.0, (past + 1) / ramp) if ramp else 1.0)
+            self.adversary.forget_counts()
         self._frequency = []
 
     def adversary_losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
@@ -207,7 +229,7 @@ class Amid(Method):
         options = self.options
         right = agreement.classification(reps.student_logits, reps.teacher_logits, labels)
         if self.fixed:
-            right = cross_entropy(reps.student_logits, labels)
+            right = labelled_cross_entropy(reps.student_logits, labels)
         apart = agreement.jensen_shannon(reps.student_logits, reps.teacher_logits)
         terms = {"classification": right, "jensen_shannon": options["jensen_shannon"] * apart}
         weights = {"l_ft": options["alpha"], "l_fa": options.get("beta", 0.0)}
@@ -253,15 +275,22 @@ class Amid(Method):
         w1, w2 = self.weights().tolist()
         metrics = {"w1": w1, "w2": w2, "s1": s1, "s2": s2, "eta": float(frequency.mean())}
         metrics["batches_without_pairs"] = float((frequency == 0).sum())
+        metrics |= self.adversary.accuracies()
         return {name: value for name, value in metrics.items() if not math.isnan(value)}
 
     def schedule_state(self) -> dict:
         frequency = [float(value) for value in self._frequency]  # float32, so exact
-        return {"dynamic": self.dynamic.state_dict(), "frequency": frequency}
+        state = {"dynamic": self.dynamic.state_dict(), "frequency": frequency}
+        if self.adversary is not None:
+            counts = self.adversary.counts.items()
+            state["judged"] = {name: [float(value) for value in values] for name, values in counts}
+        return state
 
     def load_schedule_state(self, state: dict) -> None:
         self.dynamic.load_state_dict(state["dynamic"])
         self._frequency = [torch.tensor(value) for value in state["frequency"]]
+        if self.adversary is not None and "judged" in state:  # a warm-up has none
+            self.adversary.counts = state["judged"]
 
 
 def build(options: dict, sizes: Sizes) -> Amid:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from amid.losses.labels import labelled_rows
 from amid.losses.logits import uniform_excess
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class MethodOptions(BaseModel):
     fixed_teacher: whether it distils a teacher trained before (`teacher` in amid.methods), whose
         outputs come with the batches.
     compares_pairs: whether the rules of amid.selection can choose its samples.
+    uses_unlabelled: whether some of its terms need no label, and so training samples without one
+        take part. Else the run is trained on the others alone.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -38,6 +41,7 @@ class MethodOptions(BaseModel):
     sees_auxiliary: ClassVar[bool] = True
     fixed_teacher: ClassVar[bool] = False
     compares_pairs: ClassVar[bool] = True
+    uses_unlabelled: ClassVar[bool] = False
 
     def canonical(self, warmup_epochs: int) -> dict:
         """The numbers that affect training. Configurations with equal ones share a run."""
@@ -98,8 +102,9 @@ class Method(nn.Module, ABC):
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
         """Loss terms, already weighted, whose sum is minimised. Their names become metrics.
 
-        labels: (B,) class indices; None in a run on pairs (`PAIR_METHODS`), whose representations
-        have logits of no class, (B, 0).
+        labels: (B,) class indices, UNLABELLED (amid.losses) for a sample without a label, which
+        only a method is given that `uses_unlabelled`; None in a run on pairs (`PAIR_METHODS`),
+        whose representations have logits of no class, (B, 0).
         """
 
     def classified(self, reps: Representations) -> list[tuple[float, Tensor]]:
@@ -116,7 +121,13 @@ class Method(nn.Module, ABC):
         smoothed by `share`; {} for 0."""
         if not share:
             return {}
-        excess = [w * uniform_excess(logits, labels) for w, logits in self.classified(reps)]
+        heads = self.classified(reps)
+        if (rows := labelled_rows(labels)) is not None:
+            if not len(rows):
+                return {"smoothing": sum(logits.sum() * 0.0 for _, logits in heads)}
+            labels = labels.index_select(0, rows)
+            heads = [(w, logits.index_select(0, rows)) for w, logits in heads]
+        excess = [w * uniform_excess(logits, labels) for w, logits in heads]
         return {"smoothing": share * sum(excess)}
 
     def similarity_pair(self, reps: Representations, between: str) -> tuple[Tensor, Tensor]:

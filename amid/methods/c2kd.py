@@ -7,13 +7,14 @@ Gray-OREO/MST-Distill.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from amid.losses.c2kd import selected_divergence
+from amid.losses.labels import labelled_rows
 from amid.losses.logits import softened_divergence
 from amid.methods.base import Sizes, Weight
 from amid.methods.distilling import Distilling, TeacherOptions
@@ -29,6 +30,8 @@ class Options(TeacherOptions):
     weight: of the divergences between the proxies, both ways. threshold: the rank correlation of
     the proxies' logits above which a sample is distilled.
     """
+
+    uses_unlabelled: ClassVar[bool] = True
 
     proxy_weight: Weight
     weight: Weight
@@ -82,6 +85,8 @@ class C2kd(Distilling):
             of_teacher = of_teacher + softened_divergence(reps.teacher_logits, teacher, 1.0)
         of_student = softened_divergence(student, reps.student_logits, 1.0)
         of_student = of_student + softened_divergence(reps.student_logits, student, 1.0)
+        if (rows := labelled_rows(labels)) is not None:  # the true class's logit is set to 0
+            student, teacher, labels = (v.index_select(0, rows) for v in (student, teacher, labels))
         return {
             "student_proxy": own * of_student,
             "teacher_proxy": own * of_teacher,

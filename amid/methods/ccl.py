@@ -7,14 +7,14 @@ classifier of its own; student and composition learn from each other and from th
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from amid.losses.ccl import pair_contrastive
 from amid.losses.cosine import unit_rows
+from amid.losses.labels import labelled_cross_entropy
 from amid.losses.logits import symmetric_divergence
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.crossmodal import init_seeded
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 class Options(MethodOptions):
     """contrastive, divergence: weights of C and J beside the two cross-entropies."""
+
+    uses_unlabelled: ClassVar[bool] = True
 
     contrastive_weight: Weight
     divergence_weight: Weight
@@ -86,7 +88,7 @@ class Ccl(Method):
         """The student's loss CE(v) + C(v,m) + C(v,a) + J(v,m) trains the student alone, the
         composition's CE(m) + C(v,m) + C(m,a) + J(v,m) the composition alone. Shared terms stand
         once; in the composition's own the student's feature is a constant."""
-        own = functional.cross_entropy(reps.student_logits, labels)
+        own = labelled_cross_entropy(reps.student_logits, labels)
         found = {"classification": [own]}
         weight, divergence = self.options["contrastive_weight"], self.options["divergence_weight"]
         for name, compose in self.compositions.items():
@@ -98,7 +100,7 @@ class Ccl(Method):
                 "divergence": divergence * symmetric_divergence(reps.student_logits, logits),
                 "student_contrastive": weight * self._contrast(reps.student, auxiliary, labels),
                 "composition_contrastive": weight * self._contrast(apart, auxiliary, labels),
-                "composition_classification": functional.cross_entropy(apart_logits, labels),
+                "composition_classification": labelled_cross_entropy(apart_logits, labels),
             }
             for term, value in terms.items():
                 found.setdefault(term, []).append(value)

@@ -21,6 +21,7 @@ class Options(MethodOptions):
     """weight: of the mean squared difference between the logits."""
 
     compares_pairs: ClassVar[bool] = False
+    uses_unlabelled: ClassVar[bool] = True
 
     weight: Weight
 

@@ -5,7 +5,7 @@ Source of the formulas and defaults: hunto/image_classification_sota, of hunto/D
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Options(TeacherOptions):
     """inter_weight: of a sample's correlation over the classes; intra_weight: of a class's over the
     samples of the batch."""
+
+    uses_unlabelled: ClassVar[bool] = True
 
     inter_weight: Weight
     intra_weight: Weight

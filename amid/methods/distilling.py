@@ -11,8 +11,8 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor
-from torch.nn import functional
 
+from amid.losses.labels import labelled_cross_entropy
 from amid.methods.base import Method, MethodOptions
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Distilling(Method):
         """The terms beside classification, already weighted."""
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
-        right = functional.cross_entropy(reps.student_logits, labels)
+        right = labelled_cross_entropy(reps.student_logits, labels)
         terms = {"classification": self.options.get("classification_weight", 1.0) * right}
         if self.joint:
-            terms["teacher_classification"] = functional.cross_entropy(reps.teacher_logits, labels)
+            terms["teacher_classification"] = labelled_cross_entropy(reps.teacher_logits, labels)
         return terms | self.distillation(reps, labels)

@@ -5,7 +5,7 @@ Source of the default weight: HobbitLong/RepDistiller, in one stage.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 class Options(TeacherOptions):
     """weight: of the hint beside the student's cross-entropy."""
+
+    uses_unlabelled: ClassVar[bool] = True
 
     weight: Weight
 

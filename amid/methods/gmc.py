@@ -6,13 +6,13 @@ modality's own and classified; at test the target modality's takes its place in 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from amid.losses.cosine import unit_rows
 from amid.losses.gmc import joint_contrastive
+from amid.losses.labels import labelled_cross_entropy
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
 from amid.networks.crossmodal import init_seeded
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 class Options(MethodOptions):
     """weight: of the contrastive term beside the joint representation's cross-entropy."""
+
+    uses_unlabelled: ClassVar[bool] = True
 
     weight: Weight
     temperature: Positive
@@ -47,7 +49,7 @@ class Gmc(Method):
         )
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
-        terms = {"classification": functional.cross_entropy(reps.teacher_logits, labels)}
+        terms = {"classification": labelled_cross_entropy(reps.teacher_logits, labels)}
         if self.options["weight"]:
             modalities = [unit_rows(reps.student)]  # (B, D) each
             for name, project in self.projections.items():

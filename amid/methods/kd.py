@@ -5,7 +5,7 @@ Source of the defaults: HobbitLong/RepDistiller.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 class Options(TeacherOptions):
     """weight: of the divergence; classification_weight: of the student's cross-entropy."""
+
+    uses_unlabelled: ClassVar[bool] = True
 
     classification_weight: Weight
     weight: Weight

@@ -5,7 +5,7 @@ Source of the formulas and defaults: sunshangquan/logit-standardization-KD.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Options(TeacherOptions):
     """weight: of the divergence; classification_weight: of the student's cross-entropy, which sees
     the logits as they are."""
+
+    uses_unlabelled: ClassVar[bool] = True
 
     classification_weight: Weight
     weight: Weight

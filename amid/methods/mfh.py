@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from amid.core.video_clips import Clips, per_clip
+from amid.losses.labels import labelled_cross_entropy
 from amid.losses.logits import softened_divergence
 from amid.losses.mgd import channel_salience, frozen
 from amid.methods.base import Method, MethodOptions, Positive, Sizes, Weight
@@ -36,6 +36,7 @@ class Options(MethodOptions):
     fixed_teacher: ClassVar[bool] = True
     teacher_method: ClassVar[str] = "cotrained"  # read by amid.runs.plan
     compares_pairs: ClassVar[bool] = False
+    uses_unlabelled: ClassVar[bool] = True
 
     classification_weight: Weight
     weight: Weight
@@ -66,7 +67,7 @@ class Mfh(Method):
 
     def losses(self, reps: Representations, labels: Tensor) -> dict[str, Tensor]:
         options = self.options
-        right = functional.cross_entropy(reps.student_logits, labels)
+        right = labelled_cross_entropy(reps.student_logits, labels)
         taught = self.teacher_logits.index_select(0, reps.samples)  # (B, C)
         divergence = softened_divergence(reps.student_logits, taught, options["temperature"])
         return {

@@ -5,7 +5,7 @@ Source of the formulas: lenscloth/RKD; of the default weights: HobbitLong/RepDis
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 class Options(TeacherOptions):
     """Weights of both terms beside the student's cross-entropy."""
+
+    uses_unlabelled: ClassVar[bool] = True
 
     distance_weight: Weight
     angle_weight: Weight

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.nn.utils.parametrizations import spectral_norm
 
+from amid.losses import UNLABELLED
 from amid.losses.cosine import unit_rows
 from amid.networks.fused import perceptron
 
@@ -24,7 +25,7 @@ class Discriminator(nn.Module):
 
     sees: "direction" is sqrt(D) z / ||z|| (our choice: Eq. 7 constrains directions alone, and a
     discriminator that sees lengths wins on them), "raw" is z, "class" the direction joined with the
-    class as one of `classes` indicators.
+    class as one of `classes` indicators, all 0 for a sample without a label.
     spectral: spectral normalisation of every layer (Miyato et al., 2018).
     """
 
@@ -56,7 +57,8 @@ class Discriminator(nn.Module):
         direction = unit_rows(z) * z.shape[-1] ** 0.5  # (B, D)
         if self.sees == "direction":
             return direction
-        return torch.cat([direction, one_hot(labels, self.classes).to(z.dtype)], dim=1)
+        classes = one_hot(labels.clamp(min=0), self.classes) * (labels != UNLABELLED)[:, None]
+        return torch.cat([direction, classes.to(z.dtype)], dim=1)
 
     def forward(self, z: Tensor, labels: Tensor, *, frozen: bool = False) -> Tensor:
         return self.judge(self.sight(z, labels), frozen=frozen)

@@ -83,7 +83,9 @@ def weights(data: ReportData) -> Section:
             "14). S1 is the mean cosine of F and T of the same clip, S2 that of different clips of "
             "one class; a higher similarity gives a smaller weight, w1 for D1 and w2 for D2. eta "
             "is the share of samples whose class occurs again in the batch: those that D2 sees. "
-            "All start after the warm-up."
+            "The accuracies of D1 and D2 are the shares of representations that each takes for "
+            "what they are, the teacher's or the student's; one that has learned nothing is at "
+            "0.5. All start after the warm-up."
         )
     ]
     for dataset, of in data.records.items():
@@ -103,6 +105,7 @@ def weights(data: ReportData) -> Section:
                 ("weight", (("w1", "w1"), ("w2", "w2"))),
                 ("mean cosine", (("s1", "S1"), ("s2", "S2"))),
                 ("share of the batch", (("eta", "eta"),)),
+                ("accuracy", (("d1_accuracy", "D1"), ("d2_accuracy", "D2"))),
             )
         ]
         blocks.append(Pictures([panel for panel in panels if panel is not None]))

@@ -16,6 +16,7 @@ from amid.core.checkpoint import read_checkpoint
 from amid.core.reproducible import use_deterministic_kernels
 from amid.core.types import RunRecord, RunSpec
 from amid.data.feature_store import FeatureStore
+from amid.data.manifest import UNLABELLED
 from amid.data.splits import embeddings_folder, targets
 from amid.io.atomic import write_atomic
 from amid.io.canonical_json import canonical_json
@@ -131,7 +132,9 @@ def _write(
 ) -> int:
     """Standardises `raw` (N, E) by the clips of `corpus`, saves it, and returns their number."""
     has = features.index[f"has_{modality}"].to_numpy()
-    seen = raw[(features.index["split"] == corpus).to_numpy() & has]  # (K, E)
+    index = features.index
+    chosen = (index["split"] == corpus) & (index["label_index"] != UNLABELLED)
+    seen = raw[chosen.to_numpy() & has]  # (K, E)
     embeddings = (raw - seen.mean(0)) / np.maximum(seen.std(0), 1e-6)
     embeddings[~has] = 0.0
     np.save(target / f"{modality}.npy", embeddings.astype(np.float32), allow_pickle=False)

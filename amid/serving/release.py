@@ -155,10 +155,10 @@ def _rounded(value: float | None) -> float | None:
 def _training_clips(
     student: Student, features: FeatureStore, manifest: pd.DataFrame
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """All training clips with the target modality (id, label, path, start, end), and their
-    representations (M, D) float32."""
+    """All training clips with a label and the target modality (id, label, path, start, end), and
+    their representations (M, D) float32."""
     index, target = features.index, student.target
-    used = (index["split"] == "train") & index[f"has_{target}"]
+    used = (index["split"] == "train") & index[f"has_{target}"] & index["label"].notna()
     rows = np.flatnonzero(used.to_numpy())
     representations = student.represent(clip_features(features, target, rows))
     places = manifest.set_index("id").loc[index["id"].iloc[rows]]

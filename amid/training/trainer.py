@@ -21,13 +21,14 @@ from amid.core.reproducible import derive_seed
 from amid.core.types import Batch, Representations, RunRecord
 from amid.core.video_clips import Clips
 from amid.errors import AmidError, Stopped
+from amid.losses import UNLABELLED
 from amid.methods import METHODS
 from amid.methods.base import Sizes
 from amid.networks.crossmodal import CrossModal
 from amid.networks.normalise import synchronize_statistics
 from amid.selection.rules import Selector
 from amid.training.augmentation import augmenter_of
-from amid.training.batches import training_batches
+from amid.training.batches import used_samples
 from amid.training.ema import WeightAverage, average_of
 from amid.training.evaluation import (
     attach_teacher_outputs,
@@ -72,8 +73,10 @@ class Trainer:
     """
 
     def __init__(self, spec: RunSpec, data: Splits, teacher: CrossModal | None = None) -> None:
-        training = spec.training
+        training, everything = spec.training, len(data.train)
         self.spec = spec
+        train, self._draw_batches = used_samples(data.train, spec)
+        data = replace(data, train=train)
         self.world = world_of(training.get("processes", 1))
         self.device = torch.device(training.get("device", "cpu"))
         self.precision = getattr(torch, training.get("precision", "float32"))
@@ -103,7 +106,7 @@ class Trainer:
             self.selector = Selector(spec.selection, len(complete)).to(self.device)
             self.registry.register("selection", self.selector)
         self.augmenter = augmenter_of(spec, data.train, teacher)
-        self.average = average_of(training, self.networks, self.method, len(data.train))
+        self.average = average_of(training, self.networks, self.method, everything)
         self.registry.register("average", self.average)
 
     def _build_method(
@@ -197,7 +200,7 @@ class Trainer:
             group["lr"] = learning_rate(self.spec.training, epoch)
         # Seeded by (seed, epoch): a new epoch needs no saved state of a generator.
         torch.manual_seed(derive_seed(self.spec.seed, "epoch", epoch))
-        batches = training_batches(len(self.data.train), self.spec.training["batch_size"])
+        batches = self._draw_batches()
         if state.position:
             restore_generators(state.random, self.device)
         saved = time.monotonic()
@@ -267,6 +270,8 @@ class Trainer:
             batch = batch.take(chosen.to(self.device))
         self.state.steps["steps"] += 1
         self.state.steps["samples"] += len(batch)
+        if count := int((batch.labels == UNLABELLED).sum()):
+            self.state.steps["unlabelled"] = self.state.steps.get("unlabelled", 0) + count
         terms: dict[str, Tensor] = {}
         adversary_terms: dict[str, Tensor] = {}
         if len(batch):
@@ -332,7 +337,7 @@ class Trainer:
     def test(self) -> tuple[dict[str, list[int]], dict[str, float]]:
         """Predictions of each head on the test split, and retrieval metrics of the student with the
         training samples as the gallery (`RunRecord.predictions`, `RunRecord.retrieval`)."""
-        train, batch = self.data.train, self.data.test
+        train, batch = self.data.train.labelled(), self.data.test
         if not len(batch):
             return {}, {}
         found = self.evaluate(batch)

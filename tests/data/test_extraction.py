@@ -9,7 +9,7 @@ import pytest
 from amid.data import decoding
 from amid.data.extraction import counts, extract_features, lost_classes, plan_tasks
 from amid.data.feature_store import FeatureStore
-from amid.data.manifest import check_manifest
+from amid.data.manifest import UNLABELLED, check_manifest
 from amid.errors import AmidError
 from amid.extractors import frame_dct, log_mel, ngrams
 from tests.media.clips import (
@@ -363,7 +363,9 @@ def setting(row, column, value):
         (without(["audio_start", "group"]), "lacks the column 'group', 'audio_start'"),
         (setting(3, "id", "c"), "more than one row with the id 'c'"),
         (setting(3, "split", "dev"), "'d' into the split 'dev': use one of train, validation"),
-        (setting(3, "label", None), "row 3 has no label"),
+        (setting(7, "label", None), "row 7 has no label: .*only rows of the split 'train' may"),
+        (setting(6, "label", None), "row 6 has no label"),
+        (setting(range(6), "label", None), "no label in the split 'train': give some"),
         (setting(7, "label", "maybe"), "label 'maybe' in the split 'test' but not in 'train'"),
         (setting(6, "label", "maybe"), "label 'maybe' in the split 'validation'"),
         (lambda manifest: manifest.iloc[6:], "no rows in the split 'train'"),
@@ -375,6 +377,17 @@ def test_manifests_that_cannot_be_used(clips, change, message):
         check_manifest(change(manifest.copy()))
     assert str(caught.value).count(". ") == 0
     assert str(caught.value).endswith(".")
+
+
+def test_a_training_clip_without_a_label_has_the_index_of_none(raw):
+    _, manifest = raw
+    manifest.loc[2, "label"] = None
+    check_manifest(manifest)
+    store, index, _ = run(raw)
+    assert store.classes == ["no", "yes"]
+    assert index["label_index"][2] == UNLABELLED
+    assert (index["label_index"].drop(2) >= 0).all()
+    assert pd.isna(index["label"][2])
 
 
 def test_the_auxiliary_corpus_may_have_its_own_labels(raw):

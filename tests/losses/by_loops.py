@@ -14,6 +14,8 @@ from typing import Any
 import mpmath
 from torch import Tensor
 
+from amid.losses import UNLABELLED
+
 Number = Any  # a scalar tensor, mpf, float or int
 Rows = Sequence[Sequence[Number]]
 
@@ -224,6 +226,25 @@ def classification(student: Rows, teacher: Rows, labels: Sequence[int]) -> Numbe
     )
 
 
+def labelled_cross_entropy(logits: Rows, labels: Sequence[int]) -> Number:
+    known = [n for n, label in enumerate(labels) if label != UNLABELLED]
+    return mean([-log(probabilities(logits[n])[labels[n]]) for n in known]) if known else 0
+
+
+def labelled_rows(labels: Sequence[int]) -> list[int]:
+    return [n for n, label in enumerate(labels) if label != UNLABELLED]
+
+
+def known_pairs(labels: Sequence[int]) -> tuple[list[list[bool]], list[list[bool]]]:
+    same, possible = [], []
+    for i, label in enumerate(labels):
+        open_ = [i != j and UNLABELLED in (label, other) for j, other in enumerate(labels)]
+        equal = [label == other for other in labels]
+        same.append([e and not o for e, o in zip(equal, open_, strict=True)])
+        possible.append([e or o for e, o in zip(equal, open_, strict=True)])
+    return same, possible
+
+
 def jensen_shannon(student: Rows, teacher: Rows) -> Number:
     total = 0
     for row, other in zip(student, teacher, strict=True):
@@ -305,7 +326,7 @@ def discriminator(
 
 
 def repeated_class_mask(labels: Sequence[int]) -> list[bool]:
-    return [list(labels).count(label) > 1 for label in labels]
+    return [label != UNLABELLED and list(labels).count(label) > 1 for label in labels]
 
 
 def dynamic_weights(epochs: Sequence[Sequence[tuple]], smoothing: float) -> list[dict[str, list]]:

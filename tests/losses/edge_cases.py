@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from amid.losses import (
+    UNLABELLED,
     adversarial,
     agreement,
     c2kd,
@@ -33,6 +34,7 @@ from amid.losses import (
     ofa,
     rkd,
 )
+from amid.losses import labels as of_labels
 from amid.losses import mutual_information as mutual
 from tests.losses import by_loops
 from tests.losses import distillation_by_loops as loops
@@ -184,6 +186,19 @@ def classified(draw: st.DrawFn, temperature: bool = False, named: bool = False) 
 
 
 @st.composite
+def partly_labelled(draw: st.DrawFn) -> Arguments:
+    """Logits and labels, some of which are not known."""
+    logits, _, truth = draw(classified(named=True))
+    hidden = draw(st.lists(st.booleans(), min_size=len(truth), max_size=len(truth)))
+    return logits, truth.masked_fill(torch.tensor(hidden), UNLABELLED)
+
+
+def rows_with_label(labels: Tensor) -> Tensor:
+    found = of_labels.labelled_rows(labels)
+    return torch.arange(len(labels)) if found is None else found
+
+
+@st.composite
 def selected(draw: st.DrawFn) -> Arguments:
     """Thresholds that no rank correlation of up to four classes meets."""
     return *draw(classified(named=True)), draw(st.sampled_from([-2.0, -0.45, 0.01, 0.55]))
@@ -261,7 +276,8 @@ SHARE = st.sampled_from([0.0, 0.25, 1.0])
 WEIGHTS = st.sampled_from([(0.5, 0.5), (0.0, 1.0), (1.0, 0.0), (0.3, 0.7)])
 TOLD_APART = st.tuples(line(1), line(0), WEIGHTS, SHARE, FORMS)
 TOLD_BOTH = st.tuples(line(1), line(1), line(0), line(0), SHARE, FORMS)
-ANY_LABELS = st.lists(st.integers(-(10**12), 10**12) | st.integers(0, 3), min_size=1, max_size=9)
+ANY_LABEL = st.integers(-(10**12), 10**12) | st.integers(0, 3) | st.just(UNLABELLED)
+ANY_LABELS = st.lists(ANY_LABEL, min_size=1, max_size=9).map(lambda drawn: (torch.tensor(drawn),))
 
 DECOUPLED = classified(named=True, temperature=True)
 
@@ -287,6 +303,11 @@ LOSSES: dict[str, Loss] = {
     "classification": Loss(
         agreement.classification, by_loops.classification, classified(named=True)
     ),
+    "labelled_cross_entropy": Loss(
+        of_labels.labelled_cross_entropy, by_loops.labelled_cross_entropy, partly_labelled()
+    ),
+    "labelled_rows": Loss(rows_with_label, by_loops.labelled_rows, ANY_LABELS),
+    "known_pairs": Loss(of_labels.known_pairs, by_loops.known_pairs, ANY_LABELS),
     "jensen_shannon": Loss(agreement.jensen_shannon, by_loops.jensen_shannon, classified()),
     "logits.softened_divergence": Loss(
         logits.softened_divergence, by_loops.softened_divergence, classified(temperature=True)
@@ -306,7 +327,7 @@ LOSSES: dict[str, Loss] = {
     "repeated_class_mask": Loss(
         adversarial.repeated_class_mask,
         by_loops.repeated_class_mask,
-        ANY_LABELS.map(lambda drawn: (torch.tensor(drawn),)),
+        ANY_LABELS,
     ),
     "DynamicWeights": Loss(averaged, averaged_by_loops, epochs()),
     "standardised": Loss(

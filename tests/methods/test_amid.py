@@ -187,3 +187,38 @@ def test_odd_batches_stay_finite(data, configuration, labels, penalty) -> None:
         (fooled + loss).backward()
         grads = [student.grad, *(p.grad for p in game.parameters() if p.grad is not None)]
         assert all(grad.isfinite().all() for grad in grads)
+
+
+@pytest.mark.parametrize(("form", "middle"), [("non_saturating", 0.0), ("least_squares", 0.5)])
+def test_a_discriminators_accuracy_is_of_both_networks_rows(data: Path, form, middle) -> None:
+    """D1 and D2 answer with the first number of what they see, and D2 sees repeated classes."""
+    adversary = trainer(data, adversarial=form, discriminator_sees="raw").method.adversary
+    for judge in (adversary.d1, adversary.d2):
+        judge.sight = lambda z, labels: z
+        judge.judge = lambda seen, frozen=False: seen[:, 0] + middle
+    teacher = torch.tensor([[1.0, 0], [2.0, 0], [-1.0, 0], [3.0, 0]])
+    student = torch.tensor([[-1.0, 0], [2.0, 0], [1.0, 0], [5.0, 0]])
+    adversary.loss(student, teacher, torch.tensor([0, 0, 1, 2]))
+    assert adversary.accuracies() == {"d1_accuracy": 4 / 8, "d2_accuracy": 3 / 4}
+    adversary.loss(-student, teacher, torch.tensor([0, 1, 2, 3]))  # D2 sees none of these
+    assert adversary.accuracies() == {"d1_accuracy": (4 + 6) / 16, "d2_accuracy": 3 / 4}
+    adversary.forget_counts()
+    assert adversary.accuracies() == {}
+
+
+def test_accuracies_are_metrics_of_every_joint_epoch_and_outlast_a_stop(data: Path) -> None:
+    one = trainer(data)
+    start = one.spec.options["warmup_epochs"]
+    assert "d1_accuracy" not in one.train_epoch(0)
+    metrics = one.train_epoch(start)
+    assert 0 <= metrics["d1_accuracy"] <= 1
+    assert 0 <= metrics["d2_accuracy"] <= 1
+    again = one.train_epoch(start + 1)
+    one.method.begin_epoch(start)
+    one.method.adversary.counts = {"d1": [torch.tensor(3.0), 4], "d2": [1.0, 2.0]}
+    other = trainer(data)
+    other.method.begin_epoch(start)
+    other.method.load_schedule_state(one.method.schedule_state())
+    assert other.method.adversary.accuracies() == {"d1_accuracy": 0.75, "d2_accuracy": 0.5}
+    assert again.keys() == metrics.keys()
+    assert "d2_accuracy" not in trainer(data, enhanced=False).train_epoch(start)

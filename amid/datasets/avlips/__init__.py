@@ -50,6 +50,7 @@ __all__ = [
 # GRID's words that are no letters: commands, colours, prepositions, digits, adverbs.
 WORDS = tuple(SOUND_ALIKES)
 SPLITS = ("train", "validation", "test")
+WITHOUT_LABEL = "unlabelled_"  # how the ids of clips start whose label is left out
 
 # Of the data set's description (amid.inspection.croissant).
 ABOUT = {
@@ -78,6 +79,7 @@ class Options(Recording):
     validation: int = Field(800, ge=0)
     test: int = Field(1000, ge=1)
     auxiliary_clips_per_word: int = Field(60, ge=0)
+    unlabelled: int = Field(0, ge=0)  # further training clips, whose word the manifest keeps quiet
 
     @field_validator("words")
     @classmethod
@@ -124,6 +126,11 @@ def clips(options: Options) -> list[Clip]:
     for word in options.words:
         for number in range(options.auxiliary_clips_per_word):
             plan.append(Clip(f"{AUXILIARY}_{word}_{number:03d}", word, AUXILIARY, AUXILIARY_GROUP))
+    for number in range(options.unlabelled):
+        turn, word = divmod(number, len(options.words))
+        group = turn % (len(VOICES) - 1)
+        name = f"{WITHOUT_LABEL}{number:05d}"
+        plan.append(Clip(name, options.words[word], "train", group))
     return sorted(plan)
 
 
@@ -132,7 +139,9 @@ def rows(options: Options, folder: Path) -> pandas.DataFrame:
 
     `group` and `fold` tell the voice group; paths are relative to `folder`, which is not read.
     """
-    return manifest(clips(options), lambda clip: clip.word)
+    return manifest(
+        clips(options), lambda clip: None if clip.id.startswith(WITHOUT_LABEL) else clip.word
+    )
 
 
 def fetch(

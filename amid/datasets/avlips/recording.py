@@ -315,7 +315,7 @@ def path_of(clip: Clip, modality: str) -> str | None:
     return f"raw/{modality}/{clip.id}.{ending}"
 
 
-def manifest(clips: Iterable[Clip], label: Callable[[Clip], str]) -> pandas.DataFrame:
+def manifest(clips: Iterable[Clip], label: Callable[[Clip], str | None]) -> pandas.DataFrame:
     """The clips as a manifest, one row each; a file is one clip, so there are no times in it."""
     import pandas
 

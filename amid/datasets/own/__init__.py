@@ -162,7 +162,13 @@ def _read(options: Informed, manifest: Path) -> Sheet:
 def _notes(sheet: Sheet, drawn: Drawn) -> list[str]:
     from amid.datasets.own.checks import coarse_shares
 
-    return coarse_shares(sheet, drawn.splits, drawn.shares, drawn.rows)
+    found = coarse_shares(sheet, drawn.splits, drawn.shares, drawn.rows)
+    if left := drawn.splits.count(""):
+        found.append(
+            f"{sheet.name}: {left} rows without a label are left out, as their group or fold is "
+            "tested or validated on."
+        )
+    return found
 
 
 def _frame(sheet: Sheet, options: Informed, drawn: Drawn) -> pd.DataFrame:
@@ -172,7 +178,7 @@ def _frame(sheet: Sheet, options: Informed, drawn: Drawn) -> pd.DataFrame:
 
     columns: dict[str, list] = {
         "id": [row["id"] for row in sheet.rows],
-        "label": [row["label"] for row in sheet.rows],
+        "label": [row["label"] or None for row in sheet.rows],
         "split": drawn.splits,
         "fold": drawn.folds,
         "group": [row.get("group") or row["id"] for row in sheet.rows],
@@ -184,7 +190,8 @@ def _frame(sheet: Sheet, options: Informed, drawn: Drawn) -> pd.DataFrame:
         for end in ("start", "end"):
             name = f"{modality}_{end}"
             columns[name] = [seconds(row.get(name, "")) for row in sheet.rows]
-    return pd.DataFrame(columns).astype({"fold": "int64"})
+    table = pd.DataFrame(columns).astype({"fold": "int64"})
+    return table[table["split"] != ""].reset_index(drop=True)
 
 
 # ---------------------------------------------------------------------------------- one file

@@ -40,14 +40,15 @@ def check_columns(sheet: Sheet, modalities: Sequence[str], problems: Problems) -
 
 
 def check_identity(sheet: Sheet, problems: Problems) -> None:
-    """Rows, and in each an id of its own and a label."""
+    """Rows, in each an id of its own, and a label in all but training rows."""
     if not sheet.rows:
         problems.add("no rows: give it one a clip")
     lines_of: dict[str, list[Line]] = defaultdict(list)
     for row, line in zip(sheet.rows, sheet.lines, strict=True):
-        for name in ("id", "label"):
-            if name in row and not row[name]:
-                problems.add(f"no {name}", line)
+        if "id" in row and not row["id"]:
+            problems.add("no id", line)
+        if row.get("label") == "" and row.get("split", "") not in ("", "train"):
+            problems.add("no label (only training rows may lack one)", line)
         if row.get("id"):
             lines_of[row["id"]].append(line)
             if re.search(r"[/\\\x00-\x1f]", row["id"]) or row["id"] in (".", ".."):
@@ -154,6 +155,7 @@ def check_labels(sheet: Sheet, splits: Sequence[str], problems: Problems) -> Non
         return
     labels = [row.get("label", "") for row in sheet.rows]
     trained = {label for label, split in zip(labels, splits, strict=True) if split == "train"}
+    trained.discard("")
     if any(splits) and trained:
         for label, split, line in zip(labels, splits, sheet.lines, strict=True):
             if label and split in ("validation", "test") and label not in trained:
@@ -161,6 +163,8 @@ def check_labels(sheet: Sheet, splits: Sequence[str], problems: Problems) -> Non
                 problems.add(title, line, f"{label!r} in {split}")
     if len(set(filter(None, labels))) < 2:
         problems.add("fewer than two labels: there is nothing to tell apart")
+    elif any(splits) and not trained:
+        problems.add("no training row has a label: there is nothing to learn the classes from")
 
 
 def check_drawn(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from amid.datasets.own.checks import fold_number
 from amid.datasets.own.options import Options
 from amid.datasets.own.sheet import Sheet
 from amid.sources.local_media import shuffled
 
+T = TypeVar("T")
+
 
 class Drawn(NamedTuple):
-    """Split and fold of every row. shares: what was asked for of the splits that were drawn from
-    the rows `rows`."""
+    """Split and fold of every row; "" is the split of a row without a label that cannot be trained
+    on, because its group or its fold is tested or validated. shares: what was asked for of the
+    splits that were drawn from the rows `rows`."""
 
     splits: list[str]
     folds: list[int]
@@ -27,12 +30,16 @@ def draw(sheet: Sheet, options: Options) -> Drawn:
     apart = [split == "auxiliary" for split in given]
     told = [fold_number(row.get("fold", "")) for row in sheet.rows]
     folds = [-1 if a or n is None else n for n, a in zip(told, apart, strict=True)]
-    labelled = [n for n, a in enumerate(apart) if not a]
+    labelled = [n for n, a in enumerate(apart) if not a and sheet.rows[n]["label"]]
+    others = [n for n, a in enumerate(apart) if not a and not sheet.rows[n]["label"]]
     if all(fold < 0 for fold in folds):
-        for n, fold in _drawn_folds(sheet, labelled, options).items():
+        drawn = _drawn_folds(sheet, labelled, options)
+        for n, fold in (_of_groups(sheet, others, drawn) | drawn).items():
             folds[n] = fold
     elif not any(given):  # as a cross-validation's first fold
         splits = [{0: "test", 1: "validation"}.get(fold, "train") for fold in folds]
+        for n in others:
+            splits[n] = "train" if splits[n] == "train" else ""
         return Drawn(splits, folds, {}, [])
     shares = {"test": options.shares.test, "validation": options.shares.validation}
     splits = given
@@ -44,7 +51,8 @@ def draw(sheet: Sheet, options: Options) -> Drawn:
             return Drawn(given, folds, {}, [])
     rows = [n for n in labelled if splits[n] == "train"]
     drawn = _drawn(sheet, rows, shares, options.seed)
-    splits = [drawn.get(n, split) for n, split in enumerate(splits)]
+    apart = dict.fromkeys(_of_groups(sheet, others, drawn), "")
+    splits = [(drawn | apart).get(n, split) for n, split in enumerate(splits)]
     return Drawn(splits, folds, shares, rows)
 
 
@@ -96,6 +104,12 @@ def _drawn_folds(sheet: Sheet, chosen: list[int], options: Options) -> dict[int,
         ids = {sheet.rows[n]["id"]: n for n in members}
         order += [ids[name] for name in shuffled(ids, options.seed, f"fold/{label}")]
     return {n: rank % options.folds for rank, n in enumerate(order)}
+
+
+def _of_groups(sheet: Sheet, rows: list[int], drawn: dict[int, T]) -> dict[int, T]:
+    """What was drawn for the groups of `rows`; rows whose group has nothing drawn are left out."""
+    groups = {sheet.rows[n].get("group"): value for n, value in drawn.items()}
+    return {n: groups[g] for n in rows if (g := sheet.rows[n].get("group")) and g in groups}
 
 
 def _members(sheet: Sheet, chosen: list[int], column: str) -> dict[str, list[int]]:

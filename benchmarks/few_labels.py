@@ -1,0 +1,122 @@
+"""What clips without a label are worth: few labels alone, against the same with the rest beside.
+
+Of an extracted data set's training clips, some of each class keep their label. The rest are left
+out, or take part without one. Frozen encoders of auxiliary modalities that were trained on the
+training clips are trained again, on the labels that are left. Nothing is written but to a temporary
+folder.
+
+    python -m benchmarks.few_labels avlips --data data/avlips --labels 4
+"""
+
+from __future__ import annotations
+
+import amid.core.reproducible  # isort: skip  # noqa: F401  pins kernels before torch loads
+
+import shutil
+import tempfile
+from argparse import ArgumentParser
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from amid.config import Params
+from amid.core.types import RunRecord, RunSpec
+from amid.data.feature_store import FeatureStore
+from amid.data.splits import embeddings_folder, features_fingerprint
+from amid.io.checksums import record_checksums
+from amid.losses import UNLABELLED
+from amid.runs.embeddings import freeze, freeze_features
+from amid.runs.plan import auxiliary_runs, configured_run
+from amid.studies import load_params
+from amid.training.job import MODEL, TrainingJob
+from amid.training.train import train
+
+Trained = Callable[[RunSpec], tuple[RunRecord, Path]]
+
+
+def with_few_labels(data: Path, folder: Path, labels: int, *, others: bool) -> Path:
+    """A copy of the data set `data` at `folder` where `labels` training clips of each class keep
+    their label. others: whether the rest stay, without one."""
+    shutil.copytree(data / "features", folder / "features")
+    shutil.copytree(embeddings_folder(data), embeddings_folder(folder))
+    index = pd.read_parquet(folder / "features" / "index.parquet")
+    order = np.random.default_rng(0).permutation(len(index))
+    train = index.iloc[order][index["split"].iloc[order] == "train"]
+    kept = set(train.groupby("label_index").head(labels).index)
+    quiet = sorted(set(train.index) - kept)
+    if others:
+        index.loc[quiet, "label"] = None
+        index.loc[quiet, "label_index"] = UNLABELLED
+    else:
+        index.loc[quiet, "split"] = "unused"
+    index.to_parquet(folder / "features" / "index.parquet", index=False)
+    names = (path.name for path in (folder / "features").iterdir() if path.suffix != ".json")
+    record_checksums(folder / "features", *names)
+    return folder
+
+
+def trainer_in(folder: Path, data: Path) -> Trained:
+    """Trains each run once, and remembers it."""
+    found: dict[str, tuple[RunRecord, Path]] = {}
+
+    def trained(spec: RunSpec, teacher: Path | None = None) -> tuple[RunRecord, Path]:
+        if spec.key not in found:
+            place = folder / spec.key
+            place.mkdir()
+            found[spec.key] = train(TrainingJob(spec, data, place, teacher=teacher)), place / MODEL
+        return found[spec.key]
+
+    return trained
+
+
+def encode_auxiliary(params: Params, dataset: str, data: Path, trained: Trained) -> None:
+    """Trains the auxiliary encoders on the labels that are left, where they have no own corpus."""
+    store = FeatureStore.open(data / "features")
+    if (store.index["split"] == "auxiliary").any():
+        return
+    out = embeddings_folder(data)
+    for run in auxiliary_runs(params, dataset, "train", partial(features_fingerprint, data)):
+        freeze(*trained(run.spec), store, out)
+    for modality, encoder in params.dataset(dataset).encoders.items():
+        if encoder == "none":
+            freeze_features(modality, "train", store, out)
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", help="its block in params.yaml")
+    parser.add_argument("--data", type=Path, required=True, help="its folder")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--labels", type=int, default=4, help="of each class")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--configurations", default="student_alone,kd,l_ft,amid")
+    given = parser.parse_args()
+    params = load_params(given.params)
+    for others in (False, True):
+        with tempfile.TemporaryDirectory() as place:
+            data = with_few_labels(given.data, Path(place, "data"), given.labels, others=others)
+            trained = trainer_in(Path(place), data)
+            features_fingerprint.cache_clear()
+            encode_auxiliary(params, given.dataset, data, trained)
+            features_fingerprint.cache_clear()
+            fingerprint = partial(features_fingerprint, data)
+            for name in given.configurations.split(","):
+                values = []
+                for seed in range(given.seeds):
+                    run = configured_run(params, given.dataset, name, seed, fingerprint)
+                    teacher = run.teacher and trained(run.teacher)[1]
+                    record, _ = trained(run.spec, teacher)
+                    values.append(100 * record.accuracy(record.selected_on))
+                spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+                beside = "with the others" if others else "labelled alone"
+                shown = f"{np.mean(values):.1f} ± {spread:.1f}"
+                print(
+                    f"{given.dataset}, {given.labels} a class, {beside}: {name} {shown}", flush=True
+                )
+
+
+if __name__ == "__main__":
+    main()
