@@ -19,31 +19,18 @@ from amid.io.canonical_json import canonical_json
 from amid.runs.plan import Fingerprint, PlannedRun, configured_run
 from amid.studies import rendering
 from amid.studies.base import (
-    BASELINE,
     Study,
     check_configurations,
     check_distinct,
-    configuration_column,
     read_records,
     student_accuracies,
     with_holm,
 )
-from amid.studies.benchmark_figures import draw_gains, draw_ranks
+from amid.studies.benchmark_layout import KEY, LAYOUT, LAYOUT_ALL, draw_gains, draw_ranks, note
 from amid.studies.plotting import save_png
-from amid.studies.rendering import (
-    UNDEFINED,
-    Column,
-    Layout,
-    Row,
-    number,
-    p_value,
-    signed,
-    text,
-)
 from amid.studies.statistics import critical_difference, friedman, interval, mean_std, paired_t
 from amid.training.job import MODEL
 
-KEY = "table_benchmark"
 # {(data set, protocol): {configuration: its runs in the order of the seeds}}
 Panels = Mapping[tuple[str, str], Mapping[str, Sequence[RunRecord]]]
 Protocol = Literal["paper", "strong"]
@@ -221,92 +208,6 @@ def won_and_lost(table: pd.DataFrame) -> pd.DataFrame:
             row[f"lost_{other}"] = lost
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-# ---------------------------------------------------------------------------------- layouts
-
-
-def mean_interval(row: Row, name: str, latex: bool) -> str:
-    """The interval of the mean, from the column `name`, half its width, and the mean."""
-    return _brackets(row["student"], row[name], ".1f", latex) or UNDEFINED
-
-
-def gain(row: Row, name: str, latex: bool) -> str:
-    """The column difference_x with its interval, from interval_x."""
-    if pd.isna(row[name]):
-        return UNDEFINED
-    ends = _brackets(row[name], row[name.replace("difference", "interval")], "+.1f", latex)
-    return f"{signed(row, name, latex)} {ends}".strip()
-
-
-def _brackets(center: float, half: float, shape: str, latex: bool) -> str:
-    """ "" where there is no interval."""
-    if pd.isna(half):
-        return ""
-    low, high = (f"{round(end, 1) + 0.0:{shape}}" for end in (center - half, center + half))
-    return f"$[{low}, {high}]$" if latex else f"[{low}, {high}]".replace("-", "−")
-
-
-def _against(other: str, title: str) -> tuple[Column, ...]:
-    return (
-        Column(f"difference_{other}", f"gain over {title}", f"over {title}", gain),
-        Column(f"effect_{other}", f"effect, {title}", None, signed),
-        Column(f"p_{other}_holm", f"p, {title}", "$p$", p_value),
-    )
-
-
-LAYOUT = Layout(
-    "Benchmark of all methods",
-    (
-        Column("protocol", "protocol", "protocol", text, left=True),
-        configuration_column(BASELINE),
-        Column("seeds", "seeds", "seeds", text),
-        Column("student", "student", "student"),
-        Column("interval", "interval of the mean", None, mean_interval),
-        *_against("alone", "student alone"),
-        *_against("plain", "KD"),
-        Column("rank", "mean rank", "rank", number),
-        Column("critical", "critical difference", None, number),
-    ),
-    "Test Top-1 of the student in per cent, mean ± sample standard deviation over seeds; protocol "
-    "paper: at the epoch where the student is best on validation; strong: the average of the "
-    "weights at the last epoch. The test split takes no part in any choice. In brackets: "
-    "confidence intervals, of the mean and of the mean difference in points, seed by seed. effect: "
-    "the mean difference over its deviation. p: two-sided paired t tests over seeds with Holm's "
-    "correction within a data set and protocol. mean rank: of the places among the configurations "
-    "of one seed, 1 the best; two whose ranks differ by less than the critical difference are not "
-    "told apart by Nemenyi's test, whose blocks are the seeds: what it says holds for this data "
-    "set.",
-    heading="{dataset}",
-)
-
-LAYOUT_ALL = Layout(
-    "Benchmark: won, drawn, lost",
-    (
-        Column("protocol", "protocol", "protocol", text, left=True),
-        configuration_column(BASELINE),
-        Column("data_sets", "data sets", "data sets", text),
-        Column("mean_rank", "mean rank", "mean rank", number),
-        *(
-            Column(f"{what}_{other}", f"{what} against {title}", f"{what}", text)
-            for other, title in (("alone", "student alone"), ("plain", "KD"))
-            for what in ("won", "drawn", "lost")
-        ),
-    ),
-    "On how many data sets a configuration is ahead of another or behind it with p after Holm's "
-    "correction below the level; the rest are drawn. mean rank: over the data sets, without a "
-    "test: they are too few for one.",
-    heading="All data sets together",
-)
-
-
-def note(table: pd.DataFrame) -> str:
-    """The note below the table: what its numbers are, and what the student costs."""
-    of = table.drop_duplicates("dataset").set_index("dataset")["parameters"].dropna()
-    counts = ", ".join(f"{count:,} on {dataset}" for dataset, count in of.items())
-    same = "Deployed, the student is the same network in every row of a data set"
-    level = f"The level of intervals and tests is {table['level'].iloc[0]:g}."
-    return f"{LAYOUT.note} {level} {same}{f', of as many parameters: {counts}' if counts else ''}."
 
 
 # ---------------------------------------------------------------------------------- the study

@@ -1,4 +1,4 @@
-"""The figures of the benchmark: gains with their intervals, and mean ranks."""
+"""How the benchmark is shown: its tables, its gains with intervals, its mean ranks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amid.studies.base import TITLES
+from amid.studies.base import BASELINE, TITLES, configuration_column
 from amid.studies.plotting import GUIDE, REMARK, STYLES, escape_dollars, subplots
+from amid.studies.rendering import UNDEFINED, Column, Layout, Row, number, p_value, signed, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,10 +18,100 @@ if TYPE_CHECKING:
 
     Panel = Callable[[Axes, pd.DataFrame], None]
 
-SHORT = {**TITLES, "amid": "AMID"}  # of configurations
+KEY = "table_benchmark"  # of the files
+SHORT = {**TITLES, "amid": "AMID"}  # of configurations, in figures
 SMALL = 8  # points: the size of names and remarks
 # Of a diagram of ranks: between its bars, whose rows of names are 1 apart; beside its axis.
 BAR, MARGIN = 0.45, 0.2
+
+
+# ---------------------------------------------------------------------------------- layouts
+
+
+def mean_interval(row: Row, name: str, latex: bool) -> str:
+    """The interval of the mean, from the column `name`, half its width, and the mean."""
+    return _brackets(row["student"], row[name], ".1f", latex) or UNDEFINED
+
+
+def gain(row: Row, name: str, latex: bool) -> str:
+    """The column difference_x with its interval, from interval_x."""
+    if pd.isna(row[name]):
+        return UNDEFINED
+    ends = _brackets(row[name], row[name.replace("difference", "interval")], "+.1f", latex)
+    return f"{signed(row, name, latex)} {ends}".strip()
+
+
+def _brackets(center: float, half: float, shape: str, latex: bool) -> str:
+    """ "" where there is no interval."""
+    if pd.isna(half):
+        return ""
+    low, high = (f"{round(end, 1) + 0.0:{shape}}" for end in (center - half, center + half))
+    return f"$[{low}, {high}]$" if latex else f"[{low}, {high}]".replace("-", "−")
+
+
+def _against(other: str, title: str) -> tuple[Column, ...]:
+    return (
+        Column(f"difference_{other}", f"gain over {title}", f"over {title}", gain),
+        Column(f"effect_{other}", f"effect, {title}", None, signed),
+        Column(f"p_{other}_holm", f"p, {title}", "$p$", p_value),
+    )
+
+
+LAYOUT = Layout(
+    "Benchmark of all methods",
+    (
+        Column("protocol", "protocol", "protocol", text, left=True),
+        configuration_column(BASELINE),
+        Column("seeds", "seeds", "seeds", text),
+        Column("student", "student", "student"),
+        Column("interval", "interval of the mean", None, mean_interval),
+        *_against("alone", "student alone"),
+        *_against("plain", "KD"),
+        Column("rank", "mean rank", "rank", number),
+        Column("critical", "critical difference", None, number),
+    ),
+    "Test Top-1 of the student in per cent, mean ± sample standard deviation over seeds; protocol "
+    "paper: at the epoch where the student is best on validation; strong: the average of the "
+    "weights at the last epoch. The test split takes no part in any choice. In brackets: "
+    "confidence intervals, of the mean and of the mean difference in points, seed by seed. effect: "
+    "the mean difference over its deviation. p: two-sided paired t tests over seeds with Holm's "
+    "correction within a data set and protocol. mean rank: of the places among the configurations "
+    "of one seed, 1 the best; two whose ranks differ by less than the critical difference are not "
+    "told apart by Nemenyi's test, whose blocks are the seeds: what it says holds for this data "
+    "set.",
+    heading="{dataset}",
+)
+
+LAYOUT_ALL = Layout(
+    "Benchmark: won, drawn, lost",
+    (
+        Column("protocol", "protocol", "protocol", text, left=True),
+        configuration_column(BASELINE),
+        Column("data_sets", "data sets", "data sets", text),
+        Column("mean_rank", "mean rank", "mean rank", number),
+        *(
+            Column(f"{what}_{other}", f"{what} against {title}", f"{what}", text)
+            for other, title in (("alone", "student alone"), ("plain", "KD"))
+            for what in ("won", "drawn", "lost")
+        ),
+    ),
+    "On how many data sets a configuration is ahead of another or behind it with p after Holm's "
+    "correction below the level; the rest are drawn. mean rank: over the data sets, without a "
+    "test: they are too few for one.",
+    heading="All data sets together",
+)
+
+
+def note(table: pd.DataFrame) -> str:
+    """The note below the table: what its numbers are, and what the student costs."""
+    of = table.drop_duplicates("dataset").set_index("dataset")["parameters"].dropna()
+    counts = ", ".join(f"{count:,} on {dataset}" for dataset, count in of.items())
+    same = "Deployed, the student is the same network in every row of a data set"
+    level = f"The level of intervals and tests is {table['level'].iloc[0]:g}."
+    return f"{LAYOUT.note} {level} {same}{f', of as many parameters: {counts}' if counts else ''}."
+
+
+# ---------------------------------------------------------------------------------- figures
 
 
 def panels_of(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -149,8 +240,9 @@ def critical_differences(
     """A critical-difference diagram: an axis of mean ranks, 1 the best and leftmost, a line from
     each rank to its name, and a bar over each group that is not told apart (`joined`).
 
-    ranks: rising, as many as `names`. marked: the number of a name in another colour. Source: Demšar, "Statistical comparisons of classifiers over
-    multiple data sets" (2006), Figure 1, whose best rank is on the right.
+    ranks: rising, as many as `names`. marked: the number of a name in another colour. Source:
+    Demšar, "Statistical comparisons of classifiers over multiple data sets" (2006), Figure 1, whose
+    best rank is on the right.
     """
     count = len(names)
     left = math.ceil(count / 2)
@@ -164,11 +256,11 @@ def critical_differences(
         axis.plot([rank, rank], [0, 0.3 if named else 0.18], **thin)
         if named and (rank == count or count - rank >= step):
             axis.text(rank, 0.42, f"{rank}", ha="center", va="bottom", fontsize=SMALL)
-    for number, (name, rank) in enumerate(zip(names, ranks, strict=True)):
-        on_left = number < left
-        y = first_row - (number if on_left else count - 1 - number)
+    for place, (name, rank) in enumerate(zip(names, ranks, strict=True)):
+        on_left = place < left
+        y = first_row - (place if on_left else count - 1 - place)
         edge = 1 - MARGIN if on_left else count + MARGIN
-        look = {"color": STYLES[1][0]} if number == marked else {}
+        look = {"color": STYLES[1][0]} if place == marked else {}
         axis.plot([rank, rank, edge], [0, y, y], **{**thin, **look})
         words = (escape_dollars(name), f"{rank:.1f}")
         axis.annotate(
@@ -177,8 +269,8 @@ def critical_differences(
             ha="right" if on_left else "left", va="center", fontsize=SMALL, **look,
         )  # fmt: skip
     ends = 0.006 * count
-    for number, (first, last) in enumerate(bars):
-        y = -(0.5 + BAR * number)
+    for place, (first, last) in enumerate(bars):
+        y = -(0.5 + BAR * place)
         axis.plot(
             [ranks[first] - ends, ranks[last] + ends], [y, y],
             color=STYLES[0][0], linewidth=3.2, solid_capstyle="butt",
