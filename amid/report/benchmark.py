@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from markupsafe import Markup
 
 from amid.errors import AmidError
-from amid.report.blocks import Heading, Origin, Picture, Pictures, Provenance, Section, Text
+from amid.report.blocks import Heading, Origin, Picture, Pictures, Provenance, Section, Table, Text
 from amid.report.data import ReportData, short
 from amid.report.table_blocks import MARKS, tables
-from amid.studies.base import BASELINE
 from amid.studies.benchmark_layout import (
     KEY,
     LAYOUT,
     LAYOUT_ALL,
+    SHORT,
     draw_gains,
     draw_ranks,
     gains,
@@ -29,11 +30,14 @@ from amid.studies.benchmark_layout import (
     titles,
 )
 from amid.studies.plotting import to_inline_svg
-from amid.studies.rendering import p_value
+from amid.studies.rendering import Layout, p_value
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COMMAND = "dvc repro pipelines/benchmark/dvc.yaml"
-# In the caption of a table, the same for all its rows.
-OF_ALL = ("protocol", "seeds", "critical")
+# Of a table: what its caption says for all its rows, and what its width has no room for.
+LEFT_OUT = ("protocol", "seeds", "critical", "data_sets", "student_std")
 # File -> columns that it holds beside those of its layout.
 FILES = {
     "": {"dataset", "level", "parameters", "friedman", "interval_alone", "interval_plain"},
@@ -84,11 +88,14 @@ def benchmark(data: ReportData) -> list[Section]:
     if not set(datasets) & set(data.params.datasets):
         return []
     missing = [name for name in data.params.datasets if name not in datasets]
+    protocols = list(dict.fromkeys(table["protocol"]))
+    count = len(set(table["configuration"]))
     blocks: list[object] = [
         Text(
-            "Every method under both training protocols, each compared with the student without a "
-            "teacher and with plain knowledge distillation (KD), seed by seed. Click a header to "
-            f"sort by its column. {MARKS}"
+            f"Students of {count} configurations under the training protocol"
+            f"{'s' if len(protocols) > 1 else ''} {' and '.join(protocols)}, each compared with "
+            "the student without a teacher and with plain knowledge distillation (KD), seed by "
+            f"seed. Click a header to sort by its column. {MARKS}"
         ),
         *(Text(f"{name}: not trained for the benchmark ({COMMAND}).") for name in missing),
         *(Text(words) for words in _other_runs(data)),
@@ -96,26 +103,42 @@ def benchmark(data: ReportData) -> list[Section]:
     for dataset in datasets:
         here = table[table["dataset"] == dataset]
         blocks.append(Heading(f"Benchmark, {dataset}"))
-        for protocol in dict.fromkeys(here["protocol"]):
-            blocks += _table(panel_of(here, dataset, protocol), protocol)
+        blocks += [_table(panel_of(here, *place)) for place in panels_of(here)]
         blocks += [_pictures(here), _provenance(data.benchmark["_seeds"], dataset)]
-    blocks.append(Text(note(table), "note"))
-    blocks.append(Heading(LAYOUT_ALL.title))
-    blocks += tables(data.benchmark["_all"], LAYOUT_ALL, BASELINE, {})
+    blocks += [Text(note(table), "note"), Heading(LAYOUT_ALL.title)]
+    for protocol in protocols:
+        counts = data.benchmark["_all"]
+        blocks.append(_counts(counts[counts["protocol"] == protocol]))
     blocks.append(Text(LAYOUT_ALL.note, "note"))
     return [Section("benchmark", LAYOUT.title, blocks)]
 
 
-def _table(panel: pd.DataFrame, protocol: str) -> list[object]:
+def _table(panel: pd.DataFrame) -> Table:
     """The table of a data set and protocol. What is the same in all rows is in its caption."""
     first = panel.iloc[0].to_dict()
-    seeds = f"{first['seeds']} seed{'' if first['seeds'] == 1 else 's'}"
-    caption = f"{{dataset}}, protocol {protocol}, {seeds}; {_ranked(first)}"
-    columns = tuple(column for column in LAYOUT.columns if column.name not in OF_ALL)
-    layout = replace(
-        LAYOUT, title=f"Benchmark, protocol {protocol}", columns=columns, heading=caption
-    )
-    return [*tables(panel, layout, BASELINE, {})]
+    caption = f"{_escaped(panel_title(panel, first['dataset'], first['protocol']))}; "
+    return _narrow(panel, LAYOUT, "Benchmark", caption + _ranked(first))
+
+
+def _counts(counts: pd.DataFrame) -> Table:
+    """Won, drawn and lost under one protocol."""
+    sets = counts["data_sets"].iloc[0]
+    caption = f"Protocol {{protocol}}, {sets} data set{'' if sets == 1 else 's'}"
+    return _narrow(counts, LAYOUT_ALL, LAYOUT_ALL.title, caption)
+
+
+def _narrow(rows: pd.DataFrame, layout: Layout, title: str, caption: str) -> Table:
+    """The table of a layout that shows one protocol and leaves out LEFT_OUT."""
+    columns = tuple(column for column in layout.columns if column.name not in LEFT_OUT)
+    title = f"{title}, protocol {rows['protocol'].iloc[0]}"
+    own = replace(layout, title=title, columns=columns, heading=caption)
+    (table,) = tables(rows, own, SHORT, {})
+    return table
+
+
+def _escaped(words: str) -> str:
+    """For a format string."""
+    return words.replace("{", "{{").replace("}", "}}")
 
 
 def _ranked(row: Mapping[str, object]) -> str:
@@ -133,8 +156,12 @@ def _pictures(here: pd.DataFrame) -> Pictures:
     for place in panels_of(here):
         panel, of = panel_of(here, *place), panel_title(here, *place)
         items += [
-            _picture(draw_gains(panel), _told_gains(panel), f"Gain over the student alone, {of}"),
-            _picture(draw_ranks(panel), _told_ranks(panel), f"Mean ranks, {of}"),
+            _picture(
+                draw_gains(panel, titled=False),
+                _told_gains(panel),
+                f"Gain over the student alone, {of}",
+            ),
+            _picture(draw_ranks(panel, titled=False), _told_ranks(panel), f"Mean ranks, {of}"),
         ]
     return Pictures(
         items,
@@ -144,7 +171,7 @@ def _pictures(here: pd.DataFrame) -> Pictures:
     )
 
 
-def _picture(figure, alt: str, caption: str) -> Picture:
+def _picture(figure: Figure, alt: str, caption: str) -> Picture:
     return Picture(Markup(to_inline_svg(figure, caption)), alt, caption, layout="half")
 
 

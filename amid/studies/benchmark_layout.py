@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KEY = "table_benchmark"  # of the files
 SHORT = {**TITLES, "amid": "AMID"}  # of configurations, in figures
-SMALL = 8  # points: the size of names and remarks
+SMALL = 9  # points: the size of names and remarks
 # Of a diagram of ranks: between its bars, whose rows of names are 1 apart; beside its axis.
 BAR, MARGIN = 0.45, 0.2
 
@@ -28,30 +28,23 @@ BAR, MARGIN = 0.45, 0.2
 # ---------------------------------------------------------------------------------- layouts
 
 
-def mean_interval(row: Row, name: str, latex: bool) -> str:
-    """The interval of the mean, from the column `name`, half its width, and the mean."""
-    return _brackets(row["student"], row[name], ".1f", latex) or UNDEFINED
-
-
-def gain(row: Row, name: str, latex: bool) -> str:
-    """The column difference_x with its interval, from interval_x."""
+def with_interval(row: Row, name: str, latex: bool) -> str:
+    """A mean with its interval in brackets, from the column that has half its width: `interval` of
+    the student's accuracy, interval_x of difference_x, whose mean has a sign."""
     if pd.isna(row[name]):
         return UNDEFINED
-    ends = _brackets(row[name], row[name.replace("difference", "interval")], "+.1f", latex)
-    return f"{signed(row, name, latex)} {ends}".strip()
-
-
-def _brackets(center: float, half: float, shape: str, latex: bool) -> str:
-    """ "" where there is no interval."""
-    if pd.isna(half):
-        return ""
-    low, high = (f"{round(end, 1) + 0.0:{shape}}" for end in (center - half, center + half))
-    return f"$[{low}, {high}]$" if latex else f"[{low}, {high}]".replace("-", "−")
+    mean, half = (number, "interval") if name == "student" else (signed, f"interval_{name[11:]}")
+    if pd.isna(row[half]):
+        return mean(row, name, latex)
+    ends = (row[name] - row[half], row[name] + row[half])
+    shown = ", ".join(f"{round(end, 1) + 0.0:.1f}" for end in ends)
+    brackets = f"$[{shown}]$" if latex else f"[{shown}]".replace("-", "−")
+    return f"{mean(row, name, latex)} {brackets}"
 
 
 def _against(other: str, title: str) -> tuple[Column, ...]:
     return (
-        Column(f"difference_{other}", f"gain over {title}", f"over {title}", gain),
+        Column(f"difference_{other}", f"gain over {title}", f"over {title}", with_interval),
         Column(f"effect_{other}", f"effect, {title}", None, signed),
         Column(f"p_{other}_holm", f"p, {title}", "$p$", p_value),
     )
@@ -63,17 +56,17 @@ LAYOUT = Layout(
         Column("protocol", "protocol", "protocol", text, left=True),
         configuration_column(BASELINE),
         Column("seeds", "seeds", "seeds", text),
-        Column("student", "student", "student"),
-        Column("interval", "interval of the mean", None, mean_interval),
+        Column("student", "student", "student", with_interval),
+        Column("student_std", "std", "std", number),
         *_against("alone", "student alone"),
         *_against("plain", "KD"),
         Column("rank", "mean rank", "rank", number),
         Column("critical", "critical difference", None, number),
     ),
-    "Test Top-1 of the student in per cent, mean ± sample standard deviation over seeds; protocol "
+    "student: test Top-1 in per cent, mean over seeds; std: their sample deviation. Protocol "
     "paper: at the epoch where the student is best on validation; strong: the average of the "
-    "weights at the last epoch. The test split takes no part in any choice. In brackets: "
-    "confidence intervals, of the mean and of the mean difference in points, seed by seed. effect: "
+    "weights at the last epoch. The test split takes no part in any choice. gain: the mean "
+    "difference in points, seed by seed. In brackets: confidence intervals of these means. effect: "
     "the mean difference over its deviation. p: two-sided paired t tests over seeds with Holm's "
     "correction within a data set and protocol. mean rank: of the places among the configurations "
     "of one seed, 1 the best; two whose ranks differ by less than the critical difference are not "
@@ -130,30 +123,32 @@ def gains(panel: pd.DataFrame) -> pd.DataFrame:
     return shown.sort_values("difference_alone", ascending=False, kind="stable")
 
 
-def draw_gains(table: pd.DataFrame) -> Figure:
+def draw_gains(table: pd.DataFrame, *, titled: bool = True) -> Figure:
     """Forest plots: the gain over the student alone with its interval, the largest on top; plain KD
     in a look of its own. A row of panels a data set, a column a protocol."""
-    return _panels(table, _draw_gains, 0.9, 0.21)
+    return _panels(table, _draw_gains, (0.9, 0.21), titled)
 
 
-def draw_ranks(table: pd.DataFrame) -> Figure:
+def draw_ranks(table: pd.DataFrame, *, titled: bool = True) -> Figure:
     """Critical-difference diagrams of the mean ranks (`critical_differences`), panels as in
     `draw_gains`."""
-    return _panels(table, _draw_ranks, 1.0, 0.16)
+    return _panels(table, _draw_ranks, (1.0, 0.18), titled)
 
 
-def _panels(table: pd.DataFrame, draw: Panel, height: float, of_row: float) -> Figure:
-    """height: of a panel in inches, and of_row: on top of it for each configuration."""
+def _panels(table: pd.DataFrame, draw: Panel, height: tuple[float, float], titled: bool) -> Figure:
+    """height: of a panel in inches, without rows and for each configuration."""
     places = panels_of(table)
     datasets, protocols = (list(dict.fromkeys(names)) for names in zip(*places, strict=True))
     rows = max(len(panel_of(table, *place)) for place in places)
-    size = (5.6 * len(protocols), (height + of_row * rows) * len(datasets))
+    size = (5.6 * len(protocols), (height[0] + height[1] * rows) * len(datasets))
     figure, axes = subplots(len(datasets), len(protocols), size)
     for row, dataset in zip(axes, datasets, strict=True):
         for axis, protocol in zip(row, protocols, strict=True):
             if (dataset, protocol) in places:
                 draw(axis, panel_of(table, dataset, protocol))
-                axis.set_title(escape_dollars(panel_title(table, dataset, protocol)), fontsize=9)
+                if titled:
+                    title = escape_dollars(panel_title(table, dataset, protocol))
+                    axis.set_title(title, fontsize=10)
             else:
                 axis.set_axis_off()
     return figure
