@@ -17,6 +17,10 @@ from ruamel.yaml import YAML
 from amid import config
 from amid.errors import AmidError
 from amid.io.atomic import write_atomic
+from amid.io.checksums import sha256_file
+
+SHOWN = {"benchmark": "table_benchmark"}  # pipeline on request -> its table in the report
+REQUESTED = Path("pipelines") / "report" / "requested.yaml"
 
 
 def know_downloads(params: config.Params, datasets: list[str], *, checked: bool = False) -> None:
@@ -64,3 +68,14 @@ def know(pipeline: str, asked: dict[str, Any], targets: list[str]) -> None:
             write_atomic(file, text.encode())
     if not made:
         sys.exit(1)  # dvc has said why
+
+
+def tell_report(pipeline: str, reports: Path) -> None:
+    """Writes the sum of a pipeline's table for the stage `report`, which is then out of date where
+    the table is another one; nothing for a pipeline whose table the report does not show."""
+    if pipeline not in SHOWN:
+        return
+    name = SHOWN[pipeline]
+    head = REQUESTED.read_text(encoding="utf-8").partition(f"{name}:")[0]
+    found = sha256_file(reports / f"{name}.csv")
+    write_atomic(REQUESTED, f'{head}{name}: "{found}"\n'.encode())

@@ -240,7 +240,7 @@ def _write(params: Params, runs: Path, reports: Path) -> list[Path]:
         )
     block = params.table_benchmark
     table = benchmark(panels, block, deployed_parameters(panels, runs))
-    layout = replace(LAYOUT, note=note(table))
+    layout = replace(LAYOUT, note=f"{note(table)} std: sample standard deviation over seeds.")
     files = rendering.write(table, layout, reports, KEY, missing)
     files += rendering.write(won_and_lost(table), LAYOUT_ALL, reports, f"{KEY}_all")
     seeds = rendering.to_csv(per_seed(panels))

@@ -63,7 +63,7 @@ LAYOUT = Layout(
         Column("rank", "mean rank", "rank", number),
         Column("critical", "critical difference", None, number),
     ),
-    "student: test Top-1 in per cent, mean over seeds; std: their sample deviation. Protocol "
+    "student: test Top-1 in per cent, mean over seeds; protocol "
     "paper: at the epoch where the student is best on validation; strong: the average of the "
     "weights at the last epoch. The test split takes no part in any choice. gain: the mean "
     "difference in points, seed by seed. In brackets: confidence intervals of these means. effect: "
