@@ -13,7 +13,7 @@ from markupsafe import Markup
 from amid.errors import AmidError
 from amid.report.blocks import Heading, Origin, Picture, Pictures, Provenance, Section, Table, Text
 from amid.report.data import ReportData, short
-from amid.report.table_blocks import MARKS, tables
+from amid.report.table_blocks import tables
 from amid.studies.benchmark_layout import (
     KEY,
     LAYOUT,
@@ -63,12 +63,11 @@ def _read(path: Path, end: str) -> pd.DataFrame:
     again = f"run `{COMMAND}` again, or delete {KEY}.csv to leave the benchmark out of the report"
     try:
         table = pd.read_csv(
-            path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""],
-            float_precision="round_trip",
-        )  # fmt: skip
+            path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""]
+        )
     except FileNotFoundError:
         raise AmidError(f"{path} is missing: {again}.") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise AmidError(f"{path} cannot be read ({error}): {again}.") from None
     columns = {column.name for column in LAYOUTS[end].columns} if end in LAYOUTS else set()
     lacking = (columns | FILES[end]) - set(table)
@@ -95,7 +94,7 @@ def benchmark(data: ReportData) -> list[Section]:
             f"Students of {count} configurations under the training protocol"
             f"{'s' if len(protocols) > 1 else ''} {' and '.join(protocols)}, each compared with "
             "the student without a teacher and with plain knowledge distillation (KD), seed by "
-            f"seed. Click a header to sort by its column. {MARKS}"
+            "seed. Click a header to sort by its column."
         ),
         *(Text(f"{name}: not trained for the benchmark ({COMMAND}).") for name in missing),
         *(Text(words) for words in _other_runs(data)),
@@ -128,12 +127,15 @@ def _counts(counts: pd.DataFrame) -> Table:
 
 
 def _narrow(rows: pd.DataFrame, layout: Layout, title: str, caption: str) -> Table:
-    """The table of a layout that shows one protocol and leaves out LEFT_OUT."""
+    """The table of a layout that shows one protocol. It is as wide as the page: without LEFT_OUT,
+    and without marks of significance beside each p."""
     columns = tuple(column for column in layout.columns if column.name not in LEFT_OUT)
     title = f"{title}, protocol {rows['protocol'].iloc[0]}"
     own = replace(layout, title=title, columns=columns, heading=caption)
     (table,) = tables(rows, own, SHORT, {})
-    return table
+    bare = [[replace(cell, marks="", meaning="") for cell in row.cells] for row in table.rows]
+    shown = [replace(row, cells=cells) for row, cells in zip(table.rows, bare, strict=True)]
+    return replace(table, rows=shown)
 
 
 def _escaped(words: str) -> str:
