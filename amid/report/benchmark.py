@@ -97,7 +97,7 @@ def benchmark(data: ReportData) -> list[Section]:
             "seed. Click a header to sort by its column."
         ),
         *(Text(f"{name}: not trained for the benchmark ({COMMAND}).") for name in missing),
-        *(Text(words) for words in _other_runs(data)),
+        *(Text(words) for words in other_runs(data)),
     ]
     for dataset in datasets:
         here = table[table["dataset"] == dataset]
@@ -217,7 +217,7 @@ def _provenance(seeds: pd.DataFrame, dataset: str) -> Provenance:
     return Provenance(dataset, origins, "Benchmark of all methods")
 
 
-def _other_runs(data: ReportData) -> list[str]:
+def other_runs(data: ReportData) -> list[str]:
     """A sentence for each data set whose benchmark has other runs than the page's tables, of the
     same configurations, seeds and protocol: its code, data or parameters were others."""
     assert data.benchmark is not None

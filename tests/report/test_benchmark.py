@@ -12,7 +12,7 @@ import pytest
 
 from amid.errors import AmidError
 from amid.io.checksums import sha256_bytes
-from amid.report.benchmark import benchmark, read_benchmark
+from amid.report.benchmark import benchmark, other_runs, read_benchmark
 from amid.report.blocks import Table
 from amid.report.page import page
 from amid.studies.rendering import UNDEFINED
@@ -44,6 +44,12 @@ def section(frames: dict[str, pd.DataFrame], **changes) -> list:
     return list(found.blocks)
 
 
+@pytest.fixture(scope="module")
+def blocks(frames: dict[str, pd.DataFrame]) -> list:
+    """Of a page of avlips and of a data set that the benchmark lacks."""
+    return section(frames, datasets=("avlips", "utd_mhad"))
+
+
 def tables_of(blocks: list) -> list[Table]:
     return [block for block in blocks if isinstance(block, Table)]
 
@@ -53,13 +59,13 @@ def words_of(blocks: list) -> str:
 
 
 def test_it_is_the_first_table_and_the_rest_of_the_page_is_as_without_it(
-    frames: dict[str, pd.DataFrame],
+    frames: dict[str, pd.DataFrame], blocks: list
 ) -> None:
     bare, html = made_page(), made_page(frames)
     ids = re.findall(r'<section id="([a-z-]+)"', html)
     assert ids[:3] == ["result", "benchmark", "tables"]
     first = html[: html.index("</caption>")]
-    assert first.endswith(f"<caption>{tables_of(section(frames))[0].caption}".replace("'", "&#39;"))
+    assert first.endswith(f"<caption>{tables_of(blocks)[0].caption}".replace("'", "&#39;"))
     rest = re.sub(r'<section id="benchmark".*?</section>\n', "", html, flags=re.DOTALL)
     entry = '<li><a href="#benchmark">Benchmark of all methods</a></li>\n'
     assert rest.count(entry) == 1
@@ -74,8 +80,8 @@ def test_it_is_the_first_table_and_the_rest_of_the_page_is_as_without_it(
     assert "style=" not in html  # which the page's policy forbids
 
 
-def test_the_tables_show_what_the_files_say(frames: dict[str, pd.DataFrame]) -> None:
-    shown = tables_of(section(frames))
+def test_the_tables_show_what_the_files_say(frames: dict[str, pd.DataFrame], blocks: list) -> None:
+    shown = tables_of(blocks)
     first, *_, lost = shown
     assert [header for header, _ in first.columns] == [
         *("configuration", "student", "gain over student alone", "effect, student alone"),
@@ -103,8 +109,8 @@ def test_the_tables_show_what_the_files_say(frames: dict[str, pd.DataFrame]) -> 
     assert len({table.name for table in shown}) == len(shown)
 
 
-def test_every_run_is_named_with_its_seed(frames: dict[str, pd.DataFrame]) -> None:
-    origins = [block for block in section(frames) if block.kind == "provenance"]
+def test_every_run_is_named_with_its_seed(frames: dict[str, pd.DataFrame], blocks: list) -> None:
+    origins = [block for block in blocks if block.kind == "provenance"]
     assert [block.dataset for block in origins] == ["avlips", "grid"]
     keys = [key for block in origins for row in block.rows for _, key, _ in row.runs]
     assert keys == frames["_seeds"]["run"].tolist()
@@ -112,9 +118,9 @@ def test_every_run_is_named_with_its_seed(frames: dict[str, pd.DataFrame]) -> No
     assert [which for which, _, _ in origins[0].rows[0].runs] == [f"seed {n}" for n in range(4)]
 
 
-def test_pictures_are_told_in_words(frames: dict[str, pd.DataFrame]) -> None:
-    blocks = [block for block in section(frames) if block.kind == "pictures"]
-    pictures = [one for block in blocks for one in block.items]
+def test_pictures_are_told_in_words(blocks: list) -> None:
+    rows = [block for block in blocks if block.kind == "pictures"]
+    pictures = [one for block in rows for one in block.items]
     gain, ranks, *_ = pictures
     assert gain.alt.startswith("Gain over the student alone in points, with 95 % interval: ")
     assert "KD +" in gain.alt or "KD −" in gain.alt
@@ -124,9 +130,9 @@ def test_pictures_are_told_in_words(frames: dict[str, pd.DataFrame]) -> None:
 
 
 def test_a_data_set_of_the_page_without_a_benchmark_is_named(
-    frames: dict[str, pd.DataFrame],
+    frames: dict[str, pd.DataFrame], blocks: list
 ) -> None:
-    words = words_of(section(frames, datasets=("avlips", "utd_mhad")))
+    words = words_of(blocks)
     assert "utd_mhad: not trained for the benchmark" in words
     assert "grid: not trained" not in words
     assert benchmark(replace(report_data(datasets=("utd_mhad",)), benchmark=frames)) == []
@@ -148,10 +154,15 @@ def test_a_benchmark_of_other_runs_than_the_tables_says_so(
             seeds.loc[here, "run"] = key
         return {**frames, "_seeds": seeds}
 
-    assert "was trained with other code" not in words_of(section(with_keys(keys)))
-    told = words_of(section(with_keys({**keys, ("amid", 1): "0" * 20})))
-    assert "avlips: the benchmark was trained with other code, data or parameters" in told
+    assert other_runs(replace(made, benchmark=with_keys(keys))) == []
+    changed = with_keys({**keys, ("amid", 1): "0" * 20})
+    (told,) = other_runs(replace(made, benchmark=changed))
+    assert told.startswith("avlips: the benchmark was trained with other code, data or parameters")
     assert "(other runs of AMID)" in told
+    strong = made.params.dataset("avlips").model_copy(update={"training": {"protocol": "strong"}})
+    params = made.params.model_copy(update={"data": {**made.params.data, "avlips": strong}})
+    (told,) = other_runs(replace(made, params=params, benchmark=changed))
+    assert "(other runs of student alone, AMID)" in told  # compared with that protocol's
 
 
 @pytest.mark.parametrize(
