@@ -97,6 +97,7 @@ class Training(Model):
     ema: Share
     choose: Literal["validation", "last"]
     augmentation: dict[Name, dict[str, Any]]
+    modality_dropout: Annotated[float, Field(ge=0, lt=1)]
     strong: dict[str, Any]
     auxiliary_seed: Annotated[int, Field(ge=0)]
     checkpoint_every: Positive
