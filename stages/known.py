@@ -6,6 +6,7 @@ for (stages/request.py). A dvc at work knows the stages that were there when it 
 runs in a dvc of its own.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from ruamel.yaml import YAML
 from amid import config
 from amid.errors import AmidError
 from amid.io.atomic import write_atomic
+
+SHOWN = {"benchmark": "table_benchmark"}  # pipeline on request -> its table in the report
+REQUESTED = Path("pipelines") / "report" / "requested.yaml"
 
 
 def know_downloads(params: config.Params, datasets: list[str], *, checked: bool = False) -> None:
@@ -64,3 +68,14 @@ def know(pipeline: str, asked: dict[str, Any], targets: list[str]) -> None:
             write_atomic(file, text.encode())
     if not made:
         sys.exit(1)  # dvc has said why
+
+
+def tell_report(pipeline: str, reports: Path) -> None:
+    """Writes the sum of a pipeline's table for the stage `report`, which is then out of date where
+    the table is another one; nothing for a pipeline whose table the report does not show."""
+    if pipeline not in SHOWN:
+        return
+    name = SHOWN[pipeline]
+    head = REQUESTED.read_text(encoding="utf-8").partition(f"{name}:")[0]
+    found = hashlib.sha256((reports / f"{name}.csv").read_bytes()).hexdigest()
+    write_atomic(REQUESTED, f'{head}{name}: "{found}"\n'.encode())

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from amid.report import dag
+from amid.report.benchmark import read_benchmark
 from amid.report.data import ReportData, configurations, read_exhibits
 from amid.report.environment import facts, platforms
 from amid.report.page import page
@@ -35,6 +36,7 @@ def main() -> None:
             {name: read_exhibits(RUNS / "exhibits" / name) for name in params.datasets},
             dag.read_stages(Path.cwd(), ["dvc.yaml", *(f"pipelines/{n}/dvc.yaml" for n in FILES)]),
             facts(trained_on),
+            read_benchmark(REPORTS),
         )
         html = page(all_sections(data))
         tracker.log_files(rendering.write_text(REPORTS / "index.html", html))

@@ -7,8 +7,8 @@ from ruamel.yaml import YAML
 
 from amid import config
 from amid.io.atomic import write_atomic
-from stages.common import PARAMS, run_command
-from stages.known import know, know_downloads
+from stages.common import PARAMS, REPORTS, run_command
+from stages.known import know, know_downloads, tell_report
 
 OUT = Path("data") / "asked"  # of the downloads' request, for which `extract` waits
 
@@ -25,6 +25,7 @@ def main(pipeline: str) -> None:
     if pipeline == "contrastive":  # the others' features are outs of a stage that DVC knows already
         asked["extracted"] = [name for name in datasets if name not in params.datasets]
     know(pipeline, asked, [f"pipelines/{pipeline}/asked/dvc.yaml"])
+    tell_report(pipeline, REPORTS)
 
 
 def own_datasets(pipeline: str) -> list[str]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amid.config import Params
 from amid.core.types import RunRecord
@@ -15,6 +15,9 @@ from amid.io.checksums import verify
 from amid.io.redact import escape_control
 from amid.report import dag
 from amid.studies.base import REFERENCE, TITLES, Records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STUDENT_ALONE = "student_alone"  # the baseline of the headline
 EXHIBITS = "exhibits.json"  # in the outs of the stage of that name
@@ -26,7 +29,8 @@ class ReportData:
     """Everything that the report shows.
 
     records: of every configuration shown. exhibits: data set -> as from `read_exhibits`.
-    stages: as from dag.read_stages. environment: as from environment.facts.
+    stages: as from dag.read_stages. environment: as from environment.facts. benchmark: as from
+    benchmark.read_benchmark.
     """
 
     params: Params
@@ -36,6 +40,7 @@ class ReportData:
     exhibits: Mapping[str, dict[str, Any]]
     stages: Mapping[str, dag.Stage]
     environment: Sequence[tuple[str, str]]
+    benchmark: Mapping[str, pd.DataFrame] | None = None
 
     def rows(self, names: Sequence[str]) -> Records:
         """The records of some configurations, in the order of `names`."""

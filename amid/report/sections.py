@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amid.report import clips, dag, figures, training_curves
+from amid.report.benchmark import benchmark
 from amid.report.blocks import Picture, Pictures, Section, Text
 from amid.report.data import ReportData
 from amid.report.headline import headline
@@ -14,6 +15,7 @@ def all_sections(data: ReportData) -> list[Section]:
     """The sections, in the order of the page."""
     return [
         headline(data),
+        *benchmark(data),
         paper_tables(data),
         figures.paper_figures(data),
         training_curves.training(data),

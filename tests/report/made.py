@@ -89,5 +89,5 @@ def report_data(
     )
 
 
-def made_page(**changes) -> str:
-    return page(all_sections(report_data(**changes)))
+def made_page(benchmark: dict | None = None, **changes) -> str:
+    return page(all_sections(replace(report_data(**changes), benchmark=benchmark)))

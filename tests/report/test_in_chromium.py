@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from amid.report.benchmark import read_benchmark
+from tests import benchmarked
 from tests.browser import browser, opened
 from tests.report.made import made_page
 from tests.small import ROOT
@@ -132,6 +134,29 @@ def test_a_shade_tells_that_a_table_goes_on_to_the_right(chromium: Any, path: Pa
         page.wait_for_function("box => !box.classList.contains('more')", arg=box)
         page.set_viewport_size({"width": 1600, "height": 900})
         page.wait_for_function("document.querySelectorAll('.scroll.more:has(table)').length === 0")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_benchmark_fits_a_desktop_and_scrolls_on_a_phone(
+    chromium: Any, tmp_path: Path, scheme: str
+) -> None:
+    of = benchmarked.params(["avlips"], {"paper": 3})
+    made = tmp_path / "index.html"
+    found = read_benchmark(benchmarked.write_reports(of, tmp_path))
+    made.write_text(made_page(found), encoding="utf-8")
+    for size, scrolls in (("desktop", False), ("phone", True)):
+        with opened(chromium, made, size, color_scheme=scheme) as (page, asked, complaints):
+            part = page.locator("#benchmark")
+            assert part.locator("svg").count() == 2
+            assert part.locator("table").first.locator("tbody tr").count() == 16
+            page.wait_for_function(
+                "scrolls => !!document.querySelector('#benchmark .scroll.more') === scrolls",
+                arg=scrolls,
+            )
+            assert page.evaluate(WIDER) <= 0
+            assert (asked, complaints) == ([], [])
+            ink = "getComputedStyle(document.querySelector('#benchmark svg.plot text')).fill"
+            assert page.evaluate(ink) == page.evaluate("getComputedStyle(document.body).color")
 
 
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(chromium: Any, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +79,27 @@ def test_a_study_with_data_sets_of_its_own_asks_for_these(project: Path, dvc) ->
     choose("avlips", "avsentences")  # whose features another stage makes then
     request.main("contrastive")
     assert asked("contrastive") == {**sets, "extracted": []}
+
+
+def test_the_report_is_out_of_date_when_a_table_that_it_shows_is_another_one(
+    project: Path, dvc
+) -> None:
+    place = project / known.REQUESTED
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / known.REQUESTED, place)
+    before = place.read_text()
+    request.main("tune")  # which the report does not show
+    assert place.read_text() == before
+    (project / "reports").mkdir()
+    for text in ("one", "two"):
+        (project / "reports" / "table_benchmark.csv").write_text(text)
+        request.main("benchmark")
+        told = YAML(typ="safe").load(place.read_text())
+        assert told == {"table_benchmark": hashlib.sha256(text.encode()).hexdigest()}
+        head = place.read_text().partition("table_benchmark:")[0]
+        assert head == before.partition("table_benchmark:")[0]
+    root = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["report"]
+    assert {known.REQUESTED.as_posix(): ["table_benchmark"]} in root["params"]
 
 
 def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(
