@@ -354,5 +354,5 @@ def test_the_committed_block_fits() -> None:
     from amid.studies import load_params
 
     block = load_params(ROOT / "params.yaml").table_benchmark
-    assert block.protocols == {"paper": 10, "strong": 20}
+    assert block.protocols == {"paper": 10}
     assert len(block.configurations) == 16
