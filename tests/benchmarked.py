@@ -27,6 +27,8 @@ def params(
     block = own.table_benchmark.model_copy(
         update={name: value for name, value in given.items() if value is not None}
     )
+    if block.plain not in block.configurations:
+        block = block.model_copy(update={"plain": "kd"})
     return own.model_copy(update={"datasets": list(datasets), "table_benchmark": block})
 
 

@@ -355,4 +355,4 @@ def test_the_committed_block_fits() -> None:
 
     block = load_params(ROOT / "params.yaml").table_benchmark
     assert block.protocols == {"paper": 10}
-    assert len(block.configurations) == 16
+    assert len(block.configurations) == 18
