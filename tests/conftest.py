@@ -4,6 +4,7 @@ import amid.core.reproducible  # isort: skip  pins kernels before torch, numpy a
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,34 @@ ROOT = Path(__file__).resolve().parent.parent
 for name in ("AMID_EXECUTOR", "AMID_STORE", "AMID_MIRROR", "AMID_WORKERS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
 assert amid.core.reproducible.PINS.items() <= dict(os.environ).items()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """xdist would begin with the groups of most tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup` the tests of a file go to one worker, but for those with an
+    `xdist_group` of their own, and the longest groups first: none is left for the end.
+
+    How long they take is the `seconds` of their markers `slow`.
+    """
+    if not config.getoption("loadgroup", False):
+        return
+    seconds: Counter[str] = Counter()
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
+        slow = item.get_closest_marker("slow")
+        seconds[_group(item)] += slow.kwargs.get("seconds", 0) if slow else 0
+    items.sort(key=lambda item: -seconds[_group(item)])
+
+
+def _group(item: pytest.Item) -> str:
+    return item.get_closest_marker("xdist_group").args[0]
 
 
 @pytest.fixture(scope="session", autouse=True)

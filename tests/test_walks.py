@@ -93,7 +93,8 @@ def run(place: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=280)
+@pytest.mark.xdist_group("additions")
 def test_what_additions_can_break_is_whole(place: Path) -> None:
     output = run(place, sys.executable, "-m", "pytest", "-m", "not slow", *PARTS)
     assert " passed" in output
@@ -127,7 +128,7 @@ def rows(made: Path, table: str) -> list[tuple[str, str]]:
     return [(line["dataset"], line["configuration"]) for line in lines]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=290)
 def test_a_repro_puts_what_was_added_into_the_tables(made: Path) -> None:
     listed = YAML(typ="safe").load((made / "params.yaml").read_text())["table1"]
     assert "sp" in listed

@@ -378,7 +378,7 @@ def test_the_block_of_params_is_valid_and_not_run_by_default():
     assert "iemocap" not in params.datasets
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=70)
 def test_a_small_release_ends_in_table_3(release, tmp_path):
     place = tmp_path / "project"
     place.mkdir()

@@ -74,7 +74,7 @@ def test_the_walks_mistakes_are_told_as_it_says(place: Path, tmp_path: Path) -> 
     assert not (tmp_path / "data" / "digits" / "raw").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=120)
 def test_the_walk_ends_in_table_1(place: Path) -> None:
     stages = (
         "download",

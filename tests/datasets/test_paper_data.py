@@ -58,7 +58,7 @@ def run(place: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 @pytest.mark.parametrize("make", [ucf51, activitynet])
 def test_from_the_layout_to_table_1(make, tmp_path: Path) -> None:
     name = make.__name__

@@ -514,7 +514,7 @@ def test_the_whole_network_runs(tmp_path):
     assert np.isfinite(got).all()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=75)
 def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path):
     """From sound files and a block in params.yaml to a trained run, encoder `none`."""
     place, folder = tmp_path, tmp_path / "own" / "hum"

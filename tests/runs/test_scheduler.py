@@ -175,8 +175,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.alone
-@pytest.mark.slow
+@pytest.mark.slow(seconds=80)
 def test_kill_9_at_five_moments_ends_in_the_same_bytes(data, tmp_path) -> None:
     """The stage process is killed while its workers train; the workers die with it."""
     script = tmp_path / "stage.py"
