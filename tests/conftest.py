@@ -5,9 +5,12 @@ import amid.core.reproducible  # isort: skip  pins kernels before torch, numpy a
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.warm import started
 
 ROOT = Path(__file__).resolve().parent.parent
 # Where stages go to in the shell that tests are started from is no concern of theirs.
@@ -75,3 +78,10 @@ def in_process(monkeypatch) -> None:
     monkeypatch.setattr(
         "amid.data.decoding.guarded", lambda decode, tasks, *_, **__: map(decode, tasks)
     )
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Path]:
+    """A folder for the beginning of PATH, whose `python` starts stages fast (tests/warm.py)."""
+    with started() as folder:
+        yield folder

@@ -301,9 +301,10 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
     """A copy of the project with four words and three epochs, reproduced once."""
     place = tmp_path_factory.mktemp("tiny") / "project"
+    (place.parent / "bin").symlink_to(warm)
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     for name in filter(None, listed.stdout.split("\0")):
@@ -336,8 +337,8 @@ def git(place: Path, *words: str) -> None:
 def run(place: Path, *words: str) -> str:
     """A dvc command in `place`, without the git identity of whoever runs the tests."""
     bare = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, **bare, "PATH": path}
+    path = (place.parent / "bin", Path(sys.executable).parent, os.environ["PATH"])
+    environment = {**os.environ, **bare, "PATH": os.pathsep.join(map(str, path))}
     command = [sys.executable, "-m", "dvc", *words]
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from _pytest.mark.expression import Expression
@@ -221,6 +222,48 @@ def test_wrong():
 def test_slow():
     assert False
 """
+
+
+class Item:
+    """A test as pytest collects it: its file and its markers."""
+
+    def __init__(self, name: str, **marks: pytest.Mark) -> None:
+        self.path, self.marks = ROOT / "tests" / name, marks
+
+    def get_closest_marker(self, name: str) -> pytest.Mark | None:
+        return self.marks.get(name)
+
+    def add_marker(self, mark: pytest.MarkDecorator) -> None:
+        self.marks[mark.name] = mark.mark
+
+
+def test_the_longest_groups_of_tests_begin() -> None:
+    from tests.conftest import pytest_collection_modifyitems
+
+    def slow(seconds: int, **others: pytest.Mark) -> dict[str, pytest.Mark]:
+        return {"slow": pytest.mark.slow(seconds=seconds).mark, **others}
+
+    apart = {"xdist_group": pytest.mark.xdist_group("apart").mark}
+    items = [
+        Item("test_a.py", **slow(10)),
+        Item("test_a.py", **slow(90, **apart)),
+        Item("test_b.py", slow=pytest.mark.slow.mark),
+        Item("test_c.py", **slow(50)),
+        Item("test_c.py", **slow(60)),
+    ]
+    given = [*items]
+    pytest_collection_modifyitems(SimpleNamespace(getoption=lambda *_: False), items)
+    assert items == given
+    pytest_collection_modifyitems(SimpleNamespace(getoption=lambda *_: True), items)
+    assert items == [given[n] for n in (3, 4, 1, 0, 2)]
+    groups = [item.marks["xdist_group"].args[0] for item in items]
+    assert groups == [
+        "tests/test_c.py",
+        "tests/test_c.py",
+        "apart",
+        "tests/test_a.py",
+        "tests/test_b.py",
+    ]
 
 
 def test_ci_runs_every_slow_test_once() -> None:

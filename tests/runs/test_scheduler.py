@@ -14,6 +14,8 @@ import pytest
 
 from amid.core.checkpoint import read_checkpoint, write_checkpoint
 from amid.errors import AmidError
+from amid.executors.local import Local
+from amid.runs import scheduler
 from amid.runs.scheduler import run_all
 from amid.runs.store import RECORD, RunStore
 from tests.small import ROOT, small_params, small_run, write_data
@@ -120,6 +122,16 @@ def test_bytes_do_not_depend_on_the_number_of_workers(data, tmp_path) -> None:
     one, _ = run(plan, data, tmp_path / "one", workers=1)
     three, _ = run(plan, data, tmp_path / "three", workers=3)
     assert content(one) == content(three)
+
+
+def test_what_workers_need_is_imported_before_they_are_forked(data, tmp_path, monkeypatch) -> None:
+    order, pool = [], Local.pool
+    monkeypatch.setattr(scheduler, "load_late_imports", lambda: order.append("imports"))
+    monkeypatch.setattr(Local, "pool", lambda *a, **k: order.append("pool") or pool(*a, **k))
+    plan = [small_run(data, "student_alone")]
+    run(plan, data, tmp_path)
+    run(plan, data, tmp_path)  # nothing to train, so nothing to import
+    assert order == ["imports", "pool"]
 
 
 def test_a_damaged_record_is_trained_anew(data, tmp_path) -> None:
