@@ -54,6 +54,9 @@ sys.exit(code if code >= 0 else 128 - code)
 @contextlib.contextmanager
 def started() -> Iterator[Path]:
     """A folder to be the first of a PATH; its `python` works until the block is left."""
+    from amid.tracking.client import silence_mlflow  # not for the process that has nothing of amid
+
+    silence_mlflow()  # which would start a thread when it is imported
     with tempfile.TemporaryDirectory() as name:
         address = Path(name, "socket")
         server = subprocess.Popen([sys.executable, __file__, str(address)])
