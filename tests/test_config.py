@@ -327,6 +327,24 @@ def test_the_protocol_of_a_block_holds_for_it_alone_and_its_own_numbers_come_las
     assert everywhere.training_of("avlips").epochs == strong["epochs"]
 
 
+def test_a_block_changes_the_strong_protocol_alone(changed, root: Path) -> None:
+    own = {"strong": {"epochs": 50, "augmentation": {"jitter": {"noise": 0.1}}}}
+    params = changed({"data": {"grid": {"training": own}}})
+    assert params.training_of("grid") == params.training
+    strong = params.training_of("grid", study={"protocol": "strong"})
+    assert (strong.epochs, strong.augmentation) == (50, {"jitter": {"noise": 0.1}})
+    assert strong.ema == params.training.strong["ema"]
+    elsewhere = params.training_of("utd_mhad", study={"protocol": "strong"})
+    assert elsewhere.augmentation == params.training.strong["augmentation"]
+    committed = load_params(root / "params.yaml").training_of(
+        "avlips", study={"protocol": "strong"}
+    )
+    assert set(committed.augmentation) == {"scaling", "jitter"}
+    for wrong in ({"strong": {"epohcs": 50}}, {"strong": 3}, {"strong": {"epochs": 8}}):
+        with pytest.raises(ConfigError, match=r"training.*grid|grid.*training"):
+            changed({"data": {"grid": {"training": wrong}}})
+
+
 def test_the_strong_protocol_costs_at_most_twice_the_epochs_of_the_papers(root: Path) -> None:
     training = load_params(root / "params.yaml").training
     assert training.strong["epochs"] <= 2 * training.epochs

@@ -123,6 +123,7 @@ def check_training_numbers(params: Params) -> None:
     for name in params.data:
         _check_warmup(params.training_of(name), "training", name)
         params.training_of(name, auxiliary=True)
+        _check_warmup(params.training_of(name, study={"protocol": "strong"}), "training", name)
     for configuration in params.configurations:
         override = params.resolved(configuration).training
         where = f"configurations.{configuration}.training"

@@ -97,6 +97,7 @@ class Training(Model):
     ema: Share
     choose: Literal["validation", "last"]
     augmentation: dict[Name, dict[str, Any]]
+    modality_dropout: Annotated[float, Field(ge=0, lt=1)]
     strong: dict[str, Any]
     auxiliary_seed: Annotated[int, Field(ge=0)]
     checkpoint_every: Positive
@@ -246,15 +247,20 @@ class Params(Model):
         self, dataset: str, *, auxiliary: bool = False, study: dict[str, Any] | None = None
     ) -> Training:
         """The training numbers of a data set: `training`, on top of it a study's own, on top of
-        both the protocol's, and on top of all what the data set's block says."""
+        both the protocol's, and on top of all what the data set's block says; its `strong` changes
+        that protocol alone."""
         block = self.dataset(dataset)
         override, where = block.training, f"data.{dataset}.training"
         if auxiliary:
             override = {**override, **block.auxiliary_training}
             where = f"data.{dataset}.auxiliary_training"
         values = self.training.model_dump() | (study or {})
+        of_strong = {}
+        if isinstance(override.get("strong"), dict):  # anything else is told by `check`
+            override = {**override}
+            of_strong = override.pop("strong")
         if override.get("protocol", values["protocol"]) == "strong":
-            values |= self.training.strong
+            values |= self.training.strong | of_strong
         return check(Training, {**values, **override}, where)
 
     def options(self, method: str) -> MethodOptions:

@@ -31,6 +31,8 @@ class Batch:
     complete: (B,) bool, False for training samples that lack an auxiliary modality (its embedding
         is 0 there); None when none does. Complete samples have the lower positions in `samples`,
         and among these the ones with a label.
+    seen: per auxiliary modality (B,), 0 for samples whose embedding a teacher in training does not
+        see, else 1; None where it sees all.
     """
 
     target: Tensor | Clips | BatchSlice
@@ -40,6 +42,7 @@ class Batch:
     teacher: Tensor | None = None
     teacher_logits: Tensor | None = None
     complete: Tensor | None = None
+    seen: dict[str, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,16 +61,18 @@ class Batch:
             None if self.teacher is None else at(self.teacher),
             None if self.teacher_logits is None else at(self.teacher_logits),
             None if self.complete is None else at(self.complete),
+            None if self.seen is None else {name: at(values) for name, values in self.seen.items()},
         )
 
     def to(self, device: torch.device) -> Batch:
         """The same samples on `device`. Videos that are not read yet are not moved."""
 
         def moved(values: Any) -> Any:
+            if isinstance(values, dict):
+                return {name: moved(value) for name, value in values.items()}
             return values.to(device, non_blocking=True) if hasattr(values, "to") else values
 
-        parts = {name: moved(getattr(self, name)) for name in self.__dataclass_fields__}
-        return Batch(**{**parts, "auxiliary": {m: moved(e) for m, e in self.auxiliary.items()}})
+        return Batch(**{name: moved(getattr(self, name)) for name in self.__dataclass_fields__})
 
     def labelled(self) -> Batch:
         """The samples that have a label; itself where all have one."""

@@ -1,6 +1,7 @@
 """Features that exist already: one .npy file a clip, a vector or a sequence of vectors.
 
-A file says its shape and type in its header; pickled objects are refused unread.
+A file says its shape and type in its header; pickled objects are refused unread. Sequences may be
+resampled to one length, which makes long ones cheap to train on and forgets how long they were.
 """
 
 from __future__ import annotations
@@ -9,29 +10,48 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from amid.extractors import Span
 from amid.media import MediaError, Reason
 
 
 class Options(BaseModel):
-    """dims: length of a vector. sequence: whether a clip has any number of them, in order."""
+    """dims: length of a vector. sequence: whether a clip has any number of them, in order. steps:
+    number to which each sequence is resampled, null for its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     dims: Annotated[int, Field(ge=1, le=1 << 20)] = 512
     sequence: bool = False
+    steps: Annotated[int, Field(ge=2, le=1 << 20)] | None = None
+
+    @model_validator(mode="after")
+    def _steps_are_of_a_sequence(self) -> Options:
+        if self.steps is not None and not self.sequence:
+            raise ValueError("`steps` needs `sequence: true`: a vector has none")
+        return self
 
 
 def shape(options: Options) -> tuple[int | None, ...]:
-    """(dims,), or (None, dims) for sequences of any length."""
-    return (None, options.dims) if options.sequence else (options.dims,)
+    """(dims,); of sequences (steps, dims), (None, dims) for any length."""
+    return (options.steps, options.dims) if options.sequence else (options.dims,)
 
 
 def extract(path: Path, spans: list[Span], options: Options) -> list[np.ndarray | MediaError]:
     """The file's float32 values for every span, which have no meaning here. Raises MediaError."""
-    return [read(path, options)] * len(spans)
+    values = read(path, options)
+    return [values if options.steps is None else resampled(values, options.steps)] * len(spans)
+
+
+def resampled(values: np.ndarray, steps: int) -> np.ndarray:
+    """float32 (L, dims) -> (steps, dims): straight lines between the steps, first and last kept."""
+    places = np.arange(steps) * ((len(values) - 1) / (steps - 1))  # (steps,), in steps of `values`
+    before = np.minimum(places.astype(np.int64), len(values) - 1)
+    after = np.minimum(before + 1, len(values) - 1)
+    share = (places - before)[:, None]
+    a, b = values[before].astype(np.float64), values[after].astype(np.float64)
+    return (a + (b - a) * share).astype(np.float32)
 
 
 def read(path: Path, options: Options) -> np.ndarray:
@@ -59,7 +79,7 @@ def read(path: Path, options: Options) -> np.ndarray:
         raise MediaError(
             Reason.wrong_type, f"{path.name} holds values of type {values.dtype}, not numbers"
         )
-    wanted = shape(options)
+    wanted = shape(options.model_copy(update={"steps": None}))
     fits = values.ndim == len(wanted) and values.shape[-1] == options.dims and values.shape[0] > 0
     if not fits:
         shown = f"(any length, {options.dims})" if options.sequence else f"({options.dims},)"

@@ -166,7 +166,7 @@ def runs() -> dict[str, RunSpec]:
             "baseline", network={"dim": NETWORK["dim"], "slope": 0.2, **RESNET}, target="speech",
             auxiliary=(), training=STRONG,
         ),
-        "amid, strong": spec("amid", AMID, training=STRONG),
+        "amid, strong": spec("amid", AMID, training={**STRONG, "modality_dropout": 0.5}),
         "crd, strong": spec("crd", {"weight": 0.8, **CONTRASTIVE}, training=STRONG, **fixed),
     }  # fmt: skip
 

@@ -48,6 +48,9 @@ class CrossModal(nn.Module):
     normalize_representations: whether representations are scaled to length sqrt(D), so that the
         classifier sees their direction only.
     parts: number of parts of a batch that are encoded one after another (amid.networks.recompute).
+
+    Where a batch says which embeddings are `seen`, the teacher gets zeros in place of the others;
+    the auxiliary model A is made of all of them.
     """
 
     def __init__(
@@ -93,6 +96,9 @@ class CrossModal(nn.Module):
             joined = torch.cat(list(modalities.values()), dim=1)  # (B, E)
             auxiliary = joined if self.join is None else self.join(joined)  # (B, D)
             if self.teacher is not None:
+                if batch.seen is not None:
+                    seen = [batch.seen[name][:, None] * e for name, e in modalities.items()]
+                    joined = torch.cat(seen, dim=1)
                 teacher = self._normalize(self.teacher(torch.cat([encoded, joined], dim=1)))
                 teacher_logits = self.classifier(teacher)  # (B, C)
         if batch.teacher is not None:

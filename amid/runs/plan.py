@@ -131,7 +131,7 @@ def _alone(
     if block.encoders[modality] == "none":
         block = block.model_copy(update={"encoders": {**block.encoders, modality: "mlp"}})
     training = params.training_of(dataset, auxiliary=seed is None)
-    numbers = _training(training, training.epochs, block.encoders[modality])
+    numbers = _training(training, training.epochs, block.encoders[modality], teacher=False)
     return RunSpec(
         dataset=dataset,
         method="baseline",
@@ -186,16 +186,15 @@ def configured_run(
         method: str, of: Any, training: Training, epochs: int, teacher: RunSpec | None = None
     ) -> RunSpec:
         seen = chosen if of.sees_auxiliary else ()
-        trained = _training(training, epochs, block.encoders[block.target])
+        fusion = bool(seen) and not of.fixed_teacher
+        trained = _training(training, epochs, block.encoders[block.target], teacher=fusion)
         return RunSpec(
             dataset=dataset,
             method=method,
             options=_unsigned(of.canonical(training.warmup)),
             target=block.target,
             auxiliary=seen,
-            network=_network(
-                params, block, block.target, fusion=bool(seen) and not of.fixed_teacher
-            ),
+            network=_network(params, block, block.target, fusion=fusion),
             training=trained,
             seed=seed,
             fold=fold,
@@ -246,8 +245,9 @@ def _network(params: Params, block: DataSet, target: str, *, fusion: bool) -> di
     return _unsigned({**chosen, "fusion": values["fusion"]} if fusion else chosen)
 
 
-def _training(training: Training, epochs: int, encoder: str) -> dict:
-    """The numbers that change the result of the first `epochs` epochs."""
+def _training(training: Training, epochs: int, encoder: str, *, teacher: bool) -> dict:
+    """The numbers that change the result of the first `epochs` epochs. teacher: whether the run
+    trains one."""
     idle = {"warmup_epochs", "checkpoint_every", "checkpoint_minutes", "auxiliary_seed"}
     idle |= {"protocol", "strong", "epochs", "milestones", "schedule", "rate_warmup"}
     values = training.model_dump(exclude=idle)
@@ -266,11 +266,14 @@ def _training(training: Training, epochs: int, encoder: str) -> dict:
         for name, numbers in training.augmentation.items()
         if load_encoder(encoder).axes in load_augmentation(name).AXES
     }
+    if not teacher:
+        values["modality_dropout"] = 0.0
     values["device"] = _device(training.device, encoder)
     if encoder != SHARED:  # of an extractor beside a shared student; of a student it is an error
         values["processes"] = 1
     usual = {"device": "cpu", "precision": "float32", "activation_chunks": 1, "processes": 1}
     usual |= {"label_smoothing": 0.0, "ema": 0.0, "choose": "validation", "augmentation": {}}
+    usual["modality_dropout"] = 0.0
     values = {name: value for name, value in values.items() if usual.get(name) != value}
     if "device" in values:  # whose bits are its own: unlike the processor's, they are in the key
         values["gpu"] = _gpu_models()

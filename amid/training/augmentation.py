@@ -2,7 +2,8 @@
 
 Student and teacher see the same draw ("consistent teaching", Beyer et al., CVPR 2022): a teacher
 trained together with the student encodes the augmented clip by the student's own encoder, a fixed
-one sees the augmented clip too. Frozen embeddings of auxiliary modalities stay as they are.
+one sees the augmented clip too. Frozen embeddings of auxiliary modalities stay as they are; a
+teacher in training may go without some of them (ModalityDropout).
 Sequences that are equally long in the data set stay so: what a crop leaves is played more slowly.
 """
 
@@ -103,6 +104,33 @@ class Augmenter:
             "has_uint32": 0,
             "uinteger": 0,
         }
+
+
+class ModalityDropout:
+    """Keeps a teacher in training from seeing some embeddings of auxiliary modalities.
+
+    Frozen encoders were trained on the training clips, whose embeddings tell the class better than
+    those of new clips do. A teacher that always sees them learns to look at nothing else.
+
+    Args:
+        share: probability with which the embedding of one modality of one sample is hidden.
+        seed: of the run.
+    """
+
+    def __init__(self, share: float, seed: int) -> None:
+        self._share, self._seed = share, seed
+
+    def __call__(self, batch: Batch, epoch: int) -> Batch:
+        """The batch with what is `seen`, drawn for (seed, epoch, sample, modality)."""
+        if not self._share:
+            return batch
+        samples = batch.samples.tolist()
+        drawn = {
+            name: [derive_seed(self._seed, "seen", epoch, n, name) / 2**63 for n in samples]
+            for name in batch.auxiliary
+        }
+        seen = {name: torch.tensor(values) >= self._share for name, values in drawn.items()}
+        return replace(batch, seen={name: flags.float() for name, flags in seen.items()})
 
 
 def augmenter_of(spec: RunSpec, train: Batch, teacher: CrossModal | None) -> Augmenter | None:

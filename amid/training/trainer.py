@@ -27,7 +27,7 @@ from amid.methods.base import Sizes
 from amid.networks.crossmodal import CrossModal
 from amid.networks.normalise import synchronize_statistics
 from amid.selection.rules import Selector
-from amid.training.augmentation import augmenter_of
+from amid.training.augmentation import ModalityDropout, augmenter_of
 from amid.training.batches import used_samples
 from amid.training.ema import WeightAverage, average_of
 from amid.training.evaluation import (
@@ -106,6 +106,7 @@ class Trainer:
             self.selector = Selector(spec.selection, len(complete)).to(self.device)
             self.registry.register("selection", self.selector)
         self.augmenter = augmenter_of(spec, data.train, teacher)
+        self.modality_dropout = ModalityDropout(training.get("modality_dropout", 0.0), spec.seed)
         self.average = average_of(training, self.networks, self.method, everything)
         self.registry.register("average", self.average)
 
@@ -232,15 +233,16 @@ class Trainer:
         train = self.data.train
         if not isinstance(train.target, Clips):
             for batch in map(train.take, batches):
-                change = self.augmenter
-                yield (batch if change is None else change(batch, epoch)).to(self.device)
+                if self.augmenter is not None:
+                    batch = self.augmenter(batch, epoch)
+                yield self.modality_dropout(batch, epoch).to(self.device)
             return
         seed = derive_seed(self.spec.seed, "augmentation", epoch)
         drawn = train.target.drawn(torch.Generator().manual_seed(seed))
         train = replace(train, target=drawn)
 
         def frames(rows: Tensor) -> Batch:
-            batch = train.take(rows)
+            batch = self.modality_dropout(train.take(rows), epoch)
             read = self.networks.student.read
             return replace(batch, target=self.world.slice_batch(batch.target, read))
 

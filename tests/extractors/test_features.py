@@ -45,6 +45,29 @@ def test_a_sequence_has_any_length(tmp_path: Path, order: str) -> None:
         np.testing.assert_array_equal(features.read(path, SEQUENCE), values)
 
 
+def test_sequences_are_resampled_to_one_length(tmp_path: Path) -> None:
+    options = features.Options(dims=2, sequence=True, steps=5)
+    assert features.shape(options) == (5, 2)
+    spans = [Span("a", np.nan, np.nan)]
+    for length in (1, 2, 3, 5, 17):
+        line = np.linspace(0, 4, length)  # straight lines stay what they are
+        path = saved(tmp_path, np.stack([line, 10 - 3 * line], axis=1))
+        (values,) = features.extract(path, spans, options)
+        want = np.linspace(0, 4 if length > 1 else 0, 5)
+        np.testing.assert_allclose(values, np.stack([want, 10 - 3 * want], axis=1), atol=1e-6)
+    peak = np.array([[0.0, 1.0], [8.0, 1.0], [0.0, 1.0]])
+    (values,) = features.extract(saved(tmp_path, peak), spans, options)
+    assert values.tolist() == [[0, 1], [4, 1], [8, 1], [4, 1], [0, 1]]
+    big = np.full((2, 2), 3e38)
+    big[1] *= -1
+    assert np.isfinite(features.extract(saved(tmp_path, big), spans, options)[0]).all()
+
+
+def test_a_vector_cannot_be_resampled() -> None:
+    with pytest.raises(ValidationError, match="`steps` needs `sequence: true`"):
+        features.Options(dims=3, steps=4)
+
+
 @pytest.mark.parametrize(
     ("values", "options", "reason", "detail"),
     [

@@ -470,15 +470,15 @@ def test_the_key_is_the_specification_and_nothing_else() -> None:
 def test_a_run_on_a_gpu_has_the_gpu_in_its_key(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(plan, "GPUS", tmp_path)
     training = load_params(ROOT / "params.yaml").training
-    numbers = plan._training(training, 3, "gru")
+    numbers = plan._training(training, 3, "gru", teacher=True)
     assert not {"device", "gpu"} & numbers.keys()
     monkeypatch.setattr(plan, "_device", lambda wanted, encoder: "cuda")
-    assert plan._training(training, 3, "r2plus1d")["gpu"] == "unknown"
+    assert plan._training(training, 3, "r2plus1d", teacher=True)["gpu"] == "unknown"
     for number, model in enumerate(("NVIDIA H200", "NVIDIA A100", "NVIDIA H200")):
         (tmp_path / str(number)).mkdir()
         text = f"Model: \t\t {model}\nIRQ: 5\n"
         (tmp_path / str(number) / "information").write_text(text)
-    found = plan._training(training, 3, "r2plus1d")
+    found = plan._training(training, 3, "r2plus1d", teacher=True)
     assert (found["device"], found["gpu"]) == ("cuda", "NVIDIA A100, NVIDIA H200")
 
 
@@ -487,7 +487,7 @@ def test_augmentations_that_do_not_fit_the_features_are_left_out_and_change_the_
     chosen = {"crop": {"share": 0.1}, "jitter": {"noise": 0.1}}
     training = training.model_copy(update={"augmentation": chosen, "schedule": "cosine"})
     of_sequences, of_vectors, of_frames = (
-        plan._training(training, 3, encoder) for encoder in ("gru", "mlp", "r2plus1d")
+        plan._training(training, 3, encoder, teacher=True) for encoder in ("gru", "mlp", "r2plus1d")
     )
     assert of_sequences["augmentation"] == chosen
     assert of_vectors["augmentation"] == {"jitter": {"noise": 0.1}}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from amid.core.checkpoint import read_checkpoint
+from amid.core.types import Batch
 from amid.data.splits import load_splits
 from amid.errors import Stopped
+from amid.networks.crossmodal import CrossModal
 from amid.runs.plan import PlannedRun
 from amid.studies import load_params
+from amid.training.augmentation import ModalityDropout
 from amid.training.job import MODEL
 from amid.training.model_file import load_model
 from amid.training.trainer import Trainer
@@ -120,3 +124,66 @@ def test_the_papers_protocol_has_none_of_these_numbers_in_its_runs(data: Path) -
     assert spec.spec.training["schedule"] == spec.parent.training["schedule"] == horizon
     assert spec.spec.training["ema"] == spec.parent.training["ema"] == pytest.approx(0.25)
     assert (spec.spec.training["epochs"], spec.parent.training["epochs"]) == (5, 2)
+
+
+def test_hidden_embeddings_are_drawn_by_seed_epoch_clip_and_modality() -> None:
+    def hidden(seed: int, epoch: int, samples: list[int]) -> dict[str, list[float]]:
+        count = len(samples)
+        embeddings = {name: torch.ones(count, 2) for name in ("audio", "text")}
+        batch = Batch(torch.zeros(count, 3), embeddings, torch.zeros(count), torch.tensor(samples))
+        seen = ModalityDropout(0.3, seed)(batch, epoch).seen
+        return {name: flags.tolist() for name, flags in seen.items()}
+
+    samples = list(range(2000))
+    found = hidden(0, 1, samples)
+    for flags in found.values():
+        assert set(flags) == {0.0, 1.0}
+        assert sum(flags) / 2000 == pytest.approx(0.7, abs=0.04)
+    assert found["audio"] != found["text"]
+    assert found != hidden(1, 1, samples)
+    assert found != hidden(0, 2, samples)
+    assert hidden(0, 1, samples[::-1]) == {name: flags[::-1] for name, flags in found.items()}
+    assert hidden(0, 1, [7]) == {name: [flags[7]] for name, flags in found.items()}
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_a_teacher_gets_zeros_for_what_it_does_not_see(normalized: bool) -> None:
+    networks = CrossModal(
+        trains=("student", "auxiliary", "teacher"),
+        classes=3,
+        target_shape=(5,),
+        auxiliary_dims={"audio": 4, "text": 6},
+        network={
+            **{"dim": 4, "slope": 0.2, "encoder": "mlp", "fusion": {"hidden": 8}},
+            "mlp": {"hidden": 8, "dropout": 0.0},
+        },
+        seed=0,
+        normalize_representations=normalized,
+    )
+    target = torch.randn(7, 5)
+    networks.student.prepare(target)
+    embeddings = {"text": torch.randn(7, 6), "audio": torch.randn(7, 4)}
+    whole = Batch(target, embeddings, torch.zeros(7), torch.arange(7))
+    audio = torch.tensor([0.0, 1, 0, 1, 0, 1, 0])
+    text = torch.tensor([0.0, 0, 1, 1, 1, 1, 0])
+    part = replace(whole, seen={"audio": audio, "text": text})
+    zeros = {"audio": embeddings["audio"] * audio[:, None], "text": embeddings["text"].clone()}
+    zeros["text"][text == 0] = 0
+    reps, without = networks(part), networks(replace(whole, auxiliary=zeros))
+    assert torch.equal(reps.teacher_logits, without.teacher_logits)
+    assert not torch.equal(reps.teacher_logits, networks(whole).teacher_logits)
+    for name in ("student_logits", "auxiliary"):
+        assert torch.equal(getattr(reps, name), getattr(networks(whole), name))
+    for name, flags in part.take(torch.tensor([2, 0])).seen.items():
+        assert flags.tolist() == part.seen[name][[2, 0]].tolist()
+
+
+def test_only_a_run_that_trains_a_teacher_hides_embeddings_from_it(data: Path) -> None:
+    assert strong_run(data, "amid").spec.training["modality_dropout"] == 0.5
+    assert strong_run(data, "amid").parent.training["modality_dropout"] == 0.5
+    crd = strong_run(data, "crd")
+    assert crd.teacher.training["modality_dropout"] == 0.5
+    for spec in (crd.spec, strong_run(data, "student_alone").spec):
+        assert "modality_dropout" not in spec.training
+    changed = strong_run(data, "student_alone", modality_dropout=0.25).spec
+    assert changed == strong_run(data, "student_alone").spec
