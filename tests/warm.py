@@ -1,11 +1,11 @@
-"""Stages that start in a tenth of a second: for tests that run dozens of them, each of which would
-import torch and MLflow for seconds, which says nothing about them.
+"""Stages that start fast: for tests that run dozens of them, each of which would import torch and
+MLflow for seconds, which says nothing about them.
 
 `started` gives a folder with a `python` in it. As `python -m stages.NAME ...` that is a fork of a
 process which has imported what is not the project's; the stage's own modules are imported by the
 fork, from the folder or the PYTHONPATH that it is called with. Any other words go to this Python.
 Processes of their own from beginning to end are the stages of the reproducibility gate, of the
-campaigns and of tests/stages.
+campaigns, and of all tests that do not name this.
 """
 
 from __future__ import annotations
