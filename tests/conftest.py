@@ -19,32 +19,44 @@ for name in ("AMID_EXECUTOR", "AMID_STORE", "AMID_MIRROR", "AMID_WORKERS", "MLFL
 assert amid.core.reproducible.PINS.items() <= dict(os.environ).items()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """xdist would begin with the groups of most tests."""
-    if hasattr(config.option, "loadscopereorder"):
-        config.option.loadscopereorder = False
+# Long tests each case of which may go to a worker of its own, apart from the rest of its file.
+APART = {
+    "test_another_processor_gives_the_committed_bits",
+    "test_what_additions_can_break_is_whole",
+}
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` the tests of a file go to one worker, but for those with an
-    `xdist_group` of their own, and the longest groups first: none is left for the end.
+def group(nodeid: str) -> str:
+    """What xdist gives to one worker with `--dist loadfile`: a file, or a test of APART."""
+    file, _, name = nodeid.partition("::")
+    return nodeid if name.partition("[")[0] in APART else file
 
-    How long they take is the `seconds` of their markers `slow`.
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """By `group`, in the order in which tests were collected."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Groups(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    config.option.loadscopereorder = False  # else the groups of most tests begin
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest groups first, so that no worker has one left when the others are done.
+
+    How long they take is the `seconds` of their markers `slow`; without any the order stays.
     """
-    if not config.getoption("loadgroup", False):
-        return
     seconds: Counter[str] = Counter()
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
         slow = item.get_closest_marker("slow")
-        seconds[_group(item)] += slow.kwargs.get("seconds", 0) if slow else 0
-    items.sort(key=lambda item: -seconds[_group(item)])
-
-
-def _group(item: pytest.Item) -> str:
-    return item.get_closest_marker("xdist_group").args[0]
+        seconds[group(item.nodeid)] += slow.kwargs.get("seconds", 0) if slow else 0
+    items.sort(key=lambda item: -seconds[group(item.nodeid)])
 
 
 @pytest.fixture(scope="session", autouse=True)

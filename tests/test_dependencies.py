@@ -224,46 +224,37 @@ def test_slow():
 """
 
 
-class Item:
-    """A test as pytest collects it: its file and its markers."""
-
-    def __init__(self, name: str, **marks: pytest.Mark) -> None:
-        self.path, self.marks = ROOT / "tests" / name, marks
-
-    def get_closest_marker(self, name: str) -> pytest.Mark | None:
-        return self.marks.get(name)
-
-    def add_marker(self, mark: pytest.MarkDecorator) -> None:
-        self.marks[mark.name] = mark.mark
-
-
 def test_the_longest_groups_of_tests_begin() -> None:
-    from tests.conftest import pytest_collection_modifyitems
+    from tests.conftest import APART, group, pytest_collection_modifyitems
 
-    def slow(seconds: int, **others: pytest.Mark) -> dict[str, pytest.Mark]:
-        return {"slow": pytest.mark.slow(seconds=seconds).mark, **others}
+    def item(nodeid: str, seconds: int | None = None) -> SimpleNamespace:
+        mark = pytest.mark.slow.mark if seconds is None else pytest.mark.slow(seconds=seconds).mark
+        return SimpleNamespace(nodeid=nodeid, get_closest_marker={"slow": mark}.get)
 
-    apart = {"xdist_group": pytest.mark.xdist_group("apart").mark}
+    apart = sorted(APART)[0]
     items = [
-        Item("test_a.py", **slow(10)),
-        Item("test_a.py", **slow(90, **apart)),
-        Item("test_b.py", slow=pytest.mark.slow.mark),
-        Item("test_c.py", **slow(50)),
-        Item("test_c.py", **slow(60)),
+        item("tests/test_a.py::test_one", 10),
+        item(f"tests/test_a.py::{apart}[x]", 90),
+        item("tests/test_b.py::test_two"),
+        item("tests/test_c.py::test_three[a::b]", 50),
+        item("tests/test_c.py::test_four", 60),
+        item(f"tests/test_a.py::{apart}[y]", 80),
     ]
     given = [*items]
-    pytest_collection_modifyitems(SimpleNamespace(getoption=lambda *_: False), items)
-    assert items == given
-    pytest_collection_modifyitems(SimpleNamespace(getoption=lambda *_: True), items)
-    assert items == [given[n] for n in (3, 4, 1, 0, 2)]
-    groups = [item.marks["xdist_group"].args[0] for item in items]
-    assert groups == [
-        "tests/test_c.py",
-        "tests/test_c.py",
-        "apart",
-        "tests/test_a.py",
+    pytest_collection_modifyitems(items)
+    assert items == [given[n] for n in (3, 4, 1, 5, 0, 2)]
+    assert [group(one.nodeid) for one in given[1:4]] == [
+        f"tests/test_a.py::{apart}[x]",
         "tests/test_b.py",
+        "tests/test_c.py",
     ]
+
+
+def test_tests_that_are_a_group_of_their_own_are_there() -> None:
+    from tests.conftest import APART
+
+    text = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for name in APART if f"\ndef {name}(" in text} == APART
 
 
 def test_ci_runs_every_slow_test_once() -> None:

@@ -97,7 +97,6 @@ def run(place: Path, *words: str) -> str:
 
 
 @pytest.mark.slow(seconds=280)
-@pytest.mark.xdist_group("additions")
 def test_what_additions_can_break_is_whole(place: Path) -> None:
     output = run(place, sys.executable, "-m", "pytest", "-m", "not slow", *PARTS)
     assert " passed" in output

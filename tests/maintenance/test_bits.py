@@ -45,9 +45,7 @@ def test_this_processor_gives_the_committed_bits() -> None:
 
 
 @pytest.mark.slow(seconds=150)
-@pytest.mark.parametrize(
-    "processor", [pytest.param(p, marks=pytest.mark.xdist_group(p)) for p in PROCESSORS]
-)
+@pytest.mark.parametrize("processor", PROCESSORS)
 def test_another_processor_gives_the_committed_bits(processor: str) -> None:
     """Emulated, by the command: all sums of a process of its own."""
     if shutil.which("qemu-x86_64") is None:
