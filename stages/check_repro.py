@@ -66,8 +66,7 @@ def check(
     reproducibility_check.reproduce_all(source, (one, two), profile)
     print(f"comparing {len(reproducibility_check.sums(one.place))} files", flush=True)
     yield from reproducibility_check.differing_files(one.place, two.place)
-    for clone in (one, two):
-        yield from reproducibility_check.dvc_not_clean(clone.place)
+    yield from reproducibility_check.not_clean((one.place, two.place))
     yield from reproducibility_check.unlike_committed(one.place)
 
 

@@ -4,15 +4,59 @@ import amid.core.reproducible  # isort: skip  pins kernels before torch, numpy a
 
 import os
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.warm import started
 
 ROOT = Path(__file__).resolve().parent.parent
 # Where stages go to in the shell that tests are started from is no concern of theirs.
 for name in ("AMID_EXECUTOR", "AMID_STORE", "AMID_MIRROR", "AMID_WORKERS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
 assert amid.core.reproducible.PINS.items() <= dict(os.environ).items()
+
+
+# Long tests each case of which may go to a worker of its own, apart from the rest of its file.
+APART = {
+    "test_another_processor_gives_the_committed_bits",
+    "test_what_additions_can_break_is_whole",
+}
+
+
+def group(nodeid: str) -> str:
+    """What xdist gives to one worker with `--dist loadfile`: a file, or a test of APART."""
+    file, _, name = nodeid.partition("::")
+    return nodeid if name.partition("[")[0] in APART else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """By `group`, in the order in which tests were collected."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Groups(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    config.option.loadscopereorder = False  # else the groups of most tests begin
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest groups first, so that no worker has one left when the others are done.
+
+    How long they take is the `seconds` of their markers `slow`; without any the order stays.
+    """
+    seconds: Counter[str] = Counter()
+    for item in items:
+        slow = item.get_closest_marker("slow")
+        seconds[group(item.nodeid)] += slow.kwargs.get("seconds", 0) if slow else 0
+    items.sort(key=lambda item: -seconds[group(item.nodeid)])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,3 +90,10 @@ def in_process(monkeypatch) -> None:
     monkeypatch.setattr(
         "amid.data.decoding.guarded", lambda decode, tasks, *_, **__: map(decode, tasks)
     )
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Path]:
+    """A folder for the beginning of PATH, whose `python` starts stages fast (tests/warm.py)."""
+    with started() as folder:
+        yield folder

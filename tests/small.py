@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from amid.io.checksums import SUMS, record_checksums
 from amid.networks.crossmodal import deployed
 from amid.networks.encoders import CnnEncoder, GruEncoder
 from amid.runs.plan import PlannedRun, configured_run
+from amid.runs.scheduler import load_late_imports
 from amid.studies import load_params
 from amid.training.model_file import load_model, model_card
 from amid.training.trainer import Trainer
@@ -101,13 +102,6 @@ def small_params(**updates: object) -> config.Params:
     values = {"network": network, "training": training, "data": blocks, "seeds": [0, 1]}
     values |= {"methods": methods, "table3": table3, "datasets": ["avlips"]}
     return params.model_copy(update={**values, **updates})
-
-
-@cache
-def load_late_imports() -> None:
-    """What the first training of a process imports (torch.optim's compiler, Arrow's data sets): 3 s
-    of a core, which every forked worker would spend again."""
-    import torch._dynamo  # noqa: F401
 
 
 def untrained(run: PlannedRun, folder: Path) -> Trainer:

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from _pytest.mark.expression import Expression
@@ -221,6 +222,39 @@ def test_wrong():
 def test_slow():
     assert False
 """
+
+
+def test_the_longest_groups_of_tests_begin() -> None:
+    from tests.conftest import APART, group, pytest_collection_modifyitems
+
+    def item(nodeid: str, seconds: int | None = None) -> SimpleNamespace:
+        mark = pytest.mark.slow.mark if seconds is None else pytest.mark.slow(seconds=seconds).mark
+        return SimpleNamespace(nodeid=nodeid, get_closest_marker={"slow": mark}.get)
+
+    apart = sorted(APART)[0]
+    items = [
+        item("tests/test_a.py::test_one", 10),
+        item(f"tests/test_a.py::{apart}[x]", 90),
+        item("tests/test_b.py::test_two"),
+        item("tests/test_c.py::test_three[a::b]", 50),
+        item("tests/test_c.py::test_four", 60),
+        item(f"tests/test_a.py::{apart}[y]", 80),
+    ]
+    given = [*items]
+    pytest_collection_modifyitems(items)
+    assert items == [given[n] for n in (3, 4, 1, 5, 0, 2)]
+    assert [group(one.nodeid) for one in given[1:4]] == [
+        f"tests/test_a.py::{apart}[x]",
+        "tests/test_b.py",
+        "tests/test_c.py",
+    ]
+
+
+def test_tests_that_are_a_group_of_their_own_are_there() -> None:
+    from tests.conftest import APART
+
+    text = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for name in APART if f"\ndef {name}(" in text} == APART
 
 
 def test_ci_runs_every_slow_test_once() -> None:

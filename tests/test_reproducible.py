@@ -44,8 +44,7 @@ def test_two_clean_clones_give_equal_bytes(clones: tuple[Path, Path]) -> None:
 
 @pytest.mark.slow
 def test_status_is_clean_and_a_second_repro_runs_nothing(clones: tuple[Path, Path]) -> None:
-    for place in clones:
-        assert reproducibility_check.dvc_not_clean(place) == []
+    assert reproducibility_check.not_clean(clones) == []
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -88,12 +89,14 @@ def commit(place: Path, *words: str) -> None:
 
 
 def run(place: Path, *words: str) -> str:
-    done = subprocess.run(words, cwd=place, env=tiny.environment(), capture_output=True, text=True)
+    environment = tiny.environment()
+    environment["PATH"] = f"{place.parent / 'bin'}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=280)
 def test_what_additions_can_break_is_whole(place: Path) -> None:
     output = run(place, sys.executable, "-m", "pytest", "-m", "not slow", *PARTS)
     assert " passed" in output
@@ -102,11 +105,12 @@ def test_what_additions_can_break_is_whole(place: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(place: Path, tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
     """The copy with all additions and tiny data, after `dvc repro` of two tables: what was added to
     the data sets, methods, extractors, encoders and studies is upstream of these. The whole DAG of
     two data sets is twice as many stages, of which each imports torch and MLflow for seconds."""
     made = shutil.copytree(place, tmp_path_factory.mktemp("made") / "project")
+    (made.parent / "bin").symlink_to(warm)
     for path in (*made.rglob("dvc.lock"), *(made / "reports").rglob("*")):
         if path.is_file():
             path.unlink()
@@ -127,7 +131,7 @@ def rows(made: Path, table: str) -> list[tuple[str, str]]:
     return [(line["dataset"], line["configuration"]) for line in lines]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=290)
 def test_a_repro_puts_what_was_added_into_the_tables(made: Path) -> None:
     listed = YAML(typ="safe").load((made / "params.yaml").read_text())["table1"]
     assert "sp" in listed
@@ -138,10 +142,30 @@ def test_a_repro_puts_what_was_added_into_the_tables(made: Path) -> None:
     assert sound.shape == (80, 25, 1)  # loudness in 25 steps
     encoder, _ = read_checkpoint(made / "data" / "avlips" / "embeddings" / "audio.safetensors")
     assert any(name.endswith("score.weight") for name in encoder)  # of attention pooling
-    record = made / "runs" / "compared" / "dots" / "sp" / "seed0" / "record.json"
-    assert json.loads(record.read_text())["classes"] == ["climb", "fall", "stay"]
+    for dataset in DATASETS:
+        compared = made / "runs" / "compared" / dataset
+        assert sorted(path.name for path in compared.iterdir()) == [
+            "ccl",
+            "crcd",
+            "crd",
+            "gmc",
+            "sp",
+        ]
+        record = json.loads((compared / "sp" / "seed0" / "record.json").read_text())
+        assert {"train_classification", "train_similarity"} <= record["history"][0].keys()
+    assert record["classes"] == ["climb", "fall", "stay"]
 
 
 @pytest.mark.slow
 def test_a_second_repro_has_nothing_to_do(made: Path) -> None:
     assert "Running stage" not in run(made, *REPRO)
+
+
+@pytest.mark.slow
+def test_a_row_goes_with_its_name(made: Path) -> None:
+    values = YAML(typ="safe").load((made / "params.yaml").read_text())
+    kept = [name for name in values["table1"] if name != "sp"]
+    assert len(kept) == len(values["table1"]) - 1
+    change(made / "params.yaml", {"table1": kept})
+    run(made, "python", "-m", "stages.table", "table1")
+    assert rows(made, "table1.csv") == list(product(DATASETS, kept))

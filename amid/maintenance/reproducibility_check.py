@@ -31,7 +31,8 @@ DATASET = "avlips"
 # One data set, one seed, and of the swept lists as much as shows every stage at work.
 SMALL = (
     *("-S", f"datasets=[{DATASET}]", "-S", "seeds=[0]"),
-    *("-S", "table3.training.epochs=3"),
+    *("-S", "table3.training.epochs=3", "-S", "table3.folds=[0,1]"),
+    *("-S", "table3.configurations=[crcd,amid]"),  # with a fixed teacher, and with a warm-up
     *("-S", "table6.alpha=[3.7,4.0]", "-S", "table6.beta=[1.5]", "-S", "table6.gamma=[1.0,1.2]"),
 )
 SEED = "0"
@@ -136,6 +137,12 @@ def differing_files(one: Path, two: Path) -> list[str]:
         _, differences = compare(one, two)
         found += [f"first run to differ: {difference}" for difference in differences[:1]]
     return found
+
+
+def not_clean(places: Sequence[Path]) -> list[str]:
+    """`dvc_not_clean` of several clones at once: dvc looks at its stages one by one."""
+    with ThreadPoolExecutor(len(places)) as pool:
+        return [line for found in pool.map(dvc_not_clean, places) for line in found]
 
 
 def dvc_not_clean(place: Path) -> list[str]:

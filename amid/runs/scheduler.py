@@ -103,6 +103,8 @@ def run_all(
             )
             for run in missing
         }
+        if isinstance(executor, Local):
+            load_late_imports()
         with executor.pool(
             workers, jobs=len(missing), gpu=_on_gpu(missing), processes=_processes(missing)
         ) as pool:
@@ -123,6 +125,11 @@ def run_all(
         flush=True,
     )
     return records
+
+
+def load_late_imports() -> None:
+    """Imports what torch's optimisers would import in each forked worker, for 2 s of a core."""
+    import torch._dynamo  # noqa: F401
 
 
 def _place(

@@ -8,8 +8,6 @@ import pytest
 
 from tests.campaigns.kill_pipeline import campaign
 
-pytestmark = pytest.mark.alone  # kills by the clock
-
 # Of a target with few stages, DVC runs those that do not need each other in an order that depends
 # on the seed of Python's hashes, and writes them into dvc.lock in that order.
 FEATURES = (
@@ -18,6 +16,6 @@ FEATURES = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=110)
 def test_killed_stages_end_in_the_same_bytes(tmp_path: Path) -> None:
     assert campaign(tmp_path, 1, 0, 1, command=FEATURES, longest=5.0) == 1

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -378,8 +377,8 @@ def test_the_block_of_params_is_valid_and_not_run_by_default():
     assert "iemocap" not in params.datasets
 
 
-@pytest.mark.slow
-def test_a_small_release_ends_in_table_3(release, tmp_path):
+@pytest.mark.slow(seconds=70)
+def test_a_small_release_ends_in_table_3(release, tmp_path, warm):
     place = tmp_path / "project"
     place.mkdir()
     yaml = YAML()
@@ -395,7 +394,7 @@ def test_a_small_release_ends_in_table_3(release, tmp_path):
     for stage in ("download", "extract", "auxiliary", "train folds", "table"):
         words = f"stages.{stage} {'table3' if stage == 'table' else 'iemocap'}".split()
         done = subprocess.run(
-            [sys.executable, "-m", *words],
+            [warm / "python", "-m", *words],
             cwd=place,
             env=environment,
             capture_output=True,

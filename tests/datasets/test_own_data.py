@@ -23,10 +23,10 @@ BLOCK = re.search(r"```yaml\n(.*?)```", WALK, re.S)[1]
 MANIFEST, ERRORS = re.findall(r"```text\n(id,label.*?|error: .*?)```", WALK, re.S)
 
 
-def run(place: Path, *words: str) -> subprocess.CompletedProcess:
+def run(place: Path, *words: str, python: str = sys.executable) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place)}
     return subprocess.run(
-        [sys.executable, *words], cwd=place, env=environment, capture_output=True, text=True
+        [python, *words], cwd=place, env=environment, capture_output=True, text=True
     )
 
 
@@ -74,8 +74,9 @@ def test_the_walks_mistakes_are_told_as_it_says(place: Path, tmp_path: Path) -> 
     assert not (tmp_path / "data" / "digits" / "raw").exists()
 
 
-@pytest.mark.slow
-def test_the_walk_ends_in_table_1(place: Path) -> None:
+@pytest.mark.slow(seconds=120)
+def test_the_walk_ends_in_table_1(place: Path, warm: Path) -> None:
+    python = str(warm / "python")
     stages = (
         "download",
         "extract",
@@ -86,7 +87,7 @@ def test_the_walk_ends_in_table_1(place: Path) -> None:
     )
     for stage in (*stages, "train amid"):
         name, *words = stage.split()
-        done = run(place, "-m", f"stages.{name}", *words, "digits")
+        done = run(place, "-m", f"stages.{name}", *words, "digits", python=python)
         assert done.returncode == 0, done.stderr
         if name == "extract":
             assert done.stdout.strip() in WALK
@@ -94,7 +95,7 @@ def test_the_walk_ends_in_table_1(place: Path) -> None:
             probed = [line for line in done.stdout.splitlines() if "linear probe" in line]
             assert len(probed) == 2
             assert "\n".join(probed) in WALK
-    done = run(place, "-m", "stages.table", "table1")
+    done = run(place, "-m", "stages.table", "table1", python=python)
     assert done.returncode == 0, done.stderr
     counts = json.loads((place / "data" / "digits" / "extract.json").read_text())
     table = pd.read_csv(place / "reports" / "table1.csv").set_index("configuration")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -49,18 +48,19 @@ def activitynet(folder: Path) -> dict:
     return {"train": 36, "validation": 12, "test": 12}
 
 
-def run(place: Path, *words: str) -> str:
+def run(python: Path, place: Path, *words: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place)}
     done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=place, env=environment, capture_output=True, text=True
+        [python, "-m", *words], cwd=place, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 @pytest.mark.parametrize("make", [ucf51, activitynet])
-def test_from_the_layout_to_table_1(make, tmp_path: Path) -> None:
+def test_from_the_layout_to_table_1(make, tmp_path: Path, warm: Path) -> None:
+    python = warm / "python"
     name = make.__name__
     source = tmp_path / "source"
     source.mkdir()
@@ -73,15 +73,15 @@ def test_from_the_layout_to_table_1(make, tmp_path: Path) -> None:
     values["table1"] = ["student_alone", "crd", "ccl", "amid"]
     with (tmp_path / "params.yaml").open("w") as file:
         yaml.dump(values, file)
-    said = run(tmp_path, "stages.download", name)
+    said = run(python, tmp_path, "stages.download", name)
     counts = ", ".join(f"{expected[split]} {split}" for split in sorted(expected))
     assert f"download@{name}: 60 clips ({counts})" in said
-    said = run(tmp_path, "stages.extract", name)
+    said = run(python, tmp_path, "stages.extract", name)
     assert f"extract@{name}: 60 of 60 clips kept" in said
     stages = ("auxiliary", "train baselines", "train compared", "train warmup", "train amid")
     for stage in stages:
-        run(tmp_path, *f"stages.{stage} {name}".split())
-    run(tmp_path, "stages.table", "table1")
+        run(python, tmp_path, *f"stages.{stage} {name}".split())
+    run(python, tmp_path, "stages.table", "table1")
     table = pd.read_csv(tmp_path / "reports" / "table1.csv").set_index("configuration")
     assert list(table.index) == ["student_alone", "crd", "ccl", "amid"]
     assert table["student"].between(0, 100).all()

@@ -155,7 +155,7 @@ def tasks() -> list:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=35)
 def test_a_preempted_run_goes_on_from_its_checkpoint_to_the_same_bytes(local, tmp_path) -> None:
     data = write_data(tmp_path / "avlips")
     training = small_params().training.model_copy(update={"epochs": 150})

@@ -514,8 +514,8 @@ def test_the_whole_network_runs(tmp_path):
     assert np.isfinite(got).all()
 
 
-@pytest.mark.slow
-def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path):
+@pytest.mark.slow(seconds=75)
+def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path, warm):
     """From sound files and a block in params.yaml to a trained run, encoder `none`."""
     place, folder = tmp_path, tmp_path / "own" / "hum"
     half = {k: t.half() if t.is_floating_point() else t for k, t in random_state().items()}
@@ -572,7 +572,7 @@ def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path):
     ):
         name, *words = stage.split()
         done = subprocess.run(
-            [sys.executable, "-m", f"stages.{name}", *words, "hum"],
+            [warm / "python", "-m", f"stages.{name}", *words, "hum"],
             cwd=place,
             env=environment,
             capture_output=True,

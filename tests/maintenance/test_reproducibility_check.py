@@ -192,7 +192,11 @@ def test_a_project_in_a_larger_repository_is_reproduced_in_its_folder(tmp_path: 
     reproducibility_check.reproduce_all(source, both, profile=())
     for clone in both:
         assert (clone.place / "reports" / "made.txt").read_text() == "same\n"
-        assert reproducibility_check.dvc_not_clean(clone.place) == []
+    places = [clone.place for clone in both]
+    assert reproducibility_check.not_clean(places) == []
+    (places[1] / "reports" / "made.txt").write_text("touched")
+    found = reproducibility_check.not_clean(places)
+    assert [str(places[1]) in line for line in found] == [True, True]
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ import pytest
 
 from amid.core.checkpoint import read_checkpoint, write_checkpoint
 from amid.errors import AmidError
+from amid.executors.local import Local
+from amid.runs import scheduler
 from amid.runs.scheduler import run_all
 from amid.runs.store import RECORD, RunStore
 from tests.small import ROOT, small_params, small_run, write_data
@@ -122,6 +124,16 @@ def test_bytes_do_not_depend_on_the_number_of_workers(data, tmp_path) -> None:
     assert content(one) == content(three)
 
 
+def test_what_workers_need_is_imported_before_they_are_forked(data, tmp_path, monkeypatch) -> None:
+    order, pool = [], Local.pool
+    monkeypatch.setattr(scheduler, "load_late_imports", lambda: order.append("imports"))
+    monkeypatch.setattr(Local, "pool", lambda *a, **k: order.append("pool") or pool(*a, **k))
+    plan = [small_run(data, "student_alone")]
+    run(plan, data, tmp_path)
+    run(plan, data, tmp_path)  # nothing to train, so nothing to import
+    assert order == ["imports", "pool"]
+
+
 def test_a_damaged_record_is_trained_anew(data, tmp_path) -> None:
     plan = [small_run(data, "student_alone")]
     store, _ = run(plan, data, tmp_path)
@@ -175,8 +187,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.alone
-@pytest.mark.slow
+@pytest.mark.slow(seconds=80)
 def test_kill_9_at_five_moments_ends_in_the_same_bytes(data, tmp_path) -> None:
     """The stage process is killed while its workers train; the workers die with it."""
     script = tmp_path / "stage.py"

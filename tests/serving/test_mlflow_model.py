@@ -23,7 +23,7 @@ from tests.small import ROOT
 from tests.stages.test_mistakes import stage
 
 NAME = "amid-avlips-student"
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=10)  # with the fixtures, each in the mean
 
 
 @pytest.fixture(scope="module")

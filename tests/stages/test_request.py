@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -152,8 +153,8 @@ def test_a_pipeline_without_stages_on_request_is_a_sentence(project: Path, dvc) 
         request.main("train")
 
 
-@pytest.mark.slow
-def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path) -> None:
+@pytest.mark.slow(seconds=160)
+def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, warm: Path) -> None:
     """With the real DVC: a dvc that was started by a stage of another one meets its locks. The data
     lies outside the project; an experiment of the queue, in a copy, finds it."""
     place, folder = tiny.clone(tmp_path / "project"), tmp_path / "clips"
@@ -169,9 +170,9 @@ def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path) 
 
     def run(*words: str) -> str:
         command = [sys.executable, "-m", *words]
-        done = subprocess.run(
-            command, cwd=place, env=tiny.environment(), capture_output=True, text=True
-        )
+        environment = tiny.environment()
+        environment["PATH"] = f"{warm}{os.pathsep}{environment['PATH']}"
+        done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -179,7 +179,7 @@ def small(values) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 def test_a_download_onto_a_full_disk(tmp_path: Path, mount: Mount) -> None:
     place = tmp_path / "place"
     mount(place, "size=64m")
@@ -191,7 +191,7 @@ def test_a_download_onto_a_full_disk(tmp_path: Path, mount: Mount) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 def test_an_extraction_onto_a_full_disk_leaves_the_earlier_one(tmp_path, mount: Mount) -> None:
     place = tmp_path / "place"
     mount(place, "size=64m")

@@ -107,7 +107,7 @@ def as_user(commands: str, home: Path) -> list[str]:
     return ["runuser", "-u", WITHOUT_ROOT, "--", *words] if os.geteuid() == 0 else words
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 def test_a_stage_logs_to_the_documents_server(blocks, tmp_path: Path, monkeypatch) -> None:
     home = blocks["home"]
     here = {

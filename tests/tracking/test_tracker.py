@@ -42,6 +42,7 @@ from amid.tracking.views import TAG, View, prepare_views
 from amid.training.job import TrainingJob
 from amid.training.train import train
 from tests.small import ROOT, small_run, write_data
+from tests.stores import put_store
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +62,26 @@ def client(tmp_path_factory: pytest.TempPathFactory):
     return open_client(tmp_path_factory.mktemp("store"))
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a store, for tests that are not about how one is made."""
+    put_store(tmp_path)
+    return tmp_path
+
+
 def runs_of(root: Path) -> list:
     client = open_client(root)
     return client.search_runs(experiments(client), max_results=100)
 
 
-def test_a_stage_is_a_parent_with_a_child_a_training(trained, tmp_path, monkeypatch) -> None:
+def test_a_stage_is_a_parent_with_a_child_a_training(trained, project, monkeypatch) -> None:
     run, record, lines, student = trained
     monkeypatch.setenv("DVC_EXP_NAME", "quiet-owl")
-    with Tracker("amid@avlips", tmp_path, {"alpha": 4.0}) as tracker:
+    with Tracker("amid@avlips", project, {"alpha": 4.0}) as tracker:
         tracker.log_epochs(run, lines[:2])
         tracker.log_epochs(run, lines[2:])
         tracker.log_run(run, record, lines, student)
-    parent, child = sorted(runs_of(tmp_path), key=lambda r: "amid.run" in r.data.tags)
+    parent, child = sorted(runs_of(project), key=lambda r: "amid.run" in r.data.tags)
     assert parent.info.status == child.info.status == "FINISHED"
     assert parent.data.params == {"alpha": "4.0"}
     tags = child.data.tags
@@ -81,7 +89,7 @@ def test_a_stage_is_a_parent_with_a_child_a_training(trained, tmp_path, monkeypa
     assert (tags["seed"], tags["method"], tags["dataset"]) == ("0", "amid", "avlips")
     assert (tags["amid.run"], tags["DVC_EXP_NAME"]) == (record.key, "quiet-owl")
     assert (child.data.params["alpha"], child.data.params["configuration"]) == ("4.0", "amid")
-    client = open_client(tmp_path)
+    client = open_client(project)
     for name in ("train_l_ft", "validation_student", "validation_teacher", "validation_similarity"):
         history = client.get_metric_history(child.info.run_id, name)
         assert [m.step for m in history] == [1, 2, 3, 4, 5, 6]
@@ -92,46 +100,46 @@ def test_a_stage_is_a_parent_with_a_child_a_training(trained, tmp_path, monkeypa
     assert "test_student" not in child.data.metrics
     assert child.data.metrics["best_test_r_at_1"] == record.retrieval["best"]["r@1"]
     assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["model.safetensors"]
-    assert (tmp_path / "mlruns" / "artifacts").is_dir()
+    assert (project / "mlruns" / "artifacts").is_dir()
 
 
-def test_no_secret_reaches_the_store(trained, tmp_path, monkeypatch) -> None:
+def test_no_secret_reaches_the_store(trained, project, monkeypatch) -> None:
     run, record, lines, student = trained
     monkeypatch.setenv("DVC_EXP_NAME", "of-https://me:hunter2@host.example/x")
     given = {"api_key": "hunter2", "mirror": "https://me:hunter2@host.example/x?sig=hunter2"}
     given |= {"files": [{"url": "https://h/x?token=hunter2", "password": "hunter2"}]}
-    with Tracker("download@own", tmp_path, {"options": given, "seed": 3}) as tracker:
+    with Tracker("download@own", project, {"options": given, "seed": 3}) as tracker:
         tracker.log_run(run, record, lines, student)
-    (parent,) = (r for r in runs_of(tmp_path) if "amid.run" not in r.data.tags)
+    (parent,) = (r for r in runs_of(project) if "amid.run" not in r.data.tags)
     assert parent.data.params["seed"] == "3"
     assert parent.data.params["options.api_key"] == "***"
     assert parent.data.params["options.mirror"] == "https://***@host.example/x?sig=***"
-    store = (tmp_path / "mlruns").rglob("*")
+    store = (project / "mlruns").rglob("*")
     assert not [path for path in store if path.is_file() and b"hunter2" in path.read_bytes()]
 
 
-def test_a_run_from_the_store_is_logged_once(trained, tmp_path) -> None:
+def test_a_run_from_the_store_is_logged_once(trained, project) -> None:
     run, record, lines, student = trained
     for _ in range(2):
-        with Tracker("amid@avlips", tmp_path, {}) as tracker:
+        with Tracker("amid@avlips", project, {}) as tracker:
             tracker.log_known(run, record, lines, student)
-    logged = [r for r in runs_of(tmp_path) if r.data.tags.get("amid.run") == record.key]
+    logged = [r for r in runs_of(project) if r.data.tags.get("amid.run") == record.key]
     assert len(logged) == 1
 
 
 def test_runs_of_the_one_earlier_experiment_stay_and_are_logged_in_their_section(
-    trained, tmp_path
+    trained, project
 ) -> None:
     run, record, lines, student = trained
-    client = open_client(tmp_path)
+    client = open_client(project)
     earlier = client.create_experiment("amid")
     done = client.create_run(earlier, tags={"amid.run": record.key}).info.run_id
     client.set_terminated(done, "FINISHED")
     for _ in range(2):
-        with Tracker("amid@avlips", tmp_path, {}) as tracker:
+        with Tracker("amid@avlips", project, {}) as tracker:
             tracker.log_known(run, record, lines, student)
     assert [r.info.run_id for r in client.search_runs([earlier])] == [done]
-    logged = [r for r in runs_of(tmp_path) if r.data.tags.get("amid.run") == record.key]
+    logged = [r for r in runs_of(project) if r.data.tags.get("amid.run") == record.key]
     assert len(logged) == 1
     assert experiments(client, earlier=True) == [*experiments(client), earlier]
 
@@ -181,9 +189,9 @@ def test_comparisons_are_prepared_where_their_experiments_are(client) -> None:
     assert stored == [view.state()] * 2
 
 
-def test_a_comparison_finds_the_runs_of_the_table_as_it_stands(tmp_path: Path) -> None:
+def test_a_comparison_finds_the_runs_of_the_table_as_it_stands(project: Path) -> None:
     """Not those of an earlier alpha, of the same data set and configuration."""
-    client = open_client(tmp_path)
+    client = open_client(project)
     made = experiment(client, "amid", None)
     runs = {}
     for key, alpha in (("old", 3.0), ("new", 4.0), ("newest", 5.0)):
@@ -200,10 +208,10 @@ def test_a_comparison_finds_the_runs_of_the_table_as_it_stands(tmp_path: Path) -
         assert found[0].data.tags["amid.tables"] == "table1-avlips table4-avlips"
 
 
-def test_a_stage_that_fails_is_marked_failed(tmp_path) -> None:
-    with pytest.raises(ZeroDivisionError), Tracker("amid@avlips", tmp_path, {}):
+def test_a_stage_that_fails_is_marked_failed(project) -> None:
+    with pytest.raises(ZeroDivisionError), Tracker("amid@avlips", project, {}):
         _ = 1 / 0
-    assert [r.info.status for r in runs_of(tmp_path)] == ["FAILED"]
+    assert [r.info.status for r in runs_of(project)] == ["FAILED"]
 
 
 def test_ctrl_c_while_the_store_is_being_opened_is_what_shows(tmp_path, monkeypatch) -> None:
@@ -220,10 +228,10 @@ def test_ctrl_c_while_the_store_is_being_opened_is_what_shows(tmp_path, monkeypa
         slow.set()
 
 
-def test_runs_of_a_dead_process_are_closed_and_others_left(tmp_path) -> None:
-    tracker = Tracker("amid@avlips", tmp_path, {}).__enter__()
+def test_runs_of_a_dead_process_are_closed_and_others_left(project) -> None:
+    tracker = Tracker("amid@avlips", project, {}).__enter__()
     tracker.client()
-    client = open_client(tmp_path)
+    client = open_client(project)
     assert close_dead_runs(client) == 0
     client.set_tag(tracker.parent, "amid.process", "999999999:1")
     assert close_dead_runs(client) == 1
@@ -287,6 +295,7 @@ def test_the_start_is_the_one_that_the_kernel_tells() -> None:
 
 def test_runs_of_killed_processes_are_closed_and_mlflow_waits_for_one(tmp_path: Path) -> None:
     assert close_left_running(tmp_path) == 0  # no store
+    put_store(tmp_path)
     client = open_client(tmp_path)
     place = client.create_experiment("amid")  # where runs were before there were sections
     tags = {"amid.host": platform.node(), "amid.process": f"{2**22 + 1}:7"}
@@ -340,6 +349,7 @@ def artifacts_of(root: Path) -> dict[str, Path]:
 def test_artifacts_follow_a_project_that_was_moved_or_copied(how, tmp_path: Path, capsys) -> None:
     old, new = tmp_path / "old", tmp_path / "new place"
     old.mkdir()
+    put_store(old)
     for root in (old, new):
         if root == new:
             how(old, new)
@@ -360,6 +370,7 @@ def test_an_artifact_that_lies_only_in_the_earlier_place_keeps_its_address(tmp_p
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
     (old / "table.md").write_text("72.0")
+    put_store(old)
     with Tracker("table1", old, {}) as tracker:
         tracker.log_files(old / "table.md")
     shutil.copytree(old, new)
@@ -371,6 +382,7 @@ def test_an_artifact_that_lies_only_in_the_earlier_place_keeps_its_address(tmp_p
 def test_a_registered_student_follows_as_well(tmp_path: Path, monkeypatch) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
+    put_store(old)
     client = open_client(old)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(old))  # the registry asks by it
     made = experiment(client, "student", artifact_uri(old))
@@ -416,11 +428,11 @@ print("made")
 """
 
 
-def test_a_store_that_a_newer_mlflow_has_opened_is_one_sentence(tmp_path: Path) -> None:
-    open_client(tmp_path)
-    with closing(sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")) as store, store:
+def test_a_store_that_a_newer_mlflow_has_opened_is_one_sentence(project: Path) -> None:
+    open_client(project)
+    with closing(sqlite3.connect(project / "mlruns" / "mlflow.db")) as store, store:
         store.execute("UPDATE alembic_version SET version_num = 'feedbeef0001'")
-    command = [sys.executable, "-c", OTHER_VERSION, str(tmp_path)]
+    command = [sys.executable, "-c", OTHER_VERSION, str(project)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "made\n")
     (line,) = done.stderr.splitlines()
@@ -440,11 +452,11 @@ def test_a_damaged_store_is_told_at_once(tmp_path: Path, capsys) -> None:
 
 
 def test_any_error_of_mlflow_lets_the_stage_go_on_and_a_bug_of_ours_does_not(
-    tmp_path: Path, monkeypatch, capsys
+    project: Path, monkeypatch, capsys
 ) -> None:
-    with Tracker("table1", tmp_path, {}) as tracker:
+    with Tracker("table1", project, {}) as tracker:
         tracker.log_metrics({"a name that MLflow refuses: \n|": 1.0})
         tracker.log_metrics({"clips": 1})
     assert capsys.readouterr().err.count("goes on without MLflow: MLflow cannot use ") == 1
-    with pytest.raises(TypeError), Tracker("table1", tmp_path, {}) as tracker:
+    with pytest.raises(TypeError), Tracker("table1", project, {}) as tracker:
         tracker.log_metrics({"clips": None})

@@ -27,8 +27,6 @@ from tests.sharing import CASES, film_spec, pieces, stepped, write_films
 from tests.small import ROOT
 from tests.training.test_trainer import left_by, train
 
-pytestmark = pytest.mark.alone  # two processes that wait for each other
-
 PATIENCE = 120  # seconds: what hangs fails
 
 
@@ -52,7 +50,7 @@ def folder(data: Path) -> Path:
     return data.parent
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=8)
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_train_as_one_with_the_joint_batch(case: str, folder: Path) -> None:
     """Uneven batches; discriminators from the first step on: losses, weights, running statistics,
@@ -75,7 +73,7 @@ def test_gradients_through_gather_and_statistics_are_those_of_the_joint_batch(fo
             torch.testing.assert_close(two[name], value, rtol=1e-12, atol=1e-12, msg=name)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 def test_a_killed_and_a_stopped_run_end_in_a_sentence_and_go_on_to_the_same_bytes(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +165,7 @@ def test_torchrun_trains_a_section_into_the_store(project: Path) -> None:
     assert "shared@ucf51: 0 runs trained" in told.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 def test_torchrun_with_another_count_is_refused(project: Path) -> None:
     told = torchrun(project, 1, "shared", "ucf51")
     assert told.returncode != 0

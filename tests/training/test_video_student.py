@@ -90,7 +90,7 @@ def test_a_fixed_teacher_of_videos_says_one_thing_a_clip(data: Path, tmp_path: P
     assert record.history[-1]["train_loss"] < record.history[0]["train_loss"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 def test_from_videos_to_a_student_that_answers(tmp_path: Path) -> None:
     """UCF101's layout, frames, R(2+1)D, Table 1, a released student asked about a silent film."""
     source = tmp_path / "source"
