@@ -2,7 +2,8 @@
 
 Of an extracted data set's training clips, some of each class keep their label. The rest are left
 out, or take part without one. Frozen encoders of auxiliary modalities that were trained on the
-training clips are trained again, on the labels that are left. Nothing is written but to a temporary
+training clips are trained again, on the labels that are left. Each configuration is compared with
+the first one, seed by seed: a paired t test, not corrected. Nothing is written but to a temporary
 folder.
 
     python -m benchmarks.few_labels avlips --data data/avlips --labels 4
@@ -31,6 +32,7 @@ from amid.losses import UNLABELLED
 from amid.runs.embeddings import freeze, freeze_features
 from amid.runs.plan import auxiliary_runs, configured_run
 from amid.studies import load_params
+from amid.studies.statistics import paired_t
 from amid.training.job import MODEL, TrainingJob
 from amid.training.train import train
 
@@ -92,10 +94,11 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--labels", type=int, default=4, help="of each class")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--configurations", default="student_alone,kd,l_ft,amid")
+    parser.add_argument("--configurations", default="student_alone,kd,l_ft,amid,amid_unlabelled")
+    parser.add_argument("--others-only", action="store_true", help="no runs on the labelled alone")
     given = parser.parse_args()
     params = load_params(given.params)
-    for others in (False, True):
+    for others in (True,) if given.others_only else (False, True):
         with tempfile.TemporaryDirectory() as place:
             data = with_few_labels(given.data, Path(place, "data"), given.labels, others=others)
             trained = trainer_in(Path(place), data)
@@ -103,6 +106,7 @@ def main() -> None:
             encode_auxiliary(params, given.dataset, data, trained)
             features_fingerprint.cache_clear()
             fingerprint = partial(features_fingerprint, data)
+            first: list[float] = []
             for name in given.configurations.split(","):
                 values = []
                 for seed in range(given.seeds):
@@ -113,6 +117,11 @@ def main() -> None:
                 spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
                 beside = "with the others" if others else "labelled alone"
                 shown = f"{np.mean(values):.1f} ± {spread:.1f}"
+                if first and len(values) > 1:
+                    p = paired_t(values, first)
+                    gain = f"{np.mean(values) - np.mean(first):+.1f}"
+                    shown += f", {gain} to the first (p = {'-' if p is None else f'{p:.1g}'})"
+                first = first or values
                 print(
                     f"{given.dataset}, {given.labels} a class, {beside}: {name} {shown}", flush=True
                 )
