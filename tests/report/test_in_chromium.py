@@ -148,7 +148,7 @@ def test_the_benchmark_fits_a_desktop_and_scrolls_on_a_phone(
         with opened(chromium, made, size, color_scheme=scheme) as (page, asked, complaints):
             part = page.locator("#benchmark")
             assert part.locator("svg").count() == 2
-            assert part.locator("table").first.locator("tbody tr").count() == 16
+            assert part.locator("table").first.locator("tbody tr").count() == 18
             page.wait_for_function(
                 "scrolls => !!document.querySelector('#benchmark .scroll.more') === scrolls",
                 arg=scrolls,

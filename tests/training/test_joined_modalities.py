@@ -151,7 +151,6 @@ def test_all_that_is_made_of_a_run_is_made_of_its_own_networks(
     monkeypatch.setattr(
         exhibits, "tsne_layout", lambda v, *rest: laid.append(v) or lay_out(v, *rest)
     )
-    monkeypatch.setattr(exhibits, "guarded", lambda decode, tasks, *_, **__: map(decode, tasks))
     chosen = config.Report(seed=0, points=len(record.labels), perplexity=5.0, samples=6)
     exhibits.tsne(record, tmp_path / "run" / CHECKPOINT, data, chosen)
     both = [test[head].double().numpy() for head in ("student", "teacher")]
