@@ -126,22 +126,25 @@ def gains(panel: pd.DataFrame) -> pd.DataFrame:
 def draw_gains(table: pd.DataFrame, *, titled: bool = True) -> Figure:
     """Forest plots: the gain over the student alone with its interval, the largest on top; plain KD
     in a look of its own. A row of panels a data set, a column a protocol."""
-    return _panels(table, _draw_gains, (0.9, 0.21), titled)
+    return _panels(table, _draw_gains, (5.6, 0.9, 0.21), titled)
 
 
 def draw_ranks(table: pd.DataFrame, *, titled: bool = True) -> Figure:
     """Critical-difference diagrams of the mean ranks (`critical_differences`), panels as in
     `draw_gains`."""
-    return _panels(table, _draw_ranks, (1.0, 0.18), titled)
+    return _panels(table, _draw_ranks, (9.0, 1.0, 0.18), titled)
 
 
-def _panels(table: pd.DataFrame, draw: Panel, height: tuple[float, float], titled: bool) -> Figure:
-    """height: of a panel in inches, without rows and for each configuration."""
+def _panels(
+    table: pd.DataFrame, draw: Panel, size: tuple[float, float, float], titled: bool
+) -> Figure:
+    """size: width of a panel in inches, its height without rows, and for each configuration."""
     places = panels_of(table)
     datasets, protocols = (list(dict.fromkeys(names)) for names in zip(*places, strict=True))
     rows = max(len(panel_of(table, *place)) for place in places)
-    size = (5.6 * len(protocols), (height[0] + height[1] * rows) * len(datasets))
-    figure, axes = subplots(len(datasets), len(protocols), size)
+    width, height, of_row = size
+    whole = (width * len(protocols), (height + of_row * rows) * len(datasets))
+    figure, axes = subplots(len(datasets), len(protocols), whole)
     for row, dataset in zip(axes, datasets, strict=True):
         for axis, protocol in zip(row, protocols, strict=True):
             if (dataset, protocol) in places:
@@ -181,8 +184,9 @@ def _plain(rows: pd.DataFrame) -> int | None:
 
 
 def titles(table: pd.DataFrame) -> list[str]:
-    """The configurations of some rows for readers."""
-    return [SHORT.get(name, name) for name in table["configuration"]]
+    """The configurations of some rows for readers, as labels of a figure."""
+    names = [SHORT.get(name, name) for name in table["configuration"]]
+    return [name.replace(", numbers from the search", ", searched") for name in names]
 
 
 def forest(
