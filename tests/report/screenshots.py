@@ -5,7 +5,7 @@ A folder OUT of PNG files: desktop, phone and dark, the whole page and section b
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from tests.browser import browser, opened
@@ -14,7 +14,7 @@ from tests.small import ROOT
 LOOKS = {"desktop": ("desktop", "light"), "phone": ("phone", "light"), "dark": ("desktop", "dark")}
 
 
-def main(out: Path, page: Path = ROOT / "reports" / "index.html") -> None:
+def main(out: Path, page: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with browser() as launched:
         for name, (size, scheme) in LOOKS.items():
@@ -26,4 +26,7 @@ def main(out: Path, page: Path = ROOT / "reports" / "index.html") -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(Path, sys.argv[2:]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("page", type=Path, nargs="?", default=ROOT / "reports" / "index.html")
+    main(**vars(parser.parse_args()))

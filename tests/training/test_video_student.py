@@ -91,8 +91,9 @@ def test_a_fixed_teacher_of_videos_says_one_thing_a_clip(data: Path, tmp_path: P
 
 
 @pytest.mark.slow(seconds=25)
-def test_from_videos_to_a_student_that_answers(tmp_path: Path) -> None:
+def test_from_videos_to_a_student_that_answers(tmp_path: Path, warm: Path) -> None:
     """UCF101's layout, frames, R(2+1)D, Table 1, a released student asked about a silent film."""
+    python = warm / "python"
     source = tmp_path / "source"
     source.mkdir()
     ucf51(source)
@@ -124,14 +125,14 @@ def test_from_videos_to_a_student_that_answers(tmp_path: Path) -> None:
         "train warmup",
     )
     for stage in (*stages, "train amid"):
-        run(tmp_path, *f"stages.{stage} ucf51".split())
-    run(tmp_path, "stages.table", "table1")
+        run(python, tmp_path, *f"stages.{stage} ucf51".split())
+    run(python, tmp_path, "stages.table", "table1")
     table = pd.read_csv(tmp_path / "reports" / "table1.csv").set_index("configuration")
     assert table["student"].between(0, 100).all()
     record = tmp_path / "runs" / "baselines" / "ucf51" / "student_alone" / "seed0" / "record.json"
     first, last = (epoch["train_loss"] for epoch in json.loads(record.read_text())["history"])
     assert last < first
-    run(tmp_path, "stages.student", "ucf51")
+    run(python, tmp_path, "stages.student", "ucf51")
     model = student.load(tmp_path / "student" / "ucf51")
     windows = torch.randint(0, 256, (3, 4, 16, 16, 3)).to(torch.uint8)
     program = torch.export.load(model.folder / "program.pt2").module()
