@@ -90,7 +90,7 @@ def obtain(
 
     From a folder the file is read where it lies, so `path` of the result need not be `target`.
     `sha256` (hex) and `size` (bytes) are demanded where given; a sum that is not pinned is printed
-    as the line to paste below the key `pin_under` of params.yaml.
+    as the line to paste below the key `pin_under`, which names its file.
 
     Raises AmidError: not there, refused, cut off for good, other size or sum than demanded.
     """
@@ -107,7 +107,7 @@ def obtain(
         if fault:
             raise AmidError(
                 f"{name} in the mirror folder {path.parent} {fault}: replace it there, or correct "
-                f"{pin_under} in params.yaml if that file is the one you want."
+                f"{pin_under} if that file is the one you want."
             )
     else:
         address = _checked_address(url if mirror is None else mirror)
@@ -138,7 +138,7 @@ def obtain(
     if sha256 is None:
         echo(
             f"{name}: {actual.size} bytes, sum not pinned. To pin it, paste this line below "
-            f'{pin_under} in params.yaml:\n{name}: "{actual.sha256}"'
+            f'{pin_under}:\n{name}: "{actual.sha256}"'
         )
     return Obtained(name, actual.size, actual.sha256, sha256 is not None, path)
 
@@ -360,8 +360,7 @@ def _from_web(order: _Order) -> _Measure:
         order.drop_part()
         raise AmidError(
             f"{order.name} from {order.shown} {fault}: it was renamed to {aside}; run again to "
-            f"repeat the download, or correct {order.pin_under} in params.yaml if that is the file "
-            "you want."
+            f"repeat the download, or correct {order.pin_under} if that is the file you want."
         )
     # The notes first: a kill in between leaves a whole part, which the next run only renames.
     _write_notes(order.source_notes, {"source": order.fingerprint, "sha256": actual.sha256})

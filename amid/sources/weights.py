@@ -53,7 +53,7 @@ def published(
             mirror=mirror,
             sha256=sha256,
             size=size,
-            pin_under=f"`sha256` of {extractor}",
+            pin_under=f"`sha256` of {extractor} in params.yaml",
             echo=_say,
         )
     except AmidError as error:

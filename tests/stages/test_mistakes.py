@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from amid.errors import ConfigError
 from amid.studies import load_params
+from tests.params import put_params, write_params
 from tests.small import ROOT
 from tests.stores import put_store
 
@@ -41,14 +42,6 @@ def refused(done: subprocess.CompletedProcess, code: int, *words: str) -> None:
         assert word in last, last
 
 
-def write_params(place: Path, change) -> None:
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
-    change(values)
-    with (place / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -63,7 +56,9 @@ def test_a_mistake_in_params_exits_with_2(tmp_path: Path, change, words) -> None
 
 def test_an_unknown_data_set_is_named(tmp_path: Path) -> None:
     write_params(tmp_path, lambda v: None)
-    refused(stage(tmp_path, "stages.extract", "gird"), 2, "'gird'", "did you mean 'grid'?")
+    refused(
+        stage(tmp_path, "stages.extract", "gird"), 2, "no data set 'gird'", "grid, grid_sentences"
+    )
 
 
 def test_a_missing_params_file_is_named(tmp_path: Path) -> None:
@@ -141,21 +136,20 @@ def test_damaged_clips_are_set_aside_by_name_and_the_rest_goes_on(made: Path) ->
 
 
 def test_too_many_damaged_clips_stop_the_stage_and_name_the_worst_reason(made: Path) -> None:
-    text = (made / "params.yaml").read_text()
+    block = made / "datasets" / "avlips.yaml"
+    text = block.read_text()
     folder = made / "data" / "avlips"
     manifest = pd.read_parquet(folder / "manifest.parquet")
     victim = folder / manifest[manifest["split"] == "validation"]["audio_path"].iloc[0]
     before = victim.read_bytes()
     try:
-        (made / "params.yaml").write_text(
-            text.replace("quarantine_limit: 0.5", "quarantine_limit: 0.0")
-        )
+        block.write_text(text.replace("quarantine_limit: 0.5", "quarantine_limit: 0.0"))
         victim.write_bytes(b"<!doctype html><html><body>404</body></html>")
         done = stage(made, "stages.extract", "avlips")
         refused(done, 1, "1 not_media", "quarantine_limit", "quarantine.parquet")
     finally:
         victim.write_bytes(before)
-        (made / "params.yaml").write_text(text)
+        block.write_text(text)
 
 
 def test_a_label_that_is_never_trained_is_named(made: Path) -> None:
@@ -200,8 +194,7 @@ def test_no_name_of_params_can_leave_its_folder_or_reach_a_shell(raw, key, name,
         block["extract"][name] = block["extract"]["audio"]
     else:
         block["auxiliary"] = [name]
-    with (tmp_path / "params.yaml").open("w") as file:
-        YAML(typ="safe").dump(values, file)
+    put_params(tmp_path, values)
     with pytest.raises(ConfigError, match=rf"params\.yaml: .*{key.removesuffix('s')}") as caught:
         load_params(tmp_path / "params.yaml")
     assert str(caught.value).isprintable()

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from amid.errors import AmidError
 from stages import known, request
 from tests import tiny
+from tests.params import change
 from tests.small import ROOT
 
 DOWNLOAD = ("-s", "pipelines/data/dvc.yaml:check")  # the parameters are checked before
@@ -24,7 +25,8 @@ DOWNLOAD = ("-s", "pipelines/data/dvc.yaml:check")  # the parameters are checked
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch) -> Path:
     """A copy of the parameters and of what was asked for; `dvc` notes its words and succeeds."""
-    for path in (ROOT / "params.yaml", *ROOT.glob("pipelines/**/params.yaml")):
+    files = (*ROOT.glob("datasets/*.yaml"), *ROOT.glob("pipelines/**/params.yaml"))
+    for path in (ROOT / "params.yaml", *files):
         place = tmp_path / path.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(path.read_text())
@@ -123,8 +125,7 @@ def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(
 
 
 def test_a_data_set_with_another_folder_is_downloaded_again(project: Path, dvc) -> None:
-    path = project / "params.yaml"
-    path.write_text(path.read_text().replace("folder: amid/datasets/avlips", "folder: elsewhere"))
+    change(project / "datasets" / "avlips.yaml", {"folder": "elsewhere"})
     request.main("data")
     assert asked("data") == {"avlips": "elsewhere"}
     assert dvc == [["-s", "pipelines/data/dvc.yaml:download@avlips"]]
@@ -190,7 +191,7 @@ def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, 
         "--name",
         "drawn",
         "-S",
-        "+data.clips.options.seed=1",
+        "+datasets/clips.yaml:options.seed=1",
         extract,
     )
     run("dvc", "queue", "start")
