@@ -404,7 +404,7 @@ def test_published_weights_are_fetched_once_and_their_sum_is_printed(published, 
     said = capsys.readouterr().out
     digest = hashlib.sha256(content).hexdigest()
     assert f"sha256: {digest}\n" in said
-    assert "cnn14's line of params.yaml" in said
+    assert "cnn14's line of the data set's block" in said
     extract(path, [Span("a", NAN, NAN)], Options(sha256=digest))
     assert capsys.readouterr().out == ""
     assert [request["path"] for request in site.requests] == [

@@ -157,7 +157,7 @@ def test_a_pipeline_without_stages_on_request_is_a_sentence(project: Path, dvc) 
 @pytest.mark.slow(seconds=160)
 def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, warm: Path) -> None:
     """With the real DVC: a dvc that was started by a stage of another one meets its locks. The data
-    lies outside the project; an experiment of the queue, in a copy, finds it."""
+    lies outside the project; an experiment of the queue, in a copy, finds it, and the added block."""
     place, folder = tiny.clone(tmp_path / "project"), tmp_path / "clips"
     folder.mkdir()
     rows = ["id,label,split,a,b"]
@@ -183,6 +183,7 @@ def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, 
     assert "extract@clips: 16 of 16 clips kept" in told
     status = run("dvc", "status", extract)
     assert "up to date" in status
+    subprocess.run(["git", "add", "datasets/clips.yaml"], cwd=place, check=True)
     run(
         "dvc",
         "exp",
@@ -191,7 +192,7 @@ def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, 
         "--name",
         "drawn",
         "-S",
-        "+datasets/clips.yaml:options.seed=1",
+        "datasets/clips.yaml:+options.seed=1",
         extract,
     )
     run("dvc", "queue", "start")
