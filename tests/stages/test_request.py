@@ -157,7 +157,8 @@ def test_a_pipeline_without_stages_on_request_is_a_sentence(project: Path, dvc) 
 @pytest.mark.slow(seconds=160)
 def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, warm: Path) -> None:
     """With the real DVC: a dvc that was started by a stage of another one meets its locks. The data
-    lies outside the project; an experiment of the queue, in a copy, finds it, and the added block."""
+    lies outside the project; an experiment of the queue, in a copy, finds it
+    and the block that was added to git."""
     place, folder = tiny.clone(tmp_path / "project"), tmp_path / "clips"
     folder.mkdir()
     rows = ["id,label,split,a,b"]
