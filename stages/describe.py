@@ -1,7 +1,7 @@
-"""python -m stages.describe FOLDER [NAME]: own data -> its block, datasets/NAME.yaml.
+"""python -m stages.describe FOLDER [NAME]: own data -> its block, dataset/NAME.yaml.
 
 FOLDER is a folder with a manifest, or with clips in folders of classes, or a manifest itself.
-Prints the block and what is worth a look; with a NAME it writes the block to datasets/NAME.yaml,
+Prints the block and what is worth a look; with a NAME it writes the block to dataset/NAME.yaml,
 and a folder without a manifest gets one.
 """
 

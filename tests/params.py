@@ -17,7 +17,7 @@ def read_params() -> dict[str, Any]:
     """The values of params.yaml, with the data sets' blocks as `data` among them."""
     yaml = YAML()
     values = yaml.load((ROOT / "params.yaml").read_text())
-    blocks = sorted((ROOT / "datasets").glob("*.yaml"))
+    blocks = sorted((ROOT / "dataset").glob("*.yaml"))
     return {**values, "data": {path.stem: yaml.load(path.read_text()) for path in blocks}}
 
 
@@ -32,7 +32,7 @@ def put_params(place: Path, values: dict[str, Any]) -> Path:
     """Writes such values to the files of a project at `place`; the path of params.yaml there."""
     values = {**values}
     for name, block in values.pop("data").items():
-        dump(place / "datasets" / f"{name}.yaml", block)
+        dump(place / "dataset" / f"{name}.yaml", block)
     dump(place / "params.yaml", values)
     (place / REQUESTED).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / REQUESTED, place / REQUESTED)

@@ -90,7 +90,7 @@ def test_what_is_on_request_is_no_stage_before_it_is_asked_for() -> None:
         assert request["cmd"] == f"python -m stages.request {name}"
     asked = yaml.load((ROOT / "pipelines/data/asked/params.yaml").read_text())["asked"]
     for name, folder in asked.items():
-        assert yaml.load((ROOT / f"datasets/{name}.yaml").read_text())["folder"] == folder
+        assert yaml.load((ROOT / f"dataset/{name}.yaml").read_text())["folder"] == folder
     assert "avlips" in asked
 
 
@@ -129,7 +129,7 @@ def test_every_code_dependency_and_parameter_exists() -> None:
                         for part in key.split("."):
                             assert part in value, (name, path, key)
                             value = value[part]
-    assert seen >= {"params.yaml", "datasets/avlips.yaml", "pipelines/compared/params.yaml"}
+    assert seen >= {"params.yaml", "dataset/avlips.yaml", "pipelines/compared/params.yaml"}
 
 
 def test_every_dependency_that_is_made_is_an_out_of_another_stage() -> None:
@@ -321,7 +321,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
         assert old in text, old
         text = text.replace(old, new)
     (place / "params.yaml").write_text(text)
-    change(place / "datasets" / "avlips.yaml", {"options": tiny_project.FEW})
+    change(place / "dataset" / "avlips.yaml", {"options": tiny_project.FEW})
     for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "start")):
         git(place, *words)
     run(place, "repro")

@@ -38,11 +38,11 @@ WALKS = {
     "add-an-extractor.md": [
         "amid/extractors/loudness.py",
         "amid/extractors/__init__.py",
-        "datasets/avlips.yaml",
+        "dataset/avlips.yaml",
     ],
     "add-a-dataset.md": [
         "amid/datasets/dots.py",
-        "datasets/dots.yaml",
+        "dataset/dots.yaml",
         "amid/datasets/__init__.py",
     ],
 }
@@ -123,7 +123,7 @@ def made(place: Path, tmp_path_factory: pytest.TempPathFactory, warm: Path) -> P
     few = {"training": {"epochs": 2, "warmup_epochs": 1}, "auxiliary_training": {"epochs": 2}}
     few["options"] = {"clips_per_label": 10}
     change(made / "params.yaml", {"datasets": DATASETS})
-    change(made / "datasets" / "dots.yaml", few)
+    change(made / "dataset" / "dots.yaml", few)
     commit(made, "add", "-A")
     commit(made, "commit", "-qm", "additions")
     run(made, *REPRO)

@@ -44,7 +44,7 @@ def shrink(place: Path) -> None:
     values["table6"] |= {"alpha": [3.7, 4.0], "beta": [1.5], "gamma": [1.0]}
     with path.open("w") as file:
         yaml.dump(values, file)
-    change(place / "datasets" / "avlips.yaml", {"options": FEW})
+    change(place / "dataset" / "avlips.yaml", {"options": FEW})
 
 
 def reset(place: Path) -> None:

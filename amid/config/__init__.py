@@ -1,4 +1,4 @@
-"""params.yaml and datasets/*.yaml as checked records: a wrong key or value is one sentence that
+"""params.yaml and dataset/*.yaml as checked records: a wrong key or value is one sentence that
 names it."""
 
 from amid.config.checks import (

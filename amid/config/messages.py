@@ -1,7 +1,7 @@
 """What is wrong with params.yaml or a data set's block, in one sentence that names file and key.
 
 A place is a key of params.yaml, such as `training.strong`, or a file and a key in it, as `-S` of
-DVC has them: `datasets/grid.yaml:options.seed`.
+DVC has them: `dataset/grid.yaml:options.seed`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def sentence(where: str, text: str) -> str:
 
 def block_file(name: str) -> str:
     """The file of a data set's block, as messages name it."""
-    return f"datasets/{escape_control(name)}.yaml"
+    return f"dataset/{escape_control(name)}.yaml"
 
 
 def _split(where: str) -> tuple[str, str]:

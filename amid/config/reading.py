@@ -20,7 +20,7 @@ from amid.networks import ENCODERS, load_encoder
 
 # Field of Params: (its type, its default or ..., the file it stands in if not params.yaml itself)
 Extra = Mapping[str, tuple[Any, Any, Path | None]]
-DATA = "datasets"  # the folder of the data sets' blocks
+DATA = "dataset"  # the folder of the data sets' blocks
 # The methods on request: further entries of `methods` and `configurations`.
 REQUESTED = "pipelines/compared/params.yaml"
 
@@ -33,7 +33,7 @@ class Requested(Model):
 
 
 def load(path: Path, extra: Extra | None = None) -> Params:
-    """Reads and checks params.yaml and the data sets' blocks in datasets/ beside it; ConfigError
+    """Reads and checks params.yaml and the data sets' blocks in dataset/ beside it; ConfigError
     says in one sentence which key of which file is wrong and why.
 
     A block that is wrong is an error where `datasets` names it; else `Params.dataset` raises it, so
@@ -122,7 +122,7 @@ def _without_unfit(params: Params, fits: Callable[[str], None]) -> Params:
 
 
 def read_block(params: Params, file: Path) -> DataSet:
-    """The block in a file, as it is checked where it stands in datasets/. Raises ConfigError."""
+    """The block in a file, as it is checked where it stands in dataset/. Raises ConfigError."""
     return checks.checked_block(params, file.stem, _block(file))
 
 
@@ -147,7 +147,7 @@ def _read_all(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         moved = f"move {escape_control(', '.join(names))} to" if names else "all of it stands in"
         raise ConfigError(
             f"params.yaml: 'data' is not read, as each data set has a file of its own: {moved} "
-            "datasets/<name>.yaml, without the line of the name and its indentation, and remove "
+            "dataset/<name>.yaml, without the line of the name and its indentation, and remove "
             "'data'."
         )
     file = path.parent / REQUESTED

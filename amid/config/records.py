@@ -150,7 +150,7 @@ class Selection(Model):
 
 
 class DataSet(Model):
-    """One data set, datasets/<name>.yaml; `options` and the numbers in `extract` belong to its
+    """One data set, dataset/<name>.yaml; `options` and the numbers in `extract` belong to its
     files in amid/.
 
     folder: folder or file whose change makes DVC run the data set's `download` again: the clips of

@@ -133,7 +133,7 @@ def _files(release: Path, name: str, suffix: str) -> dict[str, Path]:
         raise AmidError(
             f"{release / name} does not exist: CREMA-D is not downloaded here, so clone "
             f"{REPOSITORY} with Git LFS and let options.recordings in the data set's file in "
-            "datasets/ name the folder that holds AudioWAV and VideoFlash."
+            "dataset/ name the folder that holds AudioWAV and VideoFlash."
         )
     paths = sorted((release / name).iterdir())
     return {

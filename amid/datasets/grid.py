@@ -175,7 +175,7 @@ def fetch(
             archives / name,
             mirror=mirror,
             sha256=options.sha256.get(name),
-            pin_under=f"options.sha256 of datasets/{folder.name}.yaml",
+            pin_under=f"options.sha256 of dataset/{folder.name}.yaml",
             patience=patience,
             echo=echo,
         )
@@ -275,7 +275,7 @@ def _fitting_folders(videos: dict[str, set[str]], folders: dict[str, set[str]]) 
             raise AmidError(
                 f"{ALIGNMENTS} has no alignments of talker {talker} (folder {talker} covers {own} "
                 f"of {len(videos[talker])} videos, no other fits): take {talker} out of `talkers` "
-                "in the data set's file in datasets/."
+                "in the data set's file in dataset/."
             )
         chosen[talker] = best
     return chosen

@@ -156,7 +156,7 @@ def _sessions(release: Path) -> list[Path]:
         raise AmidError(
             f"IEMOCAP is not downloaded, as its licence asks for a request, and {release} lacks "
             f"{', '.join(missing)}: ask for the release at https://sail.usc.edu/iemocap/, unpack "
-            "it and let options.recordings in the data set's file in datasets/ name the folder "
+            "it and let options.recordings in the data set's file in dataset/ name the folder "
             "that holds Session1 to Session5."
         )
     return found

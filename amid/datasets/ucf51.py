@@ -156,7 +156,7 @@ def fetch(
             archives / name,
             mirror=mirror,
             sha256=options.sha256.get(name),
-            pin_under=f"options.sha256 of datasets/{folder.name}.yaml",
+            pin_under=f"options.sha256 of dataset/{folder.name}.yaml",
             patience=patience,
             echo=echo,
         )
@@ -201,7 +201,7 @@ def _check_folder(source: Path) -> None:
         if not (source / name).is_dir():
             raise AmidError(
                 f"{source / name} does not exist: put {what} of UCF101 there, correct `recordings` "
-                "in the data set's file in datasets/, or set it to null to download."
+                "in the data set's file in dataset/, or set it to null to download."
             )
 
 

@@ -1,4 +1,4 @@
-"""A manifest, or a folder of clips in folders of classes -> the data set's block in datasets/.
+"""A manifest, or a folder of clips in folders of classes -> the data set's block in dataset/.
 
 The block names what was found; what is worth a look before training stands above it as comments.
 """
@@ -37,7 +37,7 @@ STEPS = 300  # of a training, below which there is a warning
 
 
 class Description(NamedTuple):
-    """block: the text of datasets/<name>.yaml. comments: what was found, and warnings. rows: of a
+    """block: the text of dataset/<name>.yaml. comments: what was found, and warnings. rows: of a
     manifest that is still to be written; None where there is one."""
 
     name: str

@@ -23,7 +23,7 @@ def copy_warning(folder: str, dataset: str, home: Path) -> str | None:
     if _git(home, "ls-files", "--", folder):
         return None
     return (
-        f"`folder` in datasets/{dataset}.yaml is '{folder}', which git does not track: experiments "
+        f"`folder` in dataset/{dataset}.yaml is '{folder}', which git does not track: experiments "
         "of --queue and --temp will not find it. Its whole path works everywhere: "
         f"{(home / folder).resolve()}"
     )

@@ -34,7 +34,7 @@ def check_in_reach(folder: str, dataset: str, environment: Mapping[str, str] = o
     here, there = Path(folder), project_home(environment) / folder
     if not here.is_absolute() and not here.exists() and there.exists():
         raise ConfigError(
-            f"datasets/{dataset}.yaml: 'folder' is '{folder}', which this copy of the project "
+            f"dataset/{dataset}.yaml: 'folder' is '{folder}', which this copy of the project "
             "lacks: an experiment of --queue or --temp has only what git tracks. Give its whole "
             f"path, {there.resolve()}, or run the experiment without --queue and --temp."
         )

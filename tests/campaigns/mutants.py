@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("amid", "stages", "tests", "docs", "datasets", "pipelines", "pyproject.toml")
+COPIED = ("amid", "stages", "tests", "docs", "dataset", "pipelines", "pyproject.toml")
 COPIED += ("params.yaml",)
 
 

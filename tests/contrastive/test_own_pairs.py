@@ -54,7 +54,7 @@ def block(folder: Path) -> config.DataSet:
     return config.DataSet(
         source="own",
         folder=str(folder),
-        options=own.informed(options, str(folder), extract, "left", "datasets/mine.yaml"),
+        options=own.informed(options, str(folder), extract, "left", "dataset/mine.yaml"),
         target="left",
         auxiliary=["right"],
         extract=extract,
@@ -100,7 +100,7 @@ def test_an_encoder_that_cannot_be_trained_is_one_sentence(folder: Path) -> None
 
 def test_data_without_labels_cannot_be_distilled(folder: Path, tmp_path: Path) -> None:
     path = write_params(tmp_path)
-    (tmp_path / "datasets" / "mine.yaml").write_text(f"""
+    (tmp_path / "dataset" / "mine.yaml").write_text(f"""
 source: own
 folder: {folder}
 options: {{manifest: manifest.csv, labels: false}}

@@ -43,8 +43,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done.returncode == 0, done.stderr
     folder = str(place.parent / "digits")
     shown = done.stdout.replace(folder, "/home/me/digits")
-    assert "".join(_aligned(shown)).startswith(FOUND + BLOCK + "# written: datasets/digits.yaml.")
-    written = place / "datasets" / "digits.yaml"
+    assert "".join(_aligned(shown)).startswith(FOUND + BLOCK + "# written: dataset/digits.yaml.")
+    written = place / "dataset" / "digits.yaml"
     assert YAML().load(written.read_text())["folder"] == folder
     training = {"epochs": 2, "warmup_epochs": 1}
     numbers = {"datasets": ["digits"], "seeds": [0], "training": training}
@@ -64,7 +64,7 @@ def _aligned(text: str) -> list[str]:
 
 def test_the_walks_mistakes_are_told_as_it_says(place: Path, tmp_path: Path) -> None:
     data = shutil.copytree(place.parent / "digits", tmp_path / "digits")
-    for name in ("params.yaml", "datasets/digits.yaml"):
+    for name in ("params.yaml", "dataset/digits.yaml"):
         text = (place / name).read_text().replace(str(place.parent / "digits"), str(data))
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -49,7 +49,7 @@ def project(tmp_path: Path) -> Path:
     data = project / "data" / "mine"
     data.mkdir(parents=True)
     params = write_params(project)
-    (project / "datasets" / "mine.yaml").write_text(BLOCK.format(folder=folder))
+    (project / "dataset" / "mine.yaml").write_text(BLOCK.format(folder=folder))
     options = config.load(params).dataset("mine").options
     own.fetch(options, data)
     own.rows(options, data).to_parquet(data / "manifest.parquet", index=False)

@@ -186,11 +186,11 @@ def test_a_folder_of_films_becomes_a_data_set(tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "video: video, 0.6 to 0.6 s" in shown.stdout
     assert not (films / "manifest.csv").exists()  # without a name nothing is written
-    assert not (project / "datasets" / "films.yaml").exists()
+    assert not (project / "dataset" / "films.yaml").exists()
     done = subprocess.run([*command, "films"], capture_output=True, text=True, **options)
     assert done.returncode == 0, done.stderr
     params = config.load(project / "params.yaml")
-    written = project / "datasets" / "films.yaml"
+    written = project / "dataset" / "films.yaml"
     assert written.read_text() in done.stdout
     assert (project / "params.yaml").read_bytes() == before
     data = params.dataset("films")
@@ -208,7 +208,7 @@ def test_a_folder_of_films_becomes_a_data_set(tmp_path: Path) -> None:
     written.write_text("# mine\n")
     again = subprocess.run([*command, "films"], capture_output=True, text=True, **options)
     assert again.returncode == 2
-    assert "datasets/films.yaml is there already: take another name" in again.stderr
+    assert "dataset/films.yaml is there already: take another name" in again.stderr
     assert written.read_text() == "# mine\n"
 
 

@@ -58,7 +58,7 @@ def test_a_watched_folder_out_of_reach_is_told_with_its_whole_path(
 ) -> None:
     with pytest.raises(ConfigError) as told:
         check_in_reach("own", "mine")
-    assert "datasets/mine.yaml: 'folder' is 'own', which this copy of the project lacks" in str(
+    assert "dataset/mine.yaml: 'folder' is 'own', which this copy of the project lacks" in str(
         told.value
     )
     assert str(tmp_path / "project" / "own") in str(told.value)

@@ -30,7 +30,7 @@ stages:
       md5: 60b725f10c9c85c70d97880dfe8191b3
       size: 21034
     params:
-      datasets/avlips.yaml:
+      dataset/avlips.yaml:
         target: video
     outs:
     - path: data/avlips/features

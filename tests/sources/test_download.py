@@ -172,7 +172,7 @@ def fetch(site: Site, tmp_path: Path) -> Callable[..., Obtained]:
             "target": tmp_path / "cache" / "a.zip",
             "mirror": None,
             "sha256": digest(CONTENT),
-            "pin_under": "options.sha256 of datasets/grid.yaml",
+            "pin_under": "options.sha256 of dataset/grid.yaml",
             "patience": HURRIED,
             "echo": lines.append,
         }
@@ -214,7 +214,7 @@ def test_unpinned_sum_is_recorded_and_the_line_to_pin_it_printed(fetch):
     got = fetch(sha256=None)
     assert (got.pinned, got.sha256) == (False, digest(CONTENT))
     assert fetch.lines[-1].splitlines()[-1] == f'a.zip: "{digest(CONTENT)}"'
-    assert "options.sha256 of datasets/grid.yaml" in fetch.lines[-1]
+    assert "options.sha256 of dataset/grid.yaml" in fetch.lines[-1]
 
 
 def test_upper_case_sum_is_the_same_sum(fetch):

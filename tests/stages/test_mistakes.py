@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -136,7 +137,7 @@ def test_damaged_clips_are_set_aside_by_name_and_the_rest_goes_on(made: Path) ->
 
 
 def test_too_many_damaged_clips_stop_the_stage_and_name_the_worst_reason(made: Path) -> None:
-    block = made / "datasets" / "avlips.yaml"
+    block = made / "dataset" / "avlips.yaml"
     text = block.read_text()
     folder = made / "data" / "avlips"
     manifest = pd.read_parquet(folder / "manifest.parquet")
@@ -176,17 +177,15 @@ HOSTILE += ["a\nb", "a\0b", "a|b", "a&b", "a'b", "Ä", "", "."]
 
 @pytest.fixture(scope="module")
 def raw() -> dict:
-    return YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    return read_params()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("key", ["data", "datasets", "extract", "auxiliary", "sections"])
+@pytest.mark.parametrize("key", ["datasets", "extract", "auxiliary", "sections"])
 def test_no_name_of_params_can_leave_its_folder_or_reach_a_shell(raw, key, name, tmp_path):
     values = copy.deepcopy(raw)
     block = values["data"]["avlips"]
-    if key == "data":
-        values["data"][name] = block
-    elif key == "datasets":
+    if key == "datasets":
         values["datasets"] = [name]
     elif key == "sections":
         values["sections"] |= {name: ["amid"]}
@@ -195,9 +194,20 @@ def test_no_name_of_params_can_leave_its_folder_or_reach_a_shell(raw, key, name,
     else:
         block["auxiliary"] = [name]
     put_params(tmp_path, values)
-    with pytest.raises(ConfigError, match=rf"params\.yaml: .*{key.removesuffix('s')}") as caught:
+    file = "params" if key in ("datasets", "sections") else "dataset/avlips"
+    with pytest.raises(ConfigError, match=rf"{file}\.yaml: .*{key.removesuffix('s')}") as caught:
         load_params(tmp_path / "params.yaml")
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", [n for n in HOSTILE if n.strip(".") and not set(n) & set("/\0")])
+def test_no_file_of_such_a_name_is_a_data_set(name: str, tmp_path: Path) -> None:
+    params = write_params(tmp_path)
+    shutil.copy(tmp_path / "dataset" / "avlips.yaml", tmp_path / "dataset" / f"{name}.yaml")
+    read = load_params(params)
+    assert name not in read.data
+    assert "cannot name a data set" in read.unusable[name]
+    assert read.unusable[name].isprintable()
 
 
 def test_names_are_checked_before_dvc_makes_commands_of_them(tmp_path: Path) -> None:
@@ -205,7 +215,7 @@ def test_names_are_checked_before_dvc_makes_commands_of_them(tmp_path: Path) -> 
     the line of the Makefile that tells it in one sentence."""
     download = YAML(typ="safe").load((ROOT / "pipelines" / "data" / "dvc.yaml").read_text())
     assert "data/checked" in download["stages"]["download"]["do"]["deps"]
-    write_params(tmp_path, lambda v: v["data"].update({"a; touch pwned": v["data"]["avlips"]}))
+    write_params(tmp_path, lambda v: v.update(datasets=["a; touch pwned"]))
     refused(stage(tmp_path, "stages.check"), 2, "a; touch pwned")
     makefile = (ROOT / "Makefile").read_text()
     lines = [line.strip().lstrip("@") for line in makefile.partition("\nrepro:")[2].splitlines()]

@@ -25,7 +25,7 @@ DOWNLOAD = ("-s", "pipelines/data/dvc.yaml:check")  # the parameters are checked
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch) -> Path:
     """A copy of the parameters and of what was asked for; `dvc` notes its words and succeeds."""
-    files = (*ROOT.glob("datasets/*.yaml"), *ROOT.glob("pipelines/**/params.yaml"))
+    files = (*ROOT.glob("dataset/*.yaml"), *ROOT.glob("pipelines/**/params.yaml"))
     for path in (ROOT / "params.yaml", *files):
         place = tmp_path / path.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(
 
 
 def test_a_data_set_with_another_folder_is_downloaded_again(project: Path, dvc) -> None:
-    change(project / "datasets" / "avlips.yaml", {"folder": "elsewhere"})
+    change(project / "dataset" / "avlips.yaml", {"folder": "elsewhere"})
     request.main("data")
     assert asked("data") == {"avlips": "elsewhere"}
     assert dvc == [["-s", "pipelines/data/dvc.yaml:download@avlips"]]
@@ -184,7 +184,7 @@ def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, 
     assert "extract@clips: 16 of 16 clips kept" in told
     status = run("dvc", "status", extract)
     assert "up to date" in status
-    subprocess.run(["git", "add", "datasets/clips.yaml"], cwd=place, check=True)
+    subprocess.run(["git", "add", "dataset/clips.yaml"], cwd=place, check=True)
     run(
         "dvc",
         "exp",
@@ -193,7 +193,7 @@ def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, 
         "--name",
         "drawn",
         "-S",
-        "datasets/clips.yaml:+options.seed=1",
+        "dataset/clips.yaml:+options.seed=1",
         extract,
     )
     run("dvc", "queue", "start")
