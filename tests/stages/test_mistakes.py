@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from amid.errors import ConfigError
 from amid.studies import load_params
-from tests.params import put_params, write_params
+from tests.params import put_params, read_params, write_params
 from tests.small import ROOT
 from tests.stores import put_store
 
