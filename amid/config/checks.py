@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
@@ -75,8 +76,9 @@ def checked_block(params: Params, name: str, block: DataSet) -> DataSet:
     return block.model_copy(update={"options": options, "extract": extract, "encoders": encoders})
 
 
-def check_names(params: Params) -> None:
-    """Names and seeds stand once, and what lists of names refer to is there."""
+def check_names(params: Params, used: Collection[str]) -> None:
+    """Names and seeds stand once, and what lists of names refer to is there, as are the data sets
+    that are used."""
     for key, values in {
         "datasets": params.datasets,
         "seeds": params.seeds,
@@ -84,7 +86,7 @@ def check_names(params: Params) -> None:
     }.items():
         if len(set(values)) < len(values):
             raise ConfigError(f"params.yaml: '{key}' names a value twice: {values}.")
-    for name in params.datasets:
+    for name in used:
         if not getattr(params.dataset(name).options, "labels", True):
             raise ConfigError(
                 f"params.yaml: 'datasets' names '{name}', which has no labels ('options.labels' in "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class Requested(Model):
     configurations: dict[Name, dict[str, Any]]
 
 
-def load(path: Path, extra: Extra | None = None) -> Params:
+def load(path: Path, extra: Extra | None = None, *, used: Collection[str] | None = None) -> Params:
     """Reads and checks params.yaml and the data sets' blocks in dataset/ beside it; ConfigError
     says in one sentence which key of which file is wrong and why.
 
@@ -42,6 +42,7 @@ def load(path: Path, extra: Extra | None = None) -> Params:
     extra: the fields of the studies; amid.studies.load_params calls this with all of them. None:
     keys of studies, and misspelt ones, are passed over. That is for stages which make data: they
     must not depend on the studies, and come after the stage `check`, which looks at every key.
+    used: the data sets whose blocks have to be there and sound; None: those that `datasets` names.
     """
     values, requested = _read_all(path)
     if extra is None:
@@ -54,12 +55,14 @@ def load(path: Path, extra: Extra | None = None) -> Params:
     params = check(create_model("Params", __base__=Params, **fields), values, "")
     params.stand_elsewhere(requested)
     checks.check_extractors(params)
-    params = _with_blocks(params, path, partial(checks.checked_block, params))
-    checks.check_names(params)
+    used = params.datasets if used is None else used
+    params = _with_blocks(params, path, used, partial(checks.checked_block, params))
+    checks.check_names(params, used)
     check(Training, {**params.training.model_dump(), **params.training.strong}, "training.strong")
     checks.check_sections(params)
     overrides = checks.trained(params)
-    params = _without_unfit(params, partial(checks.check_data_set, params, overrides=overrides))
+    fits = partial(checks.check_data_set, params, overrides=overrides)
+    params = _without_unfit(params, used, fits)
     checks.check_student(params)
     return params
 
@@ -78,13 +81,18 @@ def load_results(path: Path, extra: Extra) -> Params:
     fields |= {name: (Any, ...) for name in values if name not in known}
     params = check(create_model("Params", __base__=Params, **fields), values, "")
     params.stand_elsewhere(requested)
-    params = _with_blocks(params, path, lambda _name, block: block)
-    checks.check_names(params)
+    params = _with_blocks(params, path, params.datasets, lambda _name, block: block)
+    checks.check_names(params, params.datasets)
     checks.check_student(params)
     return params
 
 
-def _with_blocks(params: Params, path: Path, checked: Callable[[str, DataSet], DataSet]) -> Params:
+def _with_blocks(
+    params: Params,
+    path: Path,
+    used: Collection[str],
+    checked: Callable[[str, DataSet], DataSet],
+) -> Params:
     """The parameters with the data sets of the folder beside params.yaml, each as `checked` makes
     it of its block."""
     data, unusable = {}, {}
@@ -93,10 +101,10 @@ def _with_blocks(params: Params, path: Path, checked: Callable[[str, DataSet], D
         try:
             data[name] = checked(name, _block(file))
         except ConfigError as error:
-            if name in params.datasets:
+            if name in used:
                 raise
             unusable[name] = str(error)
-    for name in params.datasets:
+    for name in used:
         if name not in data and (project_home() / DATA / f"{name}.yaml").exists():
             raise ConfigError(
                 f"{block_file(name)} is not in this copy of the project: an experiment of --queue "
@@ -106,15 +114,15 @@ def _with_blocks(params: Params, path: Path, checked: Callable[[str, DataSet], D
     return params.with_data(data, unusable)
 
 
-def _without_unfit(params: Params, fits: Callable[[str], None]) -> Params:
-    """The parameters without the data sets, of those that `datasets` does not name, for which
-    `fits` raises ConfigError."""
+def _without_unfit(params: Params, used: Collection[str], fits: Callable[[str], None]) -> Params:
+    """The parameters without the data sets, of those that are not used, for which `fits` raises
+    ConfigError."""
     unfit = {}
     for name in params.data:
         try:
             fits(name)
         except ConfigError as error:
-            if name in params.datasets:
+            if name in used:
                 raise
             unfit[name] = str(error)
     data = {name: block for name, block in params.data.items() if name not in unfit}

@@ -81,7 +81,7 @@ def describe(path: Path, name: str | None, params: Path, workers: int) -> Descri
         text = _block(values, contents)
         trial = Path(scratch) / f"{name}.yaml"
         trial.write_text(text, encoding="utf-8")
-        read = config.load(params)
+        read = config.load(params, used=())
         table = own.rows(config.read_block(read, trial).options, Path(scratch))
     limit = _limit(table, values)
     if limit:

@@ -17,7 +17,7 @@ from amid.errors import AmidError
 from amid.inspection.describe import describe
 from amid.inspection.folder import clips
 from tests.media.clips import activity, write_avi
-from tests.params import write_params
+from tests.params import change, write_params
 from tests.small import ROOT
 
 PARAMS = ROOT / "params.yaml"
@@ -205,6 +205,12 @@ def test_a_folder_of_films_becomes_a_data_set(tmp_path: Path) -> None:
     table = own.rows(data.options, out)
     assert len(table) == 12
     assert (table["video_path"] == table["audio_path"]).all()
+    # a `-S 'datasets=[films]'` before leaves its name there, and keeps nobody from describing
+    change(project / "params.yaml", {"datasets": ["films"]})
+    written.rename(project / "films.yaml")
+    done = subprocess.run([*command, "films"], capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stderr
+    assert written.read_text() == (project / "films.yaml").read_text()
     written.write_text("# mine\n")
     again = subprocess.run([*command, "films"], capture_output=True, text=True, **options)
     assert again.returncode == 2
