@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from amid.datasets import grid
 from amid.datasets.grid import CLASSES, Options
+from amid.datasets.grid.manifest import _proportional
 from amid.errors import AmidError
 from amid.media import Reason
 
@@ -193,7 +194,7 @@ def test_more_labelled_words_than_there_are(small, count):
 def test_quotas_sum_up_and_are_near_their_shares(available, share):
     least, most = len(available), sum(available.values())
     count = least + round(share * (most - least))
-    quotas = grid._proportional(pd.Series(available), count)
+    quotas = _proportional(pd.Series(available), count)
     assert sum(quotas.values()) == count
     for label, quota in quotas.items():
         assert 1 <= quota <= available[label]

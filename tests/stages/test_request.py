@@ -115,7 +115,7 @@ def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(
     request.main("data")
     # This stage depends on what `check` makes: DVC would refuse to run that within it.
     assert dvc == [["-s", "pipelines/data/dvc.yaml:download@grid"]]
-    both = {"avlips": "amid/datasets/avlips", "grid": "amid/datasets/grid.py"}
+    both = {"avlips": "amid/datasets/avlips", "grid": "amid/datasets/grid"}
     assert asked("data") == both
     path = project / "params.yaml"
     path.write_text(path.read_text().replace("datasets: [avlips, grid]", "datasets: [grid]"))
