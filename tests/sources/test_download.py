@@ -25,7 +25,7 @@ import pytest
 
 from amid.errors import AmidError
 from amid.io import progress
-from amid.sources import download
+from amid.sources import transfer
 from amid.sources.download import Obtained, Patience, obtain, resolve_mirror
 
 CONTENT = random.Random(0).randbytes(1_000_000)
@@ -440,7 +440,7 @@ def test_passing_troubles_are_tried_again(site, fetch, code):
 
 def test_retry_after_is_heeded_up_to_the_patience(site, fetch, monkeypatch):
     waits: list[float] = []
-    monkeypatch.setattr(download.time, "sleep", waits.append)
+    monkeypatch.setattr(transfer.time, "sleep", waits.append)
     soon = formatdate(time.time() + 3600, usegmt=True)
     site.script = [
         status(429, Retry_After="7"),
