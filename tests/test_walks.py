@@ -34,6 +34,7 @@ WALKS = {
         "amid/networks/attention.py",
         "amid/networks/__init__.py",
         "params.yaml",
+        "dataset/avlips.yaml",
     ],
     "add-an-extractor.md": [
         "amid/extractors/loudness.py",

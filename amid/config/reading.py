@@ -152,11 +152,13 @@ def _read_all(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     if "data" in values:
         blocks = values["data"] if isinstance(values["data"], dict) else {}
         names = [str(n) for n in blocks if not (path.parent / DATA / f"{n}.yaml").exists()]
-        moved = f"move {escape_control(', '.join(names))} to" if names else "all of it stands in"
+        move = (
+            f"move {escape_control(', '.join(names))} to dataset/<name>.yaml, without the line of "
+            "the name and its indentation, and remove 'data'"
+        )
         raise ConfigError(
-            f"params.yaml: 'data' is not read, as each data set has a file of its own: {moved} "
-            "dataset/<name>.yaml, without the line of the name and its indentation, and remove "
-            "'data'."
+            "params.yaml: 'data' is not read, as each data set has a file of its own in dataset/: "
+            f"{move if names else 'remove it'}."
         )
     file = path.parent / REQUESTED
     if not file.exists():

@@ -492,7 +492,7 @@ def test_missing_mirror_file_and_wrong_sum(tmp_path):
     mirror = mirror_of(tmp_path / "mirror", {"s1": GOOD})
     with pytest.raises(AmidError, match=r"s2\.zip is not in the mirror folder"):
         fetched(Options(talkers=["s2"]), mirror, tmp_path / "grid")
-    with pytest.raises(AmidError, match=r"wrong sha256 .* data\.grid\.options\.sha256"):
+    with pytest.raises(AmidError, match=r"wrong sha256 .* options\.sha256 of dataset.grid\.yaml"):
         fetched(Options(sha256={"s1.zip": "0" * 64}), mirror, tmp_path / "grid")
 
 

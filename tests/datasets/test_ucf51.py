@@ -477,7 +477,7 @@ def test_the_extractor_has_to_fit_the_sound(
     values["data"]["ucf51"]["extract"]["audio"] = audio
     put_params(tmp_path, values)
     with pytest.raises(ConfigError, match=message):
-        config.load(tmp_path / "params.yaml")
+        config.load(tmp_path / "params.yaml").dataset("ucf51")
 
 
 def test_the_true_archive_of_vectors(shared: Path, tmp_path: Path) -> None:
