@@ -37,6 +37,7 @@ class Signal:
 
     def __init__(self, rate: int, *, stamped: bool, channel: int | None = None) -> None:
         self.rate, self.stamped, self.channel = rate, stamped, channel
+        self.jitter = STRAY * rate  # samples
         self.begin: float | None = None  # seconds, on the file's clock
         self.pieces: list[np.ndarray] = []  # (samples,) float32 each
         self.raw: list[av.AudioFrame] = []  # what comes behind them, still to be made mono
@@ -72,13 +73,13 @@ class Signal:
         if self.waiting is not None:
             held, _, stray = self.waiting
             next_stray = self._stray(time, held.samples)
-            if stray * next_stray > 0 and abs(next_stray) >= abs(stray) - STRAY * self.rate:
+            if stray * next_stray > 0 and abs(next_stray) >= abs(stray) - self.jitter:
                 self.flush()
             else:
                 self._append(held)
                 self.waiting = None
         stray = self._stray(time)
-        if abs(stray) > STRAY * self.rate:
+        if abs(stray) > self.jitter:
             self.waiting = frame, time, stray
         else:
             self._append(frame)
