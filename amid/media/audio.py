@@ -263,6 +263,7 @@ class SoundTrack:
         by_header: bool,
     ) -> None:
         self.stream, self.complaints, self.wanted = stream, complaints, wanted
+        self.decode = strict.decoder(stream)
         self.by_header = by_header and not wanted and bool(stream.duration)
         self.signal = Signal(stream.codec_context.sample_rate, stamped=stamped, channel=channel)
         self.packets = 0
@@ -281,10 +282,10 @@ class SoundTrack:
             return None
         signal = self.signal
         try:
-            for frame in strict.decoded(packet):
+            for frame in self.decode(packet):
                 signal.add(frame)
         except av.error.FFmpegError as error:
-            return error
+            return strict.damage(error, packet)
         return None
 
     def leaves_out(self, packet: av.Packet) -> bool:

@@ -71,7 +71,10 @@ class Picker:
     ) -> None:
         self.request, self.numbers = request, numbers
         self.box = box_within(part, request.box)
-        self.inside: tuple[tuple[int, ...], tuple[slice, ...]] = (), ()  # a shape, and the box in it
+        self.inside: tuple[tuple[int, ...], tuple[slice, ...]] = (
+            (),
+            (),
+        )  # a shape, and the box in it
         self.images: dict[int, np.ndarray] = {}
         self.uses: Counter[int] = Counter()
         self.ranges: list[tuple[float, float]] = []
@@ -100,7 +103,9 @@ class Picker:
         """Whether it keeps the frame that is shown from start to end, in seconds of the film."""
         if self.numbers is not None:
             return number in self.numbers
-        wanted = any(first - SMALL <= start < last - SMALL for first, last in self.ranges)
+        wanted = bool(self.ranges) and any(
+            first - SMALL <= start < last - SMALL for first, last in self.ranges
+        )
         while self.instants and self.instants[-1] + SMALL < end:
             self.instants.pop()
             wanted = True

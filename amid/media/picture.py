@@ -54,12 +54,12 @@ class PictureTrack:
         self.stream, self.complaints, self.pickers = stream, complaints, pickers
         self.avi, self.by_chunk, self.joins_late = avi, by_chunk, joins_late
         self.told, self.edit = told, edit
+        self.decode = strict.decoder(stream)
         self.unit = float(stream.time_base)
         self.lead = _lead(stream, edit)
         self.painter = Painter()
-        # frames that are wanted, with their number and who wants them; and their pixels
+        # frames that are wanted, with their number and who wants them
         self.waiting: list[tuple[int, av.VideoFrame, list[Picker]]] = []
-        self.pixels = 0
         self.packets = self.empty = self.hidden = self.repeated = 0
         self.key: int | None = None  # stamp of the first key frame
         self.chunks: list[int] = []  # stamps of an .avi's packets
@@ -103,7 +103,7 @@ class PictureTrack:
                 return None
         error = None
         try:
-            for frame in strict.decoded(packet):
+            for frame in self.decode(packet):
                 pts = frame.pts
                 if pts is None or self.by_chunk:
                     time = self._time(len(self.times))
@@ -118,7 +118,7 @@ class PictureTrack:
                 self.times.append(time)
                 self.last, self.held = time, frame
         except av.error.FFmpegError as caught:
-            error = caught
+            error = strict.damage(caught, packet)
         if error is not None and self.leaves_out(packet):
             self.hidden += 1
             return None
@@ -166,19 +166,18 @@ class PictureTrack:
 
     def _pick(self, until: float) -> None:
         """The newest frame is shown until then."""
-        number, origin = len(self.times) - 1, self.origin
+        number, frame, origin = len(self.times) - 1, self.held, self.times[0] - self.lead
         start, end = self.times[number] - origin, until - origin
         pickers = [picker for picker in self.pickers if picker.wants(number, start, end)]
         if pickers:
-            self.waiting.append((number, self.held, pickers))
-            self.pixels += self.held.width * self.held.height
-            if self.pixels >= BATCH:
+            self.waiting.append((number, frame, pickers))
+            if len(self.waiting) * frame.width * frame.height >= BATCH:
                 self._convert()
-        self.due = origin + min((picker.due for picker in self.pickers), default=math.inf)
+        self.due = origin + min([picker.due for picker in self.pickers], default=math.inf)
 
     def _convert(self) -> None:
         """Gives the frames that wait to those who want them, as pictures."""
-        waiting, self.waiting, self.pixels = self.waiting, [], 0
+        waiting, self.waiting = self.waiting, []
         for number, frame, pickers in waiting:
             try:
                 image = self.painter.paint(frame)

@@ -125,22 +125,27 @@ class Counted:
 
     def __init__(self, monkeypatch):
         self.opened = self.frames = self.pieces = self.converted = 0
-        opened, decoded = strict.opened, strict.decoded
+        opened, decoder = strict.opened, strict.decoder
 
         def open_counted(path):
             self.opened += 1
             return opened(path)
 
-        def decode_counted(packet):
-            found = decoded(packet)
-            if packet.stream.type == "video":
-                self.frames += len(found)
-            else:
-                self.pieces += len(found)
-            return found
+        def decoder_counted(stream):
+            decode = decoder(stream)
+
+            def decode_counted(packet):
+                found = decode(packet)
+                if stream.type == "video":
+                    self.frames += len(found)
+                else:
+                    self.pieces += len(found)
+                return found
+
+            return decode_counted
 
         monkeypatch.setattr(strict, "opened", open_counted)
-        monkeypatch.setattr(strict, "decoded", decode_counted)
+        monkeypatch.setattr(strict, "decoder", decoder_counted)
 
     def convert(self, image):
         self.converted += 1
