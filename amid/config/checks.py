@@ -107,17 +107,6 @@ def check_names(params: Params) -> None:
                 raise ConfigError(unknown(what, row, params.configurations, key))
 
 
-def check_student(params: Params) -> None:
-    """A section trains what the student is chosen among."""
-    trained = {row for rows in params.sections.values() for row in rows}
-    for row in params.student.configurations:
-        if row not in trained:
-            raise ConfigError(
-                f"params.yaml: 'student.configurations' names '{row}', which no entry of "
-                "'sections' trains: add it to one, or take it out of 'student.configurations'."
-            )
-
-
 def check_training_numbers(params: Params) -> None:
     """The numbers that data sets and configurations train with fit together."""
     for name in params.data:

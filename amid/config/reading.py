@@ -42,7 +42,6 @@ def load(path: Path, extra: Extra | None = None) -> Params:
     checks.check_names(params)
     check(Training, {**params.training.model_dump(), **params.training.strong}, "training.strong")
     checks.check_training_numbers(params)
-    checks.check_student(params)
     return params
 
 
@@ -60,7 +59,6 @@ def load_results(path: Path, extra: Extra) -> Params:
     fields |= {name: (Any, ...) for name in values if name not in known}
     params = check(create_model("Params", __base__=Params, **fields), values, "")
     checks.check_names(params)
-    checks.check_student(params)
     return params
 
 
