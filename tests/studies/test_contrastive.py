@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
+from amid.errors import AmidError
 from amid.studies import contrastive
 from amid.studies.contrastive import LAYOUT, curves, kept_wrong, passes, reached
 from amid.studies.rendering import markdown
@@ -92,6 +93,14 @@ def test_without_a_test_split_the_table_is_of_validation_at_the_last_epoch() -> 
     assert rows.loc["clipscore", "r5"] == pytest.approx(35 - 5 + 10)
     assert rows.loc["clipscore", "difference"] == pytest.approx(35 - 31)
     assert rows.loc["random", "median_rank"] == 4
+
+
+def test_nothing_to_be_judged_by_is_one_sentence() -> None:
+    found = records()
+    for one in found["avsentences"]["all", 1.0, 0.4]:
+        one.retrieval.update(best={}, last={})
+    with pytest.raises(AmidError, match="neither 'validation' nor 'test' has a pair"):
+        contrastive.contrastive(found)
 
 
 def test_compute_to_the_level_of_all_is_over_the_seeds_that_reach_it() -> None:
