@@ -22,6 +22,7 @@ from amid.runs.pairs import pair_run
 from amid.studies import load_params
 from amid.training.job import TrainingJob
 from tests.pairs import pair_params
+from tests.params import write_params
 from tests.small import ROOT
 
 library = pytest.importorskip("webdataset", reason="requirements-scale.txt")
@@ -168,10 +169,9 @@ def test_names_in_a_shard_are_no_places(folder: Path, tmp_path: Path) -> None:
 
 def test_the_block_in_the_documents_is_read(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "contrastive.md").read_text(encoding="utf-8")
-    found = page[page.index("  cc3m:") :].partition("```")[0]
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    path = tmp_path / "params.yaml"
-    path.write_text(text.replace("\ndata:\n", f"\ndata:\n{found}", 1), encoding="utf-8")
+    found = page[page.index("# dataset/cc3m.yaml") :].partition("```")[0]
+    path = write_params(tmp_path)
+    (tmp_path / "dataset" / "cc3m.yaml").write_text(found, encoding="utf-8")
     block = load_params(path).dataset("cc3m")
     assert block.options.files == {"picture": "npy", "text": "txt"}
     assert block.options.labels is False
