@@ -18,7 +18,7 @@ from tests.params import change, write_params
 from tests.small import ROOT
 
 WALK = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
-SCRIPT = re.search(r"```python\n(.*?)```", WALK, re.S)[1]
+SCRIPT, FEW_LABELS = re.findall(r"```python\n(.*?)```", WALK, re.S)
 BLOCK = re.search(r"```yaml\n(.*?)```", WALK, re.S)[1]
 (FOUND,) = re.findall(r"```text\n(# .*?)```", WALK, re.S)
 MANIFEST, ERRORS = re.findall(r"```text\n(id,label.*?|error: .*?)```", WALK, re.S)
@@ -73,6 +73,27 @@ def test_the_walks_mistakes_are_told_as_it_says(place: Path, tmp_path: Path) -> 
     assert done.returncode == 1
     assert done.stderr == ERRORS
     assert not (tmp_path / "data" / "digits" / "raw").exists()
+
+
+def test_few_labels_as_the_walk_makes_them(place: Path, tmp_path: Path) -> None:
+    (place / "make_few.py").write_text(FEW_LABELS)
+    done = run(place, "make_few.py")
+    assert done.returncode == 0, done.stderr
+    few = pd.read_csv(place.parent / "digits" / "few.csv")
+    assert few["split"].value_counts().to_dict() == {"train": 1078, "test": 599, "validation": 120}
+    train = few[few["split"] == "train"]
+    assert train["label"].value_counts().tolist() == [5] * 10
+    assert few.loc[few["split"] != "train", "label"].notna().all()
+    # What the walk asks for besides is right before anything is trained.
+    copied = shutil.copytree(place, tmp_path / "project")
+    given = re.findall(r"-S '(sections\.amid|table1)=\[(.*?)\]'", WALK)
+    values = {name: names.split(",") for name, names in given}
+    assert set(values) == {"sections.amid", "table1"}
+    rows = {"sections": {"amid": values["sections.amid"]}, "table1": values["table1"]}
+    change(copied / "params.yaml", rows)
+    change(copied / "dataset" / "digits.yaml", {"options": {"manifest": "few.csv"}})
+    done = run(copied, "-m", "stages.check")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow(seconds=120)
