@@ -20,7 +20,7 @@ from tests.small import ROOT
 
 SECTIONS = (
     "data", "train", "ablation", "compared", "sensitivity", "selection", "tune", "adversarial",
-    "headroom", "benchmark", "contrastive", "student", "report",
+    "headroom", "benchmark", "modalities", "contrastive", "student", "report",
 )  # fmt: skip
 REQUESTED = (
     "selection",
@@ -28,6 +28,7 @@ REQUESTED = (
     "adversarial",
     "headroom",
     "benchmark",
+    "modalities",
     "contrastive",
     "student",
 )  # pipelines that are run on request
@@ -39,8 +40,9 @@ TABLES = {name for name in STUDIES if not get_study(name).on_request} | {"report
 ON_REQUEST = {"selection", "table_selection", "tune", "tune_report"}
 ON_REQUEST |= {"adversarial", "table_adversarial", "headroom", "table_headroom", "student"}
 ON_REQUEST |= {"benchmark", "table_benchmark", "extract_pairs", "contrastive", "table7"}
+ON_REQUEST |= {"modalities", "missing", "table_modalities"}
 TABLES_ON_REQUEST = {"table_selection", "tune_report", "table_adversarial", "table_headroom"}
-TABLES_ON_REQUEST |= {"table_benchmark", "table7"}
+TABLES_ON_REQUEST |= {"table_benchmark", "table_modalities", "table7"}
 
 
 def stages() -> dict[str, dict]:
@@ -96,7 +98,7 @@ def test_what_is_on_request_is_upstream_of_nothing_else() -> None:
     root = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
     assert set(root) == TABLES
     outs = ("runs/selection", "runs/tune", "runs/adversarial", "runs/headroom", "student")
-    outs += ("runs/benchmark", "runs/contrastive")
+    outs += ("runs/benchmark", "runs/contrastive", "runs/modalities", "runs/missing")
     for name, stage in stages().items():
         if name not in ON_REQUEST:
             assert not any(dep.startswith(outs) for dep in stage["deps"]), name
@@ -118,14 +120,16 @@ def test_every_code_dependency_and_parameter_exists() -> None:
             if dep.startswith(("amid", "stages")):
                 assert (ROOT / dep).exists(), (name, dep)
         for dataset in raw["data"]:
-            for key in stage["params"]:
-                value = raw
-                if isinstance(key, dict):
-                    ((file, (key,)),) = key.items()
+            for entry in stage["params"]:
+                value, keys = raw, [entry]
+                if isinstance(entry, dict):
+                    ((file, keys),) = entry.items()
                     value = YAML(typ="safe").load((ROOT / file).read_text())
-                for part in filled(key, dataset).split("."):
-                    assert part in value, (name, key)
-                    value = value[part]
+                for key in keys:
+                    found = value
+                    for part in filled(key, dataset).split("."):
+                        assert part in found, (name, key)
+                        found = found[part]
 
 
 def test_every_dependency_that_is_made_is_an_out_of_another_stage() -> None:
