@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 COMMAND = "dvc repro pipelines/benchmark/dvc.yaml"
 # Of a table: what its caption says for all its rows, and what its width has no room for.
-LEFT_OUT = ("protocol", "seeds", "critical", "data_sets", "student_std")
+LEFT_OUT = ("protocol", "seeds", "critical", "data_sets", "student_std", "trained")
 # File -> columns that it holds beside those of its layout.
 FILES = {
     "": {"dataset", "level", "parameters", "friedman", "interval_alone", "interval_plain"},
