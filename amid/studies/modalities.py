@@ -235,7 +235,7 @@ LAYOUT = Layout(
 
 def draw(table: pd.DataFrame, *, titled: bool = True) -> Figure:
     """Top-1 of the three networks on each subset, with one standard deviation over seeds; a panel
-    a data set. Open markers: subsets that the teacher was not trained on."""
+    a data set. Shaded: subsets that the teacher was not trained on."""
     names = list(dict.fromkeys(table["dataset"]))
     most = max(table["dataset"].value_counts())
     figure, axes = subplots(len(names), 1, (7.2, 0.9 + 0.46 * most * len(names)))
@@ -243,6 +243,8 @@ def draw(table: pd.DataFrame, *, titled: bool = True) -> Figure:
         _draw_panel(axis, table[table["dataset"] == name])
         if titled:
             axis.set_title(escape_dollars(name), fontsize=10)
+    shown, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(shown, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
@@ -263,7 +265,6 @@ def _draw_panel(axis: Axes, rows: pd.DataFrame) -> None:
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xlabel("test Top-1 (%); shaded: not met in training by the teacher")
     axis.grid(alpha=0.3, axis="x")
-    axis.legend(frameon=False, fontsize=8, loc="lower left")
     axis.spines[["top", "right"]].set_visible(False)
 
 
