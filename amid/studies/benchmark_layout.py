@@ -117,7 +117,8 @@ def note(table: pd.DataFrame) -> str:
     same = "Deployed, the student is the same network in every row of a data set"
     level = f"The level of intervals and tests is {table['level'].iloc[0]:g}."
     same += f", of as many parameters: {counts}" if counts else ""
-    return f"{LAYOUT.note} {level} {same}; so it costs the same at test. {TRAINED}"
+    told = f"{LAYOUT.note} {level} {same}; so it costs the same at test."
+    return f"{told} {TRAINED}" if table["trained"].notna().any() else told
 
 
 # ---------------------------------------------------------------------------------- figures

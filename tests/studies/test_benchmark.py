@@ -192,7 +192,10 @@ def test_it_can_be_read(table: pd.DataFrame) -> None:
     )
     assert "level of intervals and tests is 0.05" in note
     unknown = benchmark_layout.note(table.assign(parameters=pd.NA))
-    assert unknown.endswith("Deployed, the student is the same network in every row of a data set.")
+    end = (
+        "the student is the same network in every row of a data set; so it costs the same at test."
+    )
+    assert unknown.endswith(f"Deployed, {end}")
     tex = rendering.latex(table, benchmark_layout.LAYOUT)
     assert tex.count("$[") == 2 * (3 + 2 + 2)
 
