@@ -36,7 +36,7 @@ class AmidError(Exception):
 
 
 class ConfigError(AmidError):
-    """A mistake in params.yaml; the message names the key."""
+    """A mistake in params.yaml or another file of numbers; the message names file and key."""
 
     exit_code = 2
 

@@ -5,7 +5,8 @@ python -m benchmarks.checkouts OTHER --data data/grid --repeats 3  # all feature
 python -m benchmarks.checkouts OTHER --dim 128  # four training steps of each method, one thread
 
 OTHER is a folder with another commit. Each side is a process of its own that works when it is told
-to, in turn; ratios are OTHER's seconds over ours.
+to, in turn; ratios are OTHER's seconds over ours, of the clock and of the processor. Those of all
+its processes count, and other programs disturb them less.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.extraction import write
 from benchmarks.media import FILMS
 
 METHODS = ("student_alone", "teacher_alone", "amid", "crd", "gmc", "ccl", "crcd")
 READ = """
-import amid.core.reproducible, cv2
+try:
+    import amid.core.reproducible
+except ImportError:  # before the library had layers
+    import amid.reproducible
+import cv2
 from pathlib import Path
-from amid.studies import load_params
 from amid.extractors import Span, frame_dct
 cv2.setNumThreads(1)
 try:
@@ -38,11 +44,17 @@ spans, options = [Span("", float("nan"), float("nan"))], frame_dct.Options()
 work = lambda path: frame_dct.extract(Path(path), spans, options)
 """
 EXTRACT = """
-import amid.core.reproducible, shutil, tempfile
+try:
+    import amid.core.reproducible
+    from amid.studies import load_params
+    from amid.data.extraction import extract_features
+except ImportError:
+    import amid.reproducible
+    from amid.config import load as load_params
+    from amid.features import extract_features
+import tempfile
 from pathlib import Path
 import pandas as pd
-from amid.studies import load_params
-from amid.data.extraction import extract_features
 def work(place):
     data = Path(place)
     block = load_params(Path("params.yaml")).data[data.name]
@@ -67,11 +79,15 @@ def work(name):
         one.step(one.data.train.take(torch.arange(BATCH)))
 """
 LOOP = """
-import sys
+import sys, time, psutil
+def spent():
+    below = psutil.Process().children(recursive=True)
+    return time.process_time() + sum(sum(one.cpu_times()[:4]) for one in below)
 if __name__ == "__main__":
     for line in sys.stdin:
+        before = spent()
         work(line.strip())
-        print("done", flush=True)
+        print(spent() - before, flush=True)
 """
 
 
@@ -89,11 +105,14 @@ class Side:
             stderr=subprocess.DEVNULL,
             text=True,
         )
+        self.processor: list[float] = []  # seconds of each work
 
     def work(self, place: Path) -> None:
         print(place, file=self.process.stdin, flush=True)
-        if self.process.stdout.readline() != "done\n":
+        spent = self.process.stdout.readline()
+        if not spent:
             raise SystemExit(f"{self.process.args} ended")
+        self.processor.append(float(spent))
 
 
 def main() -> None:
@@ -119,12 +138,16 @@ def main() -> None:
         for place in places:
             sides = {"ours": partial(ours.work, place), "other": partial(other.work, place)}
             times = timed(sides, given.repeats, warm=1)
+            spent = [np.array(side.processor[-given.repeats :]) for side in (ours, other)]
             rows.append(
                 {
                     "what": place.name,
                     "ours, s": float(sorted(times["ours"])[given.repeats // 2]),
                     "other, s": float(sorted(times["other"])[given.repeats // 2]),
                     "other / ours": ratio(times["other"], times["ours"]),
+                    "ours, processor s": float(np.median(spent[0])),
+                    "other, processor s": float(np.median(spent[1])),
+                    "processor, other / ours": ratio(spent[1], spent[0]),
                 }
             )
         show(rows, given.json)

@@ -89,7 +89,7 @@ def encode_auxiliary(params: Params, dataset: str, data: Path, trained: Trained)
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", help="its block in params.yaml")
+    parser.add_argument("dataset", help="the name of its block in dataset/")
     parser.add_argument("--data", type=Path, required=True, help="its folder")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--labels", type=int, default=4, help="of each class")

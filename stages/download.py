@@ -37,7 +37,7 @@ def main(dataset: str) -> None:
             {"clips": len(manifest), **{f"clips_{k}": v for k, v in counts.items()}}
         )
     for warned in (
-        copy_warning(block.folder, f"data.{dataset}.folder", HOME),
+        copy_warning(block.folder, dataset, HOME),
         git_warning((HOME / block.folder).resolve(), HOME) if block.source == "own" else None,
     ):
         if warned is not None:

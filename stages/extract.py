@@ -47,7 +47,7 @@ def main(dataset: str) -> None:
             raise AmidError(
                 f"extract@{dataset}: {lost} of {total} clips are damaged "
                 f"({extraction.frequent_reasons(numbers)}), more than "
-                f"data.{dataset}.quarantine_limit = {block.quarantine_limit:g} allows; "
+                f"quarantine_limit = {block.quarantine_limit:g} in dataset/{dataset}.yaml allows; "
                 f"{folder / 'quarantine.parquet'} lists them."
             )
 

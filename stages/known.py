@@ -32,9 +32,10 @@ def know_downloads(params: config.Params, datasets: list[str], *, checked: bool 
     `check` could not be run within it, nor need it be.
     """
     for name in datasets:
-        params.dataset(name)  # raises ConfigError where there is no such block
-    folders = {name: block.folder for name, block in params.data.items()}
+        params.dataset(name)  # raises ConfigError where there is no such block, or a wrong one
     known = known_of("data")
+    folders = {name: known[name] for name in params.unusable if name in known}
+    folders |= {name: block.folder for name, block in params.data.items()}
     asked = {name: folders[name] for name in (*known, *datasets) if name in folders}
     new = [name for name in datasets if known.get(name) != asked[name]]
     names = [*([] if checked else ["check"]), *(f"download@{name}" for name in new)]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ruamel.yaml import YAML
 
 from amid.core.types import RunRecord
 from amid.data.feature_store import FeatureStore
@@ -17,7 +16,8 @@ from amid.serving.release import release
 from amid.training.job import TrainingJob
 from amid.training.train import train as train_job
 from tests.media.clips import write_video
-from tests.small import ROOT, small_params, small_run, write_data
+from tests.params import put_params, read_params
+from tests.small import small_params, small_run, write_data
 from tests.stores import put_store
 
 CONFIGURATIONS = ("student_alone", "amid")
@@ -88,13 +88,11 @@ def put_project(place: Path) -> None:
     """What the stage `student@avlips` needs, in `place`."""
     put_runs(write_clips(place / "data" / "avlips"), place / "runs")
     put_store(place)
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
+    values = read_params()
     values["seeds"] = list(SEEDS)
     values["student"]["configurations"] = list(CONFIGURATIONS)
     values["data"]["avlips"]["extract"]["video"] = {"extractor": "frame_dct", **EXTRACT}
-    with (place / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    put_params(place, values)
 
 
 def silent_clips(folder: Path, names: Sequence[str] = ("one.avi", "two.avi")) -> list[Path]:

@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from amid import config
+from amid.config.reading import REQUESTED
 from amid.errors import ConfigError
 from amid.methods import METHODS
-from amid.studies import load_params
-from tests.walks import change
+from amid.studies import load_params, load_results_params
+from tests.params import change, merge, write_params
 
 OWN_DATA = {"avlips", "grid", "iemocap", "ucf51", "activitynet"}
 
@@ -19,10 +21,13 @@ def edited(root: Path, tmp_path: Path):
     """Loads the project's parameters with one piece of text replaced, the first of its kind."""
 
     def load(old: str, new: str) -> config.Params:
-        files = [root / "params.yaml", *sorted(root.glob("pipelines/*/params.yaml"))]
+        files = [root / "params.yaml", root / "dataset/avlips.yaml", root / "dataset/grid.yaml"]
+        files += [root / "dataset/avsentences.yaml", *sorted(root.glob("pipelines/*/params.yaml"))]
         texts = {path.relative_to(root): path.read_text() for path in files}
         place = next(place for place, text in texts.items() if old in text)
         texts[place] = texts[place].replace(old, new, 1)
+        used = texts[Path("params.yaml")].replace("datasets: [avlips]", "datasets: [avlips, grid]")
+        texts[Path("params.yaml")] = used
         for path, text in texts.items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_text(text)
@@ -32,13 +37,11 @@ def edited(root: Path, tmp_path: Path):
 
 
 @pytest.fixture
-def changed(root: Path, tmp_path: Path):
+def changed(tmp_path: Path):
     """Loads the project's parameters with keys added or replaced, whatever is there already."""
 
     def load(changes: dict) -> config.Params:
-        shutil.copy(root / "params.yaml", tmp_path)
-        change(tmp_path / "params.yaml", changes)
-        return load_params(tmp_path / "params.yaml")
+        return load_params(write_params(tmp_path, lambda values: merge(values, changes)))
 
     return load
 
@@ -85,8 +88,12 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("alpha: 4.0", "alpha: '4.0'", ["'alpha' is '4.0'", "number"]),
         ("alpha: 4.0", "alpha: .nan", ["'alpha'"]),
         ("seeds: [0, 1, 2]", "seeds: [0, 0]", ["'seeds'", "twice"]),
-        ("target: video", "target: vdeo", ["data.avlips", "vdeo"]),
-        ("auxiliary: [audio]", "auxiliary: [video]", ["data.avlips.auxiliary", "target"]),
+        ("target: video", "target: vdeo", ["dataset/avlips.yaml: 'extract'", "vdeo"]),
+        (
+            "auxiliary: [audio]",
+            "auxiliary: [video]",
+            ["dataset/avlips.yaml: 'auxiliary'", "target"],
+        ),
         ("extractor: frame_dct", "extractor: frame_dtc", ["'frame_dtc'", "frame_dct"]),
         ("frames: 8", "frames: 0", ["extractors.frame_dct.frames", "is 0"]),
         ("bands: 40", "band: 40", ["extractors.log_mel.band", "did you mean 'bands'?"]),
@@ -112,7 +119,7 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("l_ft: {method: amid, beta: 0.0", "l_ft: {method: amid, beta: -2.0", ["l_ft.beta"]),
         ("amid: [amid,", "amid: [amidd,", ["'amidd'", "sections.amid"]),
         ("{method: teacher}", "{metod: teacher}", ["teacher_alone", "`method`"]),
-        ("auxiliary: [audio]", "auxiliary: []", ["data.avlips.auxiliary"]),
+        ("auxiliary: [audio]", "auxiliary: []", ["dataset/avlips.yaml: 'auxiliary'"]),
         (
             "{method: amid, contrastive: ccl}",
             "{method: amid, training: {warmup_epochs: 5, epochs: 5}}",
@@ -211,7 +218,7 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("folds: all ", "folds: some ", ["'table3.folds' is 'some'", "`all` or a list"]),
         ("folds: all ", "folds: [] ", ["'table3.folds' is []", "`all` or a list"]),
         ("folds: all ", "folds: [0.0] ", ["'table3.folds' is [0.0]", "`all` or a list"]),
-        ("L-V: [text]", "L-V: [txt]", ["'txt'", "data.avlips"]),
+        ("L-V: [text]", "L-V: [txt]", ["'txt'", "dataset/avlips.yaml: 'extract'"]),
         ("L-V: [text]", "L-V: [video]", ["setups.L-V", "target modality"]),
         ("ratio: 0.5", "ratio: 0.0", ["selection.ratio", "greater than 0"]),
         ("name: all", "name: disect", ["selection.name", "'dissect'"]),
@@ -237,7 +244,11 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ),
         ("{avsentences: [audio, text]}", "{avsentences: [audio]}", ["table7.mod", "two different"]),
         ("{avsentences: [audio, text]}", "{avsentences: [audio, txt]}", ["'txt'", "mean 'text'"]),
-        ("datasets: [avsentences]", "datasets: [avsentence]", ["'avsentence'", "'avsentences'"]),
+        (
+            "datasets: [avsentences]",
+            "datasets: [avsentence]",
+            ["no data set 'avsentence'", "avsentences"],
+        ),
         ("method: clip", "method: clap", ["'clap'", "did you mean 'clip'?"]),
         ("{temperature: 0.07}  #", "{temperture: 0.07}  #", ["table7.options.temperture"]),
         (
@@ -267,12 +278,15 @@ def test_a_mistake_is_one_sentence_that_names_the_key(edited, old, new, words) -
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"datasets": ["avlip"]}, ["'avlip'", "did you mean 'avlips'?"]),
+        (
+            {"datasets": ["avlip"]},
+            ["dataset/avlip.yaml is missing", "there are: activitynet, avlips, "],
+        ),
         ({"datasets": []}, ["'datasets'"]),
-        (avlips(training={"batch": 32}), ["data.avlips.training.batch"]),
-        (avlips(training={"batch_size": 0}), ["data.avlips.training.batch_size", "is 0"]),
+        (avlips(training={"batch": 32}), ["dataset/avlips.yaml: unknown key 'training.batch'"]),
+        (avlips(training={"batch_size": 0}), ["dataset/avlips.yaml: 'training.batch_size' is 0"]),
         (avlips(encoders={"video": "mlp"}), ["encoders.video", "sequence"]),
-        (avlips(mismatch_ratio=1.0), ["data.avlips.mismatch_ratio", "less than 1"]),
+        (avlips(mismatch_ratio=1.0), ["dataset/avlips.yaml: 'mismatch_ratio' is", "less than 1"]),
     ],
 )
 def test_a_mistake_in_a_key_that_may_be_given_is_one_sentence(changed, changes, words) -> None:
@@ -342,9 +356,124 @@ def test_a_block_changes_the_strong_protocol_alone(changed, root: Path) -> None:
     assert set(committed.augmentation) == {"scaling", "jitter"}
     for wrong in ({"strong": {"epohcs": 50}}, {"strong": 3}, {"strong": {"epochs": 8}}):
         with pytest.raises(ConfigError, match=r"training.*grid|grid.*training"):
-            changed({"data": {"grid": {"training": wrong}}})
+            changed({"data": {"grid": {"training": wrong}}}).dataset("grid")
 
 
 def test_the_strong_protocol_costs_at_most_twice_the_epochs_of_the_papers(root: Path) -> None:
     training = load_params(root / "params.yaml").training
     assert training.strong["epochs"] <= 2 * training.epochs
+
+
+# ---------------------------------------------------------------------------------- other files
+
+
+def test_each_data_set_is_a_file_and_each_of_ten_is_sound(root: Path) -> None:
+    params = load_params(root / "params.yaml")
+    names = {path.stem for path in (root / "dataset").glob("*.yaml")}
+    assert names == {*params.data, *params.unusable} >= OWN_DATA
+    assert not OWN_DATA & params.unusable.keys()
+
+
+WRONG = {
+    "no YAML": ("target: [", "dataset/mine.yaml is not valid YAML"),
+    "no mapping": ("- target\n", "dataset/mine.yaml holds no keys"),
+    "nothing in it": ("", "dataset/mine.yaml holds no keys"),
+    "nested as it was in params.yaml": ("mine: {source: own}", "unknown key 'mine'"),
+    "misspelt": ("source: avlips\nfoldr: x\n", "unknown key 'foldr'; did you mean 'folder'?"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_block_stops_those_alone_who_use_it(name: str, tmp_path: Path) -> None:
+    text, told = WRONG[name]
+    path = write_params(tmp_path)
+    (tmp_path / "dataset" / "mine.yaml").write_text(text)
+    params = load_params(path)  # of avlips
+    assert told in params.unusable["mine"]
+    assert params.unusable["mine"].startswith("dataset/mine.yaml")
+    for load in (load_params, load_results_params, config.load):
+        with pytest.raises(ConfigError) as caught:
+            load(path).dataset("mine")
+        assert told in str(caught.value)
+    change(path, {"datasets": ["avlips", "mine"]})
+    for load in (load_params, load_results_params, config.load):
+        with pytest.raises(ConfigError) as caught:
+            load(path)
+        assert told in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_training_that_does_not_fit_stops_those_alone_who_use_it(changed) -> None:
+    own = {"data": {"grid": {"training": {"epochs": 2, "warmup_epochs": 2}}}}
+    told = r"dataset/grid.yaml: 'training' has 2 warm-up epochs \(warmup_epochs\) of 2 epochs"
+    with pytest.raises(ConfigError, match=told):
+        changed(own).dataset("grid")
+    with pytest.raises(ConfigError, match=told):
+        changed({**own, "datasets": ["avlips", "grid"]})
+
+
+def test_an_augmentation_is_told_with_the_file_it_stands_in(changed) -> None:
+    own = {"augmentation": {"jiter": {"noise": 0.1}}}
+    told = "dataset/avlips.yaml: unknown augmentation 'jiter'"
+    with pytest.raises(ConfigError, match=told):
+        changed(avlips(training=own))
+
+
+def test_blocks_of_an_older_params_yaml_are_told_where_to_go(tmp_path: Path) -> None:
+    path = write_params(tmp_path)
+    change(path, {"data": {"avlips": {"source": "avlips"}, "films": {"source": "own"}}})
+    told = r"params.yaml: 'data' is not read, .*: move films to dataset/<name>.yaml, without the"
+    with pytest.raises(ConfigError, match=told):
+        load_params(path)
+
+
+def test_a_block_that_git_does_not_track_is_told_in_a_copy(tmp_path: Path, monkeypatch) -> None:
+    project = tmp_path / "project"
+    (project / "dataset").mkdir(parents=True)
+    (project / "dataset" / "films.yaml").touch()
+    path = write_params(tmp_path / "copy", lambda values: values.update(datasets=["films"]))
+    with pytest.raises(ConfigError, match=r"dataset/films.yaml is missing, .*there are: activ"):
+        load_params(path)
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    with pytest.raises(ConfigError, match=r"films.yaml is not in this copy .* `git add` the file"):
+        load_params(path)
+
+
+def test_methods_on_request_stand_in_a_file_of_their_own(root: Path, tmp_path: Path) -> None:
+    path = write_params(tmp_path)
+    file = tmp_path / REQUESTED
+    whole = load_params(path)
+    assert whole.resolved("kd_joint").options.weight == whole.methods["kd"]["weight"] == 0.9
+    change(path, {"methods": {"kd": {"weight": 1.0}}})
+    with pytest.raises(ConfigError, match=f"'methods.kd' stands in {REQUESTED} as well"):
+        load_params(path)
+    write_params(tmp_path)
+    for changes, told in (
+        ({"methods": {"kd": {"wieght": 1.0}}}, "unknown key 'methods.kd.wieght'"),
+        ({"configurations": {"kd": {"weight": -1.0}}}, "'configurations.kd.weight' is -1.0"),
+        ({"tables": {}}, "unknown key 'tables'"),
+    ):
+        shutil.copy(root / REQUESTED, file)
+        change(file, changes)
+        with pytest.raises(ConfigError, match=f"^{REQUESTED}: {told}"):
+            load_params(path)
+    file.unlink()
+    assert "kd" not in load_params(path).configurations
+
+
+def test_a_misspelt_key_is_told_in_the_order_of_the_file(tmp_path: Path) -> None:
+    def edit(values: dict) -> None:
+        values.update(betta=values.pop("beta"), alhpa=values.pop("alpha"))
+
+    path = write_params(tmp_path, edit)
+    with pytest.raises(ConfigError, match=r"unknown key 'betta'; did you mean 'beta'\?"):
+        config.load(path)
+
+
+def test_params_yaml_fits_on_three_screens(root: Path) -> None:
+    text = (root / "params.yaml").read_text()
+    assert len(text.splitlines()) <= 200
+    files = [root / "params.yaml", *root.glob("dataset/*.yaml"), root / REQUESTED]
+    assert all(len(line) <= 100 for path in files for line in path.read_text().splitlines())
+    keys = list(YAML(typ="safe").load(text))
+    assert keys[:3] == ["alpha", "beta", "gamma"]

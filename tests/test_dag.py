@@ -16,6 +16,8 @@ from ruamel.yaml import YAML
 from amid.studies import STUDIES, get_study, load_params
 from amid.studies.runs import planned_runs
 from amid.studies.sections import ELSEWHERE
+from tests import tiny as tiny_project
+from tests.params import change
 from tests.small import ROOT
 
 SECTIONS = (
@@ -88,9 +90,9 @@ def test_what_is_on_request_is_no_stage_before_it_is_asked_for() -> None:
         # without deps and outs: nothing that a command of DVC could miss
         assert request.keys() == {"desc", "wdir", "cmd"}
         assert request["cmd"] == f"python -m stages.request {name}"
-    params = yaml.load((ROOT / "params.yaml").read_text())
     asked = yaml.load((ROOT / "pipelines/data/asked/params.yaml").read_text())["asked"]
-    assert asked.items() <= {name: b["folder"] for name, b in params["data"].items()}.items()
+    for name, folder in asked.items():
+        assert yaml.load((ROOT / f"dataset/{name}.yaml").read_text())["folder"] == folder
     assert "avlips" in asked
 
 
@@ -114,22 +116,22 @@ def test_every_stage_says_what_it_does_and_runs_a_thin_file_that_exists() -> Non
 
 
 def test_every_code_dependency_and_parameter_exists() -> None:
-    raw = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    seen = set()
     for name, stage in stages().items():
         for dep in stage["deps"]:
             if dep.startswith(("amid", "stages")):
                 assert (ROOT / dep).exists(), (name, dep)
-        for dataset in raw["data"]:
-            for entry in stage["params"]:
-                value, keys = raw, [entry]
-                if isinstance(entry, dict):
-                    ((file, keys),) = entry.items()
-                    value = YAML(typ="safe").load((ROOT / file).read_text())
-                for key in keys:
-                    found = value
-                    for part in filled(key, dataset).split("."):
-                        assert part in found, (name, key)
-                        found = found[part]
+        for key in stage["params"]:
+            files = key if isinstance(key, dict) else {"params.yaml": [key]}
+            for file, keys in files.items():
+                for path in ROOT.glob(filled(file, "*")):
+                    seen.add(path.relative_to(ROOT).as_posix())
+                    for key in keys or ():
+                        value = YAML(typ="safe").load(path.read_text())
+                        for part in key.split("."):
+                            assert part in value, (name, path, key)
+                            value = value[part]
+    assert seen >= {"params.yaml", "dataset/avlips.yaml", "pipelines/compared/params.yaml"}
 
 
 def test_every_dependency_that_is_made_is_an_out_of_another_stage() -> None:
@@ -160,7 +162,7 @@ def test_the_stage_that_trains_rows_of_other_sections_knows_all_that_may_name_on
     blocks = {name for name in STUDIES if get_study(name).rows(params)} - {"table2"}  # table1's
     assert blocks >= {"table1", "table4", "table5", "figure3", "figure4", "figure5", "table_seeds"}
     stage = stages()[ELSEWHERE]
-    assert blocks | {"sections", "student"} <= set(stage["params"])
+    assert blocks | {"sections", "student"} <= {p for p in stage["params"] if isinstance(p, str)}
 
 
 def test_a_study_finds_the_runs_of_its_sections_below_what_its_stage_depends_on() -> None:
@@ -320,13 +322,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
     for old, new in TINY.items():
         assert old in text, old
         text = text.replace(old, new)
-    yaml = YAML()
-    values = yaml.load(text)
-    options = {"words": ["bin", "lay", "red", "two"], "clips_per_word": 12}
-    options |= {"train": 20, "validation": 12, "test": 16, "auxiliary_clips_per_word": 8}
-    values["data"]["avlips"]["options"] |= options
-    with (place / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    (place / "params.yaml").write_text(text)
+    change(place / "dataset" / "avlips.yaml", {"options": tiny_project.FEW})
     for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "start")):
         git(place, *words)
     run(place, "repro")

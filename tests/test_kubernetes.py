@@ -103,6 +103,7 @@ def test_the_command_is_one_that_the_image_holds(job, tmp_path: Path) -> None:
             if name.startswith("requirements") or name == "constraints.txt":
                 continue  # for pip alone
             place = tmp_path / target
+            place.parent.mkdir(parents=True, exist_ok=True)
             copied = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copied(ROOT / name, place)
     kept = (SCALE / "Dockerfile.dockerignore").read_text()

@@ -17,8 +17,9 @@ from ruamel.yaml import YAML
 
 from amid.core.checkpoint import read_checkpoint
 from tests import tiny
+from tests.params import change
 from tests.small import ROOT
-from tests.walks import change, follow
+from tests.walks import follow
 
 # Page -> the files that its steps touch, but for the tests they add.
 WALKS = {
@@ -33,13 +34,18 @@ WALKS = {
         "amid/networks/attention.py",
         "amid/networks/__init__.py",
         "params.yaml",
+        "dataset/avlips.yaml",
     ],
     "add-an-extractor.md": [
         "amid/extractors/loudness.py",
         "amid/extractors/__init__.py",
-        "params.yaml",
+        "dataset/avlips.yaml",
     ],
-    "add-a-dataset.md": ["amid/datasets/dots.py", "amid/datasets/__init__.py", "params.yaml"],
+    "add-a-dataset.md": [
+        "amid/datasets/dots.py",
+        "dataset/dots.yaml",
+        "amid/datasets/__init__.py",
+    ],
 }
 # Tests of the lists of names, of the DAG, of params.yaml and of each kind's own folder, those that
 # count runs, and those that compare documents, committed tables and the committed page.
@@ -114,10 +120,11 @@ def made(place: Path, tmp_path_factory: pytest.TempPathFactory, warm: Path) -> P
     for path in (*made.rglob("dvc.lock"), *(made / "reports").rglob("*")):
         if path.is_file():
             path.unlink()
-    tiny.shrink(made / "params.yaml")
+    tiny.shrink(made)
     few = {"training": {"epochs": 2, "warmup_epochs": 1}, "auxiliary_training": {"epochs": 2}}
     few["options"] = {"clips_per_label": 10}
-    change(made / "params.yaml", {"datasets": DATASETS, "data": {"dots": few}})
+    change(made / "params.yaml", {"datasets": DATASETS})
+    change(made / "dataset" / "dots.yaml", few)
     commit(made, "add", "-A")
     commit(made, "commit", "-qm", "additions")
     run(made, *REPRO)

@@ -10,9 +10,14 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from amid.io.checksums import sha256_file
+from tests.params import change
 from tests.small import ROOT
 
 MADE = ("data", "runs", "reports", "pipelines", "dvc.lock")
+FEW = {
+    **{"words": ["bin", "lay", "red", "two"], "clips_per_word": 12},
+    **{"train": 20, "validation": 12, "test": 16, "auxiliary_clips_per_word": 8},
+}
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 
 
@@ -22,27 +27,24 @@ def clone(place: Path) -> Path:
     for path in (*place.rglob("dvc.lock"), *(place / "reports").rglob("*")):
         if path.is_file():
             path.unlink()
-    shrink(place / "params.yaml")
+    shrink(place)
     for words in (("add", "-A"), ("commit", "-qm", "tiny")):
         subprocess.run(["git", *IDENTITY, *words], cwd=place, check=True)
     return place
 
 
-def shrink(path: Path) -> None:
+def shrink(place: Path) -> None:
     """Every stage stays, with as few clips, epochs, folds and swept values as it can have."""
-    yaml = YAML()
+    path, yaml = place / "params.yaml", YAML()
     values = yaml.load(path.read_text())
     values |= {"datasets": ["avlips"], "seeds": [0], "workers": 2}
     values["training"] |= {"epochs": 2, "warmup_epochs": 1, "milestones": [], "checkpoint_every": 1}
     values["table3"] |= {"folds": [0], "training": {"epochs": 2, "warmup_epochs": 1}}
     values["table3"]["training"]["milestones"] = []
     values["table6"] |= {"alpha": [3.7, 4.0], "beta": [1.5], "gamma": [1.0]}
-    values["data"]["avlips"]["options"] |= {
-        **{"words": ["bin", "lay", "red", "two"], "clips_per_word": 12},
-        **{"train": 20, "validation": 12, "test": 16, "auxiliary_clips_per_word": 8},
-    }
     with path.open("w") as file:
         yaml.dump(values, file)
+    change(place / "dataset" / "avlips.yaml", {"options": FEW})
 
 
 def reset(place: Path) -> None:

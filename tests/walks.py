@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 
+from tests.params import change
 from tests.small import ROOT
 
 NEW = re.compile(r"^New: `([\w./-]+)`\n\n```\w+\n(.*?)^```", re.M | re.S)
@@ -40,20 +40,3 @@ def follow(page: str, place: Path) -> list[str]:
         change(place / name, YAML().load(content))
     assert len(set(touched)) == len(touched)
     return sorted(touched, key=lambda name: name.startswith("tests/"))
-
-
-def change(path: Path, changes: dict[str, Any]) -> None:
-    """Adds or replaces keys of a YAML file; mappings are merged at every level."""
-    yaml = YAML()
-    values = yaml.load(path.read_text())
-    _merge(values, changes)
-    with path.open("w") as file:
-        yaml.dump(values, file)
-
-
-def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _merge(values[key], value)
-        else:
-            values[key] = value

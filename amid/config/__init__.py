@@ -1,15 +1,18 @@
-"""params.yaml as checked records: a wrong key or value is one sentence that names it."""
+"""params.yaml and dataset/*.yaml as checked records: a wrong key or value is one sentence that
+names it."""
 
 from amid.config.checks import (
     check_protocol,
 )
 from amid.config.messages import (
+    block_file,
     check,
     unknown,
 )
 from amid.config.reading import (
     load,
     load_results,
+    read_block,
 )
 from amid.config.records import (
     DataSet,
@@ -37,9 +40,11 @@ __all__ = [
     "Report",
     "Selection",
     "Training",
+    "block_file",
     "check",
     "check_protocol",
     "load",
     "load_results",
+    "read_block",
     "unknown",
 ]

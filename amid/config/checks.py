@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
-from amid.config.messages import check, unknown
+from amid.config.messages import block_file, check, sentence, unknown
 from amid.config.records import DataSet, Params, Training, check_frame
 from amid.datasets import DATASETS
 from amid.errors import ConfigError
@@ -30,15 +31,16 @@ def check_extractors(params: Params) -> None:
 
 
 def checked_block(params: Params, name: str, block: DataSet) -> DataSet:
-    where = f"data.{name}"
-    options = check(
-        import_module(DATASETS[block.source]).Options, block.options, f"{where}.options"
-    )
+    """The block with its options and extractors as records, and the encoder of each modality.
+    Raises ConfigError where its parts do not fit each other."""
+    file = block_file(name)
+    source = import_module(DATASETS[block.source])
+    options = check(source.Options, block.options, f"{file}:options")
     extract = {}
     for modality, values in block.extract.items():
-        place = f"{where}.extract.{modality}"
+        place = f"{file}:extract.{modality}"
         if not isinstance(values, dict) or "extractor" not in values:
-            raise ConfigError(f"params.yaml: '{place}' must name its `extractor`.")
+            raise ConfigError(sentence(place, "must name its `extractor`."))
         numbers = dict(values)
         kind = numbers.pop("extractor")
         if kind not in EXTRACTORS:
@@ -48,7 +50,7 @@ def checked_block(params: Params, name: str, block: DataSet) -> DataSet:
     in_setups = [modality for chosen in block.setups.values() for modality in chosen]
     for modality in (block.target, *block.auxiliary, *in_setups, *block.encoders):
         if modality not in extract:
-            raise ConfigError(f"params.yaml: '{where}.extract' lacks the modality '{modality}'.")
+            raise ConfigError(f"{file}: 'extract' lacks the modality '{modality}'.")
     encoders = {}
     for modality, (kind, numbers) in extract.items():
         shape = import_module(EXTRACTORS[kind]).shape(numbers)
@@ -57,28 +59,26 @@ def checked_block(params: Params, name: str, block: DataSet) -> DataSet:
         axes = 1 if encoder == "none" else load_encoder(encoder).axes
         if len(shape) != axes:
             raise ConfigError(
-                f"params.yaml: '{where}.encoders.{modality}' is '{encoder}', which takes "
+                f"{file}: 'encoders.{modality}' is '{encoder}', which takes "
                 f"{_AXES[axes]} a clip, but '{kind}' gives {_AXES[len(shape)]}."
             )
     if encoders[block.target] == "none":
         raise ConfigError(
-            f"params.yaml: '{where}.encoders.{block.target}' is 'none', but '{block.target}' is "
-            "the target: the student needs an encoder to train."
+            f"{file}: 'encoders.{block.target}' is 'none', but '{block.target}' is the target: the "
+            "student needs an encoder to train."
         )
-    source = import_module(DATASETS[block.source])
     if hasattr(source, "informed"):  # a data set that has to know what its block says beside
-        options = source.informed(options, block.folder, extract, block.target, where)
+        options = source.informed(options, block.folder, extract, block.target, file)
     named = {f"setups.{setup}": chosen for setup, chosen in block.setups.items()}
     for key, chosen in {"auxiliary": block.auxiliary, **named}.items():
         if block.target in chosen:
-            raise ConfigError(
-                f"params.yaml: '{where}.{key}' names the target modality '{block.target}'."
-            )
+            raise ConfigError(f"{file}: '{key}' names the target modality '{block.target}'.")
     return block.model_copy(update={"options": options, "extract": extract, "encoders": encoders})
 
 
-def check_names(params: Params) -> None:
-    """Names and seeds stand once, and what lists of names refer to is there."""
+def check_names(params: Params, used: Collection[str]) -> None:
+    """Names and seeds stand once, and what lists of names refer to is there, as are the data sets
+    that are used."""
     for key, values in {
         "datasets": params.datasets,
         "seeds": params.seeds,
@@ -86,18 +86,19 @@ def check_names(params: Params) -> None:
     }.items():
         if len(set(values)) < len(values):
             raise ConfigError(f"params.yaml: '{key}' names a value twice: {values}.")
-    for name in params.datasets:
+    for name in used:
         if not getattr(params.dataset(name).options, "labels", True):
             raise ConfigError(
-                f"params.yaml: 'datasets' names '{name}', which has no labels "
-                f"('data.{name}.options.labels'): only contrastive pre-training can use it "
+                f"params.yaml: 'datasets' names '{name}', which has no labels ('options.labels' in "
+                f"{block_file(name)}): only contrastive pre-training can use it "
                 "(docs/contrastive.md)."
             )
     for method in params.methods:
         if method not in METHODS:
-            raise ConfigError(unknown(f"method '{method}'", method, METHODS, "methods"))
+            place = params.place(f"methods.{method}")
+            raise ConfigError(unknown(f"method '{method}'", method, METHODS, place))
     for configuration, values in params.configurations.items():
-        check_frame(values, f"configurations.{configuration}")
+        check_frame(values, params.place(f"configurations.{configuration}"))
     lists = {f"sections.{name}": rows for name, rows in params.sections.items()}
     lists |= {"student.configurations": params.student.configurations}
     for key, rows in lists.items():
@@ -118,17 +119,31 @@ def check_student(params: Params) -> None:
             )
 
 
-def check_training_numbers(params: Params) -> None:
-    """The numbers that data sets and configurations train with fit together."""
-    for name in params.data:
-        _check_warmup(params.training_of(name), "training", name)
-        params.training_of(name, auxiliary=True)
-        _check_warmup(params.training_of(name, study={"protocol": "strong"}), "training", name)
-    for configuration in params.configurations:
-        override = params.resolved(configuration).training
-        where = f"configurations.{configuration}.training"
-        for name in params.data:
-            check_training(params, name, override, where)
+def trained(params: Params) -> dict[str, dict[str, Any]]:
+    """Configuration -> what it overrides of the training. Raises ConfigError where one is wrong."""
+    return {name: params.resolved(name).training for name in params.configurations}
+
+
+def check_data_set(params: Params, name: str, overrides: dict[str, dict[str, Any]]) -> None:
+    """The numbers that a data set and the configurations train with fit together.
+
+    overrides: `trained`.
+    """
+    own = params.dataset(name).training
+    for study in (None, {"protocol": "strong"}):
+        strong = own.get("strong") if study else None
+        inside = {*own, *(strong if isinstance(strong, dict) else ())}
+        at_home = {"epochs", "warmup_epochs"} & inside
+        where = f"{block_file(name)}:training" if at_home else "training"
+        _check_warmup(params.training_of(name, study=study), where, name)
+    params.training_of(name, auxiliary=True)
+    for configuration, override in overrides.items():
+        where = params.place(f"configurations.{configuration}")
+        check_training(params, name, override, f"{where}.training")
+
+
+def check_sections(params: Params) -> None:
+    """Sections whose stage reads no warm-ups train nothing that has one."""
     for section in ("baselines", "compared"):
         for row in params.sections.get(section, []):
             if params.resolved(row).options.warmup() is not None:
@@ -142,24 +157,30 @@ def check_training(params: Params, dataset: str, override: dict[str, Any], where
     """Raises ConfigError unless the numbers at `where` fit the data set's training."""
     if "protocol" in override or "strong" in override:
         raise ConfigError(
-            f"params.yaml: '{where}' may not set the protocol, which all rows of a table share: "
-            "set 'training.protocol', or 'training.protocol' of a data set's block."
+            sentence(
+                where,
+                "may not set the protocol, which all rows of a table share: set "
+                "'training.protocol', there or in a data set's file.",
+            )
         )
     values = {**params.training_of(dataset).model_dump(), **override}
     _check_warmup(check(Training, values, where), where, dataset)
 
 
 def check_protocol(params: Params, protocol: dict[str, Any], where: str) -> None:
-    """Raises ConfigError unless a study's numbers at `where` fit the training of every data set."""
+    """Raises ConfigError unless a study's numbers at `where` fit the training of the data sets that
+    `datasets` names."""
     check(Training, {**params.training.model_dump(), **protocol}, where)
-    for dataset in params.data:
+    for dataset in params.datasets:
         _check_warmup(params.training_of(dataset, study=protocol), where, dataset)
 
 
 def _check_warmup(training: Training, where: str, dataset: str) -> None:
     if training.warmup >= training.epochs:
         raise ConfigError(
-            f"params.yaml: '{where}' has {training.warmup} warm-up epochs "
-            f"(warmup_epochs) of {training.epochs} epochs in all on the data set '{dataset}'; "
-            "the warm-up must be shorter."
+            sentence(
+                where,
+                f"has {training.warmup} warm-up epochs (warmup_epochs) of {training.epochs} epochs "
+                f"in all on the data set '{dataset}'; the warm-up must be shorter.",
+            )
         )

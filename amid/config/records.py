@@ -1,4 +1,4 @@
-"""The records that params.yaml is checked as."""
+"""The records that params.yaml and the blocks of data sets are checked as."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    PrivateAttr,
     field_validator,
     model_validator,
 )
 
 from amid.augmentations import AUGMENTATIONS, load_augmentation
-from amid.config.messages import check, unknown
+from amid.config.messages import block_file, check, sentence, unknown
 from amid.datasets import DATASETS
 from amid.errors import ConfigError
 from amid.io.redact import escape_control
@@ -149,7 +150,8 @@ class Selection(Model):
 
 
 class DataSet(Model):
-    """One data set; `options` and the numbers in `extract` belong to its files in amid/.
+    """One data set, dataset/<name>.yaml; `options` and the numbers in `extract` belong to its
+    files in amid/.
 
     folder: folder or file whose change makes DVC run the data set's `download` again: the clips of
     own data, else the code that makes or fetches them. extract: extractor and its numbers of each
@@ -214,14 +216,15 @@ class Configured(NamedTuple):
 
 
 class Params(Model):
-    """params.yaml. A field more for the block of each study (amid.studies.load_params), and for
-    each number that a method takes from the top level (MethodOptions.top_level)."""
+    """params.yaml, with the blocks of data sets beside it in `data`. A field more for the block of
+    each study (amid.studies.load_params), and for each number that a method takes from the top
+    level (MethodOptions.top_level)."""
 
     datasets: Annotated[list[Name], Field(min_length=1)]
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     mirror: str | None
     workers: Annotated[int, Field(ge=0)]
-    data: dict[Name, DataSet]
+    data: dict[Name, DataSet] = {}
     extractors: dict[Name, dict[str, Any]]
     network: Network
     training: Training
@@ -231,6 +234,29 @@ class Params(Model):
     sections: dict[Name, list[Name]]
     student: StudentChoice
     report: Report
+    # Name -> what is wrong with the block, of data sets that `datasets` does not name.
+    _unusable: dict[str, str] = PrivateAttr(default_factory=dict)
+    # Keys of methods and configurations that stand in another file -> their place.
+    _elsewhere: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def unusable(self) -> dict[str, str]:
+        """Name of a data set that cannot be used -> what is wrong with its block, one sentence."""
+        return self._unusable
+
+    def with_data(self, data: dict[str, DataSet], unusable: dict[str, str]) -> Params:
+        """The parameters with these data sets, and with those that cannot be used."""
+        params = self.model_copy(update={"data": data})
+        params._unusable = unusable
+        return params
+
+    def stand_elsewhere(self, places: dict[str, str]) -> None:
+        """Makes messages name these places of keys, of which params.yaml has none."""
+        self._elsewhere.update(places)
+
+    def place(self, key: str) -> str:
+        """Where a method or a configuration stands, as messages name it."""
+        return self._elsewhere.get(key, key)
 
     @property
     def top_level(self) -> dict[str, float]:
@@ -238,9 +264,15 @@ class Params(Model):
         return {name: getattr(self, name) for name in top_level_fields()}
 
     def dataset(self, name: str) -> DataSet:
-        """The block of one data set; ConfigError names the choices when there is none."""
+        """The block of one data set; ConfigError says what is wrong with it, or names the choices
+        when there is none."""
+        if name in self._unusable:
+            raise ConfigError(self._unusable[name])
         if name not in self.data:
-            raise ConfigError(unknown(f"data set '{name}'", name, self.data, "data"))
+            raise ConfigError(
+                f"{block_file(name)} is missing, so there is no data set '{escape_control(name)}'; "
+                f"there are: {', '.join(sorted({*self.data, *self._unusable})) or 'none'}."
+            )
         return self.data[name]
 
     def training_of(
@@ -250,10 +282,11 @@ class Params(Model):
         both the protocol's, and on top of all what the data set's block says; its `strong` changes
         that protocol alone."""
         block = self.dataset(dataset)
-        override, where = block.training, f"data.{dataset}.training"
+        file = block_file(dataset)
+        override, where = block.training, f"{file}:training"
         if auxiliary:
             override = {**override, **block.auxiliary_training}
-            where = f"data.{dataset}.auxiliary_training"
+            where = f"{file}:auxiliary_training"
         values = self.training.model_dump() | (study or {})
         of_strong = {}
         if isinstance(override.get("strong"), dict):  # anything else is told by `check`
@@ -267,7 +300,8 @@ class Params(Model):
         """A method's numbers, those from the top level among them."""
         model = import_module(METHODS[method]).Options
         given = {name: getattr(self, name) for name in model.top_level}
-        return check(model, {**given, **self.methods.get(method, {})}, f"methods.{method}")
+        numbers = self.methods.get(method, {})
+        return check(model, {**given, **numbers}, self.place(f"methods.{method}"))
 
     def resolved(self, configuration: str, overrides: dict[str, Any] | None = None) -> Configured:
         """A configuration, `overrides` on top of its own numbers, as checked records."""
@@ -275,15 +309,18 @@ class Params(Model):
         for name, value in (overrides or {}).items():
             both = isinstance(value, dict) and isinstance(values.get(name), dict)
             values[name] = {**values[name], **value} if both else value
-        where = f"configurations.{configuration}"
+        where = self.place(f"configurations.{configuration}")
         frame = check_frame(values, where)
         numbers = {**self.selection.model_dump(), **frame.selection}
         selection = check(Selection, numbers, f"{where}.selection")
         options_model = import_module(METHODS[frame.method]).Options
         if frame.selection and not options_model.compares_pairs:
             raise ConfigError(
-                f"params.yaml: '{where}' has a selection, but '{frame.method}' compares no pairs: "
-                "there is nothing to choose samples by."
+                sentence(
+                    where,
+                    f"has a selection, but '{frame.method}' compares no pairs: there is nothing to "
+                    "choose samples by.",
+                )
             )
         given = self.options(frame.method).model_dump()
         own = {name: value for name, value in values.items() if name not in Frame.model_fields}
@@ -305,7 +342,7 @@ def top_level_fields() -> dict[str, tuple[Any, Any]]:
 def check_frame(values: dict[str, Any], where: str) -> Frame:
     """The part of a configuration that does not depend on its method, which is one there is."""
     if "method" not in values:
-        raise ConfigError(f"params.yaml: '{where}' must name its `method`.")
+        raise ConfigError(sentence(where, "must name its `method`."))
     frame = check(Frame, {n: v for n, v in values.items() if n in Frame.model_fields}, where)
     if frame.method not in METHODS:
         raise ConfigError(unknown(f"method '{frame.method}'", frame.method, METHODS, where))

@@ -139,19 +139,19 @@ def _places(options: Options, name: str) -> tuple[Path, Path]:
         raise AmidError(
             f"ActivityNet is not downloaded: put {options.annotations} and the folder "
             f"{options.videos} with <id>.mp4 (or .mkv, .webm, .avi) into one folder, and set "
-            f"'data.{name}.options.recordings' in params.yaml to it."
+            f"'options.recordings' in dataset/{name}.yaml to it."
         )
     folder = find_input(options.recordings)
     annotations, videos = folder / options.annotations, folder / options.videos
     if not annotations.is_file():
         raise AmidError(
             f"{annotations} does not exist: put ActivityNet's annotation file there, or correct "
-            f"'data.{name}.options' in params.yaml."
+            f"'options' in dataset/{name}.yaml."
         )
     if not videos.is_dir():
         raise AmidError(
             f"{videos} does not exist: put the videos there as <id>.mp4 (or .mkv, .webm, .avi), or "
-            f"correct 'data.{name}.options' in params.yaml."
+            f"correct 'options' in dataset/{name}.yaml."
         )
     return annotations, videos
 

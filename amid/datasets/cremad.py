@@ -132,8 +132,8 @@ def _files(release: Path, name: str, suffix: str) -> dict[str, Path]:
     if not (release / name).is_dir():
         raise AmidError(
             f"{release / name} does not exist: CREMA-D is not downloaded here, so clone "
-            f"{REPOSITORY} with Git LFS and let data.<name>.options.recordings in params.yaml "
-            "name the folder that holds AudioWAV and VideoFlash."
+            f"{REPOSITORY} with Git LFS and let options.recordings in the data set's file in "
+            "dataset/ name the folder that holds AudioWAV and VideoFlash."
         )
     paths = sorted((release / name).iterdir())
     return {

@@ -156,8 +156,8 @@ def _sessions(release: Path) -> list[Path]:
         raise AmidError(
             f"IEMOCAP is not downloaded, as its licence asks for a request, and {release} lacks "
             f"{', '.join(missing)}: ask for the release at https://sail.usc.edu/iemocap/, unpack "
-            "it and let data.<name>.options.recordings in params.yaml name the folder that holds "
-            "Session1 to Session5."
+            "it and let options.recordings in the data set's file in dataset/ name the folder "
+            "that holds Session1 to Session5."
         )
     return found
 

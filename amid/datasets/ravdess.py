@@ -163,8 +163,8 @@ def _link(source: Path, part: Path, actors: Iterable[int]) -> None:
     if absent:
         raise AmidError(
             f"{source} lacks {', '.join(absent)}: unpack these actors' archives there, name those "
-            "that are there in `actors` of the data set's options in params.yaml, or set "
-            "`recordings` to null to download."
+            "that are there in `actors` of the data set's file in dataset/, or set `recordings` "
+            "there to null to download."
         )
     for actor in actors:
         where = f"{source / f'Actor_{actor:02d}'}"
@@ -197,7 +197,7 @@ def _download(
         archives / name,
         mirror=mirror,
         sha256=options.sha256.get(name),
-        pin_under=f"data.{folder.name}.options.sha256",
+        pin_under=f"options.sha256 of dataset/{folder.name}.yaml",
         patience=patience,
         echo=echo,
     )
@@ -251,7 +251,7 @@ def rows(options: Options, folder: Path) -> pd.DataFrame:
     if len(pairs) < options.folds:
         raise AmidError(
             f"ravdess: {len(pairs)} pairs of actors cannot make {options.folds} folds: name more "
-            "`actors`, or lower `folds` of the data set's options in params.yaml."
+            "`actors`, or lower `folds`, in the data set's file in dataset/."
         )
     fold_of = {pair: rank % options.folds for rank, pair in enumerate(pairs)}
     folds = [fold_of[(int(clip[-2:]) - 1) // 2] for clip in kept]

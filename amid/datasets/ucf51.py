@@ -105,19 +105,21 @@ class Clip(NamedTuple):
 def informed(
     options: Options, folder: str, extract: dict[str, tuple[str, Any]], target: str, where: str
 ) -> Options:
-    """The options as they are. Raises ConfigError where `extract` does not fit `sound`."""
+    """The options as they are. Raises ConfigError where `extract` does not fit `sound`.
+
+    where: the file of the data set's block, for messages.
+    """
     kind, numbers = extract.get("audio", ("features", None))
     fits = kind == "features" and getattr(numbers, "dims", 512) == 512
     fits = fits and not getattr(numbers, "sequence", False)
     if options.sound == "vectors" and not fits:
         raise ConfigError(
-            f"params.yaml: '{where}.options.sound' is 'vectors', so '{where}.extract.audio' must "
-            "be {extractor: features, dims: 512}."
+            f"{where}: 'options.sound' is 'vectors', so 'extract.audio' must be "
+            "{extractor: features, dims: 512}."
         )
     if options.sound == "track" and kind == "features" and numbers is not None:
         raise ConfigError(
-            f"params.yaml: '{where}.extract.audio' reads vectors, so '{where}.options.sound' must "
-            "be 'vectors'."
+            f"{where}: 'extract.audio' reads vectors, so 'options.sound' must be 'vectors'."
         )
     return options
 
@@ -154,7 +156,7 @@ def fetch(
             archives / name,
             mirror=mirror,
             sha256=options.sha256.get(name),
-            pin_under=f"data.{folder.name}.options.sha256",
+            pin_under=f"options.sha256 of dataset/{folder.name}.yaml",
             patience=patience,
             echo=echo,
         )
@@ -199,7 +201,7 @@ def _check_folder(source: Path) -> None:
         if not (source / name).is_dir():
             raise AmidError(
                 f"{source / name} does not exist: put {what} of UCF101 there, correct `recordings` "
-                "in the data set's options in params.yaml, or set it to null to download."
+                "in the data set's file in dataset/, or set it to null to download."
             )
 
 

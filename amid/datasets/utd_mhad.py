@@ -146,7 +146,7 @@ def fetch(
             archives / kind.archive,
             mirror=mirror,
             sha256=options.sha256.get(kind.archive),
-            pin_under=f"data.{folder.name}.options.sha256",
+            pin_under=f"options.sha256 of dataset/{folder.name}.yaml",
             patience=patience,
             echo=echo,
         )

@@ -132,7 +132,7 @@ def fetch(embedding: int, sha256: str | None = None) -> Path:
     address = f"{ADDRESS}/{name}?download=1"
     got = published(name, address, "cnn14", sha256=sha256 or known, size=size)
     if not got.pinned:
-        print(f"{name}: {got.size} bytes. To pin it, add to cnn14's line of params.yaml:")
+        print(f"{name}: {got.size} bytes. To pin it, add to cnn14's line of the data set's block:")
         print(f"sha256: {got.sha256}")
     return got.path
 

@@ -74,15 +74,14 @@ def describe(clip: np.ndarray, options: Options) -> np.ndarray:
     rows, columns = options.size
     order = lowest_frequencies(rows, columns, options.coefficients)
     shrinks = clip.shape[1] >= rows and clip.shape[2] >= columns
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    # In float64, so that kernels of another CPU, which differ in the last bits, round to the same
+    # float32.
+    planes = np.empty((len(clip), rows, columns))
+    for frame, plane in zip(clip, planes, strict=True):
+        cv2.dct(cv2.resize(frame, (columns, rows), interpolation=method) / 255.0, plane)
     result = np.zeros(shape(options), np.float32)
-    for number, frame in enumerate(clip):
-        scaled = cv2.resize(
-            frame, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
-        # In float64, so that kernels of another CPU, which differ in the last bits, round to the
-        # same float32.
-        plane = cv2.dct(scaled / 255.0)  # (rows, columns)
-        result[number, : options.coefficients] = plane.ravel()[order]
+    result[:, : options.coefficients] = planes.reshape(len(clip), -1)[:, order]
     if options.differences:
         values = result[:, : options.coefficients]
         result[1:, options.coefficients :] = values[1:] - values[:-1]

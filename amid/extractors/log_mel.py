@@ -132,7 +132,10 @@ def describe(signal: np.ndarray, options: Options) -> np.ndarray:
     window, hop = options.window, options.hop
     if len(signal) < window:
         signal = np.pad(signal, (0, window - len(signal)))
-    pieces = np.lib.stride_tricks.sliding_window_view(signal, window)[::hop]  # (time, window)
+    # (time, window): a view, as of sliding_window_view, which takes as long as ten transforms
+    signal = np.ascontiguousarray(signal)
+    size, time = signal.itemsize, 1 + (len(signal) - window) // hop
+    pieces = np.ndarray((time, window), signal.dtype, signal, strides=(size * hop, size))
     shape, filters = hann(window), sparse_filters(options)
     frames = np.zeros((min(BLOCK, len(pieces)), options.points), np.float32)
     logarithms = np.empty((len(pieces), options.bands))  # (time, bands) float64
@@ -163,7 +166,7 @@ def pool(values: np.ndarray, steps: int) -> np.ndarray:
     whole = np.minimum(borders.astype(np.int64), time - 1)
     share = (borders - whole)[:, None]
     at = total[whole] * (1.0 - share) + total[whole + 1] * share  # (steps + 1, bands)
-    return (np.diff(at, axis=0) * (steps / time)).astype(np.float32)
+    return ((at[1:] - at[:-1]) * (steps / time)).astype(np.float32)
 
 
 @lru_cache

@@ -1,1 +1,1 @@
-"""What a data set holds: a block for params.yaml, a linear probe, a description in Croissant."""
+"""What a data set holds: own data -> its block, a linear probe, a description in Croissant."""

@@ -1,4 +1,4 @@
-"""A manifest, or a folder of clips in folders of classes -> the data set's block for params.yaml.
+"""A manifest, or a folder of clips in folders of classes -> the data set's block in dataset/.
 
 The block names what was found; what is worth a look before training stands above it as comments.
 """
@@ -25,6 +25,8 @@ from amid.inspection.place import git_warning, written_path
 if TYPE_CHECKING:
     import pandas as pd
 
+    from amid.config import Training
+
 MANIFEST = "manifest.csv"
 TABLES = (".csv", ".tsv", ".parquet")
 KNOWN = ("id", "label", "split", "fold", "group")
@@ -36,8 +38,8 @@ STEPS = 300  # of a training, below which there is a warning
 
 
 class Description(NamedTuple):
-    """block: lines below `data:` of params.yaml. comments: what was found, warnings, and advice.
-    rows: of a manifest that is still to be written; None where there is one."""
+    """block: the text of dataset/<name>.yaml. comments: what was found, warnings, and advice. rows:
+    of a manifest that is still to be written; None where there is one."""
 
     name: str
     folder: Path
@@ -49,10 +51,11 @@ class Description(NamedTuple):
 def describe(path: Path, name: str | None, params: Path, workers: int) -> Description:
     """What lies at `path`, a manifest or a folder.
 
-    params: the params.yaml that the block is for; it is read, and the block is checked with it.
+    params: the params.yaml that the block lies beside; it is read, and the block checked with it.
     Raises AmidError and ConfigError with one sentence on what keeps it from being a data set, and
     with the list of all mistakes of a manifest.
     """
+    from amid import config
     from amid.datasets import own
 
     manifest = find_manifest(path)
@@ -76,15 +79,19 @@ def describe(path: Path, name: str | None, params: Path, workers: int) -> Descri
         contents = {m: look(m, kind, files, workers) for m, (kind, files) in found.items()}
         _check_count(contents, sheet.columns)
         values = _values(contents, folder, manifest)
-        text = _block(name, values, contents)
-        options = _options(params, name, text, Path(scratch))
-        table = own.rows(options, Path(scratch))
+        text = _block(values, contents)
+        trial = Path(scratch) / f"{name}.yaml"
+        trial.write_text(text, encoding="utf-8")
+        read = config.load(params, used=())
+        table = own.rows(config.read_block(read, trial).options, Path(scratch))
     limit = _limit(table, values)
     if limit:
-        text += f"    quarantine_limit: {limit:g}      # clips to test on that lack a modality\n"
+        text += (
+            f"quarantine_limit: {limit:g}".ljust(28) + "# clips to test on that lack a modality\n"
+        )
     given = {column for column in KNOWN if any(row.get(column) for row in sheet.rows)}
     comments = [_found(table), *(_of(m, c) for m, c in contents.items())]
-    comments += [f"WARNING: {line}" for line in _warnings(table, contents, given, params)]
+    comments += [f"WARNING: {line}" for line in _warnings(table, contents, given, read.training)]
     if (warned := git_warning(folder, Path.cwd())) is not None:
         comments.append(f"WARNING: {warned}")
     comments += [f"ADVICE: {line}" for line in advice(name, table, values["encoders"])]
@@ -182,7 +189,7 @@ def _values(contents: dict[str, Contents], folder: Path, manifest: Path | None) 
     }
 
 
-def _block(name: str, values: dict[str, Any], contents: dict[str, Contents]) -> str:
+def _block(values: dict[str, Any], contents: dict[str, Contents]) -> str:
     import json
 
     quoted = json.dumps  # a JSON string is a YAML one
@@ -191,24 +198,23 @@ def _block(name: str, values: dict[str, Any], contents: dict[str, Contents]) -> 
     manifest = values["manifest"]
     safe = re.fullmatch(r"[A-Za-z_][\w.-]*", manifest, re.ASCII)
     lines = [
-        f"  {name}:",
-        "    source: own",
-        f"    folder: {folder if plain else quoted(folder)}",
-        f"    options: {{manifest: {manifest if safe else quoted(manifest)}}}",
-        f"    target: {values['target']}".ljust(32) + "# what the student sees",
-        f"    auxiliary: [{', '.join(values['auxiliary'])}]".ljust(32)
+        "source: own",
+        f"folder: {folder if plain else quoted(folder)}",
+        f"options: {{manifest: {manifest if safe else quoted(manifest)}}}",
+        f"target: {values['target']}".ljust(28) + "# what the student sees",
+        f"auxiliary: [{', '.join(values['auxiliary'])}]".ljust(28)
         + "# what the teacher sees as well",
-        "    extract:",
+        "extract:",
     ]
     for modality, found in contents.items():
-        lines.append(f"      {modality}: {_extractor(found)}")
+        lines.append(f"  {modality}: {_extractor(found)}")
     if values["encoders"]:
         chosen = ", ".join(f"{m}: {e}" for m, e in values["encoders"].items())
-        lines.append(f"    encoders: {{{chosen}}}".ljust(32) + "# long sequences")
+        lines.append(f"encoders: {{{chosen}}}".ljust(28) + "# long sequences")
     if len(values["auxiliary"]) > 1:
         setups = [f"{m}: [{m}]" for m in values["auxiliary"]]
         setups.append(f"all: [{', '.join(values['auxiliary'])}]")
-        lines.append(f"    setups: {{{', '.join(setups)}}}  # of Table 3")
+        lines.append(f"setups: {{{', '.join(setups)}}}  # of Table 3")
     return "\n".join(lines) + "\n"
 
 
@@ -221,17 +227,6 @@ def _extractor(found: Contents) -> str:
         "audio": "{extractor: log_mel}",
         "text": "{extractor: ngrams}",
     }[found.kind]
-
-
-def _options(params: Path, name: str, block: str, scratch: Path) -> Any:
-    """The block's options as the stages read them; ConfigError where they would not."""
-    from amid import config
-    from amid.inspection.params_file import with_block
-
-    trial = scratch / "params.yaml"
-    text = params.read_text(encoding="utf-8")
-    trial.write_text(with_block(text, name, block), encoding="utf-8")
-    return config.load(trial).dataset(name).options
 
 
 def _block_name(folder: str) -> str:
@@ -278,7 +273,7 @@ def _warnings(
     table: pd.DataFrame,
     contents: dict[str, Contents],
     given: set[str],
-    params: Path,
+    training: Training,
 ) -> list[str]:
     lines = []
     train = table[table["split"] == "train"]
@@ -311,14 +306,11 @@ def _warnings(
         lines.append(
             f"{tested} test clips: one clip is {100 / max(tested, 1):.1f} points of accuracy"
         )
-    lines += _few_steps(len(train), params)
+    lines += _few_steps(len(train), training)
     return lines
 
 
-def _few_steps(clips: int, params: Path) -> list[str]:
-    from amid import config
-
-    training = config.load(params).training
+def _few_steps(clips: int, training: Training) -> list[str]:
     steps = training.epochs * max(1, round(clips / training.batch_size))
     if steps >= STEPS:
         return []

@@ -7,24 +7,25 @@ from pathlib import Path
 
 
 def written_path(folder: Path, home: Path) -> str:
-    """`folder` as params.yaml is to name it: from the project's folder on where git tracks its
-    files, so that every clone and experiment has them, else from the root."""
+    """`folder` as a block is to name it: from the project's folder on where git tracks its files,
+    so that every clone and experiment has them, else from the root."""
     home = home.resolve()
     if folder.is_relative_to(home) and _git(home, "ls-files", "--", str(folder)):
         return folder.relative_to(home).as_posix()
     return folder.as_posix()
 
 
-def copy_warning(folder: str, key: str, home: Path) -> str | None:
+def copy_warning(folder: str, dataset: str, home: Path) -> str | None:
     """A sentence where experiments of `--queue` and `--temp`, which work in a copy with what git
-    tracks, lack the folder that `key` of params.yaml names; else None."""
+    tracks, lack the folder that the data set's block names; else None."""
     if Path(folder).is_absolute() or _git(home, "rev-parse", "--git-dir") is None:
         return None
     if _git(home, "ls-files", "--", folder):
         return None
     return (
-        f"'{key}' is '{folder}', which git does not track: experiments of --queue and --temp will "
-        f"not find it. Its whole path works everywhere: {(home / folder).resolve()}"
+        f"`folder` in dataset/{dataset}.yaml is '{folder}', which git does not track: experiments "
+        "of --queue and --temp will not find it. Its whole path works everywhere: "
+        f"{(home / folder).resolve()}"
     )
 
 

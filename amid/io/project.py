@@ -28,13 +28,13 @@ def find_input(path: str | Path, environment: Mapping[str, str] = os.environ) ->
     return of_project if of_project.exists() else found
 
 
-def check_in_reach(folder: str, key: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Raises ConfigError where the folder that `key` of params.yaml names is not in this copy of
+def check_in_reach(folder: str, dataset: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Raises ConfigError where the folder that a data set's block names is not in this copy of
     the project, but in the project itself: DVC watches it and looks for it here."""
     here, there = Path(folder), project_home(environment) / folder
     if not here.is_absolute() and not here.exists() and there.exists():
         raise ConfigError(
-            f"params.yaml: '{key}' is '{folder}', which this copy of the project lacks: an "
-            "experiment of --queue or --temp has only what git tracks. Give its whole path, "
-            f"{there.resolve()}, or run the experiment without --queue and --temp."
+            f"dataset/{dataset}.yaml: 'folder' is '{folder}', which this copy of the project "
+            "lacks: an experiment of --queue or --temp has only what git tracks. Give its whole "
+            f"path, {there.resolve()}, or run the experiment without --queue and --temp."
         )

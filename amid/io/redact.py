@@ -48,7 +48,7 @@ def redact_values(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a parameter of this name holds a secret: `api_key`, `data.own.token`, `X-Amz-Sig`.
+    """Whether a parameter of this name holds a secret: `api_key`, `options.token`, `X-Amz-Sig`.
 
     A `KeyError: 'alpha'` is an error and no key.
     """

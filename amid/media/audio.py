@@ -37,6 +37,7 @@ class Signal:
 
     def __init__(self, rate: int, *, stamped: bool, channel: int | None = None) -> None:
         self.rate, self.stamped, self.channel = rate, stamped, channel
+        self.jitter = STRAY * rate  # samples
         self.begin: float | None = None  # seconds, on the file's clock
         self.pieces: list[np.ndarray] = []  # (samples,) float32 each
         self.raw: list[av.AudioFrame] = []  # what comes behind them, still to be made mono
@@ -72,13 +73,13 @@ class Signal:
         if self.waiting is not None:
             held, _, stray = self.waiting
             next_stray = self._stray(time, held.samples)
-            if stray * next_stray > 0 and abs(next_stray) >= abs(stray) - STRAY * self.rate:
+            if stray * next_stray > 0 and abs(next_stray) >= abs(stray) - self.jitter:
                 self.flush()
             else:
                 self._append(held)
                 self.waiting = None
         stray = self._stray(time)
-        if abs(stray) > STRAY * self.rate:
+        if abs(stray) > self.jitter:
             self.waiting = frame, time, stray
         else:
             self._append(frame)
@@ -262,6 +263,7 @@ class SoundTrack:
         by_header: bool,
     ) -> None:
         self.stream, self.complaints, self.wanted = stream, complaints, wanted
+        self.decode = strict.decoder(stream)
         self.by_header = by_header and not wanted and bool(stream.duration)
         self.signal = Signal(stream.codec_context.sample_rate, stamped=stamped, channel=channel)
         self.packets = 0
@@ -280,10 +282,10 @@ class SoundTrack:
             return None
         signal = self.signal
         try:
-            for frame in strict.decoded(packet):
+            for frame in self.decode(packet):
                 signal.add(frame)
         except av.error.FFmpegError as error:
-            return error
+            return strict.damage(error, packet)
         return None
 
     def leaves_out(self, packet: av.Packet) -> bool:

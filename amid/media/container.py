@@ -131,7 +131,7 @@ def content(head: bytes) -> str | None:
 
 def is_text(head: bytes) -> bool:
     """Whether a file's first bytes are text: an HTML error page or a Git LFS pointer, say."""
-    if head.startswith(TEXT_HEADERS):
+    if b"\0" in head or head.startswith(TEXT_HEADERS):
         return False
     try:  # the incremental decoder forgives a character that is cut at the end
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
@@ -270,6 +270,9 @@ def _missing_program_stream(file: BinaryIO) -> int:
     head = struct.Struct(">IH").unpack_from  # 00 00 01, a code, and a packet's size
     while position + 4 <= size:
         start, length = head(data, position)
+        if 0x1BA < start < 0x200:  # a packet
+            position += 6 + length
+            continue
         code = start & 0xFF
         if start >> 8 != 1 or code < 0xB9:
             # Padding or damage inside: go on at the next pack, decoding will judge the rest.
@@ -278,11 +281,9 @@ def _missing_program_stream(file: BinaryIO) -> int:
                 return 0
         elif code == 0xB9:  # end of the programme
             position += 4
-        elif code == 0xBA:
+        else:  # 0xBA: a pack header
             if position + 14 > size:
                 return max(position + 12 - size, 0)
             mpeg2 = data[position + 4] >> 6 == 1
             position += 14 + (data[position + 13] & 7) if mpeg2 else 12
-        else:
-            position += 6 + length
     return max(position - size, 0)

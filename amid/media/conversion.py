@@ -27,11 +27,16 @@ def colour(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+# A scaler prepares itself for a kind of frame, which takes as long as to convert five of them: the
+# next film, most often of the same kind, gets the last one's.
+SPARE: list[VideoReformatter] = []
+
+
 class Painter:
     """Makes pictures of decoded frames: upright, (H, W, 3) uint8, blue first."""
 
     def __init__(self) -> None:
-        self.scaler = VideoReformatter()  # one for a film: it prepares itself for a kind of frame
+        self.scaler = SPARE.pop() if SPARE else VideoReformatter()
         self.size: tuple[int, int] | None = None  # of the film's first frame: rows, columns
         self.frame: av.VideoFrame | None = None
         self.image: np.ndarray | None = None
@@ -40,6 +45,12 @@ class Painter:
         """The film's first frame."""
         size = frame.height, frame.width
         self.size = size[::-1] if _turned(frame) % 2 else size
+
+    def end(self) -> None:
+        """After the film's last frame."""
+        self.frame = self.image = None
+        if not SPARE:
+            SPARE.append(self.scaler)
 
     def paint(self, frame: av.VideoFrame) -> np.ndarray:
         """A picture that is valid until the next call. One of another size than the film's first

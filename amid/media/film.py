@@ -245,10 +245,11 @@ class _Film:
             if all(stream is not track.stream for track in tracks):
                 stream.discard = Discard.all  # read past it
         log, heard, picture, sound = self.log, 0, self.picture, self.sound
+        video = None if picture is None else picture.stream
         try:
             for packet in self.container.demux([track.stream for track in tracks]):
                 # not by stream_index, which is 0 for the last, empty packet of any stream
-                track = picture if picture and packet.stream is picture.stream else sound
+                track = picture if packet.stream is video else sound
                 error = track.take(packet)
                 if error is not None or len(log) != heard:
                     # The other stream's decoder is not heard, the demuxer by both.
@@ -262,6 +263,9 @@ class _Film:
                 track.complaints.listen(track.packets, error)
         for track in tracks:
             track.finish()
+        if len(log) != heard:
+            for track in tracks:
+                track.complaints.listen(track.packets)
 
     def _check(self) -> Clock | None:
         """Notes what is wrong with the picture and with the sound; the picture's clock."""

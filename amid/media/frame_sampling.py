@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import av
 import numpy as np
 
 from amid.media import Box, MediaError, Pictures, box_within, clamp_span
-from amid.media.conversion import Painter, grey
+from amid.media.conversion import grey
 
 SMALL = 1e-6  # seconds by which rounded times may be late
 
@@ -72,10 +71,14 @@ class Picker:
     ) -> None:
         self.request, self.numbers = request, numbers
         self.box = box_within(part, request.box)
+        self.inside: tuple[tuple[int, ...], tuple[slice, ...]] = (
+            (),
+            (),
+        )  # a shape, and the box in it
         self.images: dict[int, np.ndarray] = {}
         self.uses: Counter[int] = Counter()
         self.ranges: list[tuple[float, float]] = []
-        instants: list[np.ndarray] = [np.zeros(0)]
+        instants: set[float] = set()
         believed = math.inf if duration is None else duration
         if numbers is None:
             for start, end in spans:
@@ -84,10 +87,10 @@ class Picker:
                     continue
                 if request.frames is None:
                     self.ranges.append(found)
-                    instants.append(np.array(found[:1]))
+                    instants.add(found[0])
                 elif math.isfinite(found[1]):
-                    instants.append(sample_times(*found, request.frames))
-        self.instants = np.unique(np.concatenate(instants)).tolist()[::-1]  # the next one last
+                    instants.update(sample_times(*found, request.frames).tolist())
+        self.instants = sorted(instants, reverse=True)  # the next one last
 
     @property
     def due(self) -> float:
@@ -96,20 +99,25 @@ class Picker:
             return -math.inf
         return self.instants[-1] + SMALL if self.instants else math.inf
 
-    def shown(
-        self, number: int, frame: av.VideoFrame, start: float, end: float, painter: Painter
-    ) -> None:
-        """A frame is shown from start to end, in seconds of the film."""
+    def wants(self, number: int, start: float, end: float) -> bool:
+        """Whether it keeps the frame that is shown from start to end, in seconds of the film."""
         if self.numbers is not None:
-            wanted = number in self.numbers
-        else:
-            wanted = any(first - SMALL <= start < last - SMALL for first, last in self.ranges)
-            while self.instants and self.instants[-1] + SMALL < end:
-                self.instants.pop()
-                wanted = True
-        if wanted:
-            image = _cut(painter.paint(frame), self.box)
-            self.images[number] = (self.request.convert or grey)(image)
+            return number in self.numbers
+        wanted = bool(self.ranges) and any(
+            first - SMALL <= start < last - SMALL for first, last in self.ranges
+        )
+        while self.instants and self.instants[-1] + SMALL < end:
+            self.instants.pop()
+            wanted = True
+        return wanted
+
+    def keep(self, number: int, image: np.ndarray) -> None:
+        """The picture (H, W, 3) uint8, blue first, of a frame that it wants; not kept itself."""
+        if self.box is not None:
+            if image.shape != self.inside[0]:
+                self.inside = image.shape, _inside(self.box, *image.shape[:2])
+            image = image[self.inside[1]]
+        self.images[number] = (self.request.convert or grey)(image)
 
     def expect(self, clips: Sequence[np.ndarray | MediaError]) -> None:
         """The numbers of the frames of all clips that will be asked for."""
@@ -155,11 +163,8 @@ def wanted(
     return found
 
 
-def _cut(image: np.ndarray, box: Box | None) -> np.ndarray:
-    """The part of an (H, W, 3) picture inside `box`, at least one pixel of it: a view."""
-    if box is None:
-        return image
-    height, width = image.shape[:2]
+def _inside(box: Box, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of a picture that are inside `box`, at least one of each."""
     top, left = min(round(box[0] * height), height - 1), min(round(box[2] * width), width - 1)
     bottom, right = max(round(box[1] * height), top + 1), max(round(box[3] * width), left + 1)
-    return image[top:bottom, left:right]
+    return slice(top, bottom), slice(left, right)

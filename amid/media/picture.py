@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import sub
 from pathlib import Path
 
 import av
@@ -22,6 +23,9 @@ STEADY, LARGEST_GAP = ("mpeg1video", "mpeg2video"), 4.0
 # that is repeated, as television does for 24 frames a second, is half of one.
 UNEVEN = 0.75
 SLIDES = 1.0  # seconds from frame to frame, from which on pictures are slides
+# Pixels of the frames that wait to be converted: several in a row take half as long as one now and
+# then, whose code and numbers decoding has driven out of the processor's cache.
+BATCH = 1 << 20
 
 
 class Disordered(Exception):
@@ -50,10 +54,13 @@ class PictureTrack:
         self.stream, self.complaints, self.pickers = stream, complaints, pickers
         self.avi, self.by_chunk, self.joins_late = avi, by_chunk, joins_late
         self.told, self.edit = told, edit
+        self.decode = strict.decoder(stream)
         self.unit = float(stream.time_base)
         self.lead = _lead(stream, edit)
         self.painter = Painter()
-        self.packets = self.bytes = self.hidden = self.repeated = 0
+        # frames that are wanted, with their number and who wants them
+        self.waiting: list[tuple[int, av.VideoFrame, list[Picker]]] = []
+        self.packets = self.empty = self.hidden = self.repeated = 0
         self.key: int | None = None  # stamp of the first key frame
         self.chunks: list[int] = []  # stamps of an .avi's packets
         self.stamps: list[int] = []  # of packets whose frames are not decoded: when they are shown
@@ -65,6 +72,7 @@ class PictureTrack:
         self.lasts = 0.0  # seconds of the last frame
         self.until = 0.0  # where the last repetition of a frame ends, on the clock of the file
         self.reached = 0.0  # where the frames themselves end, in seconds of the film: `clock`
+        self.interval = 0.0  # seconds from frame to frame: `clock`
         self.disordered = 0.0  # by how many seconds stamps run backwards, at most
 
     # ------------------------------------------------------------------ packets and frames
@@ -73,11 +81,10 @@ class PictureTrack:
         """The last packet of a stream is empty. Gives back what is wrong with a packet, beside what
         is in the log. Raises Disordered."""
         self.packets += 1
-        size = packet.size
-        if size:
-            self.bytes += size
+        if packet.size:
             hidden = packet.is_discard
-            self.hidden += hidden
+            if hidden:
+                self.hidden += 1
             if self.avi:
                 self.chunks.append(packet.dts)
             elif self.key is None and packet.is_keyframe:
@@ -87,14 +94,16 @@ class PictureTrack:
                     self._stamp(packet)
                 if self.times:
                     return None
-        elif packet.dts is not None or packet.pts is not None:
-            self._repeat(packet)
-            return None
-        elif not self.pickers and self.times:
-            return None
+        else:
+            self.empty += 1
+            if packet.dts is not None or packet.pts is not None:
+                self._repeat(packet)
+                return None
+            if not self.pickers and self.times:
+                return None
         error = None
         try:
-            for frame in strict.decoded(packet):
+            for frame in self.decode(packet):
                 pts = frame.pts
                 if pts is None or self.by_chunk:
                     time = self._time(len(self.times))
@@ -109,7 +118,7 @@ class PictureTrack:
                 self.times.append(time)
                 self.last, self.held = time, frame
         except av.error.FFmpegError as caught:
-            error = caught
+            error = strict.damage(caught, packet)
         if error is not None and self.leaves_out(packet):
             self.hidden += 1
             return None
@@ -157,11 +166,28 @@ class PictureTrack:
 
     def _pick(self, until: float) -> None:
         """The newest frame is shown until then."""
-        number, origin = len(self.times) - 1, self.origin
+        number, frame, origin = len(self.times) - 1, self.held, self.times[0] - self.lead
         start, end = self.times[number] - origin, until - origin
-        for picker in self.pickers:
-            picker.shown(number, self.held, start, end, self.painter)
-        self.due = origin + min((picker.due for picker in self.pickers), default=math.inf)
+        pickers = [picker for picker in self.pickers if picker.wants(number, start, end)]
+        if pickers:
+            self.waiting.append((number, frame, pickers))
+            if len(self.waiting) * frame.width * frame.height >= BATCH:
+                self._convert()
+        self.due = origin + min([picker.due for picker in self.pickers], default=math.inf)
+
+    def _convert(self) -> None:
+        """Gives the frames that wait to those who want them, as pictures."""
+        waiting, self.waiting = self.waiting, []
+        for number, frame, pickers in waiting:
+            try:
+                image = self.painter.paint(frame)
+            except av.error.MemoryError as error:
+                raise MemoryError(f"the picture of frame {number}") from error
+            except av.error.FFmpegError as error:
+                self.complaints.listen(0, error)  # wherever it is, it is no end that was cut off
+                return
+            for picker in pickers:
+                picker.keep(number, image)
 
     def finish(self) -> None:
         """After the last packet."""
@@ -169,6 +195,8 @@ class PictureTrack:
             self._pick(math.inf)
             self.lasts = (self.held.duration or 0) * self.unit
             self.held = None
+        self._convert()
+        self.painter.end()
 
     # ------------------------------------------------------------------ the clock
 
@@ -191,9 +219,9 @@ class PictureTrack:
         fewer of them would do for `least`."""
         if len(self.chunks) < 2 or (self.stream.codec_context.has_b_frames and not self.by_chunk):
             return 0.0  # FFmpeg's own stamps put the first frame behind them
-        steps = np.diff(self.chunks)
-        usual = np.median(steps)
-        longer = float((steps[0] - usual) * self.unit)
+        steps = sorted(map(sub, self.chunks[1:], self.chunks))
+        usual = (steps[len(steps) // 2] + steps[(len(steps) - 1) // 2]) / 2  # the median
+        longer = (self.chunks[1] - self.chunks[0] - usual) * self.unit
         return longer if longer < least + usual * self.unit else 0.0
 
     def clock(self, sound_end: float | None) -> Clock | None:
@@ -211,6 +239,7 @@ class PictureTrack:
         origin = times[0] - self.lead
         times -= origin
         interval, even = _intervals(times)
+        self.interval = interval
         if interval and even and not self.repeated:
             lasts = interval
         elif not lasts:
@@ -238,14 +267,14 @@ class PictureTrack:
                 damage(path, Reason.truncated if cut else Reason.corrupt, whole),
                 f"{self._count(path)}: {words}",
             )
-        if promised <= 0 and not self.bytes:
+        if promised <= 0 and self.empty == self.packets:
             reason = damage(path, Reason.too_few_frames, whole)
             raise MediaError(reason, f"{path.name} has no frame")
         if clock is None:
             raise self._lost(path, whole)
         if self.disordered > (0.0 if self.told else BACKWARDS):
             raise run_backwards(path, self.disordered)
-        interval, _ = _intervals(clock.times)
+        interval = self.interval
         if self.stream.codec_context.name in STEADY and clock.count > 1:
             gaps = np.diff(clock.times) / interval  # frames
             if gaps.max() > LARGEST_GAP:

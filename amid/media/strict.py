@@ -6,7 +6,7 @@ By itself FFmpeg conceals damage and goes on; most of what it notices is only in
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import av
@@ -49,16 +49,21 @@ class Complaints:
         self.heard = len(self.log)
 
 
-def decoded(packet: av.Packet) -> list[av.VideoFrame] | list[av.AudioFrame]:
-    """A packet's frames. Raises av.error.FFmpegError; MemoryError if they do not fit into memory.
+def decoder(stream: av.stream.Stream) -> Callable[[av.Packet], list[av.frame.Frame]]:
+    """What gives a packet's frames, for each of a stream's packets in turn: the method itself, as a
+    call from Python takes its time. Raises av.error.FFmpegError, to be given to `damage`."""
+    return stream.codec_context.decode  # what packet.decode() ends in
+
+
+def damage(error: av.error.FFmpegError, packet: av.Packet) -> av.error.FFmpegError:
+    """What is wrong with a packet. Raises MemoryError if its frames did not fit into memory.
 
     Reading a packet may want memory as well, but only for a size that is damaged: no real packet is
     larger than its file.
     """
-    try:
-        return packet.stream.codec_context.decode(packet)  # what packet.decode() ends in
-    except av.error.MemoryError as error:  # an FFmpegError, too
+    if isinstance(error, av.error.MemoryError):  # an FFmpegError, too
         raise MemoryError(f"frames at byte {packet.pos}") from error
+    return error
 
 
 @contextlib.contextmanager

@@ -138,7 +138,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise AmidError(
             f"The weights {path} cannot be read: {error.strerror or 'no such file'}; put the file "
-            "there or correct `weights` in params.yaml."
+            "there or correct `weights` in the data set's block."
         ) from error
     except (ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
         raise AmidError(

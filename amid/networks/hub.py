@@ -121,7 +121,7 @@ def _unavailable(kind: str, model: str, why: str) -> str:
     lines = [line.strip() for line in why.splitlines() if line.strip()]
     return (
         f"The {kind} network {model!r} cannot be loaded ({lines[0].rstrip('.')}): put a local "
-        f"folder with its {NEEDED[kind]} there and name that folder as `model` in params.yaml; "
+        f"folder with its {NEEDED[kind]} there and name that folder as `model` in the block; "
         "docs/extractors.md tells how."
     )
 

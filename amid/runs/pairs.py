@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from amid.config import Model, Name, NonNegative, Params, Positive, PositiveFloat, check, unknown
+from amid.config import (
+    Model,
+    Name,
+    NonNegative,
+    Params,
+    Positive,
+    PositiveFloat,
+    block_file,
+    check,
+    unknown,
+)
 from amid.core.types import RunSpec
 from amid.errors import ConfigError
 from amid.methods import PAIR_METHODS
@@ -133,9 +143,9 @@ def pair_run(
     for modality, encoder in encoders.items():
         if encoder in ("none", SHARED):
             raise ConfigError(
-                f"params.yaml: 'data.{dataset}.encoders.{modality}' is '{encoder}', but "
-                "contrastive pre-training needs an encoder of features that it can train: choose "
-                "mlp, cnn or gru."
+                f"{block_file(dataset)}: 'encoders.{modality}' is '{encoder}', but contrastive "
+                "pre-training needs an encoder of features that it can train: choose mlp, cnn or "
+                "gru."
             )
     values = params.network.model_dump()
     network = {"dim": values["dim"], "slope": values["slope"], "encoders": encoders}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from amid.augmentations import AUGMENTATIONS, load_augmentation
-from amid.config import DataSet, Params, Selection, Training, check
+from amid.config import DataSet, Params, Selection, Training, block_file, check
 from amid.core.reproducible import code_fingerprint
 from amid.core.types import RunSpec
 from amid.errors import ConfigError
@@ -208,7 +208,7 @@ def configured_run(
 
     teacher = None
     if options.fixed_teacher:  # the data set's numbers: configurations of one seed share it
-        alone = check(Training, protocol, f"data.{dataset}.training")
+        alone = check(Training, protocol, f"{block_file(dataset)}:training")
         by = getattr(options, "teacher_method", "teacher")
         teacher = spec(by, params.options(by), alone, alone.epochs)
     before = None if unbroken else options.warmup()

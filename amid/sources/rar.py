@@ -219,7 +219,7 @@ def _listed(archive: Path) -> tuple[_Program, list[Listed]]:
     names = ", ".join(program.name for program in PROGRAMS)
     raise AmidError(
         f"{archive.name} needs a program that unpacks .rar, and none is on the PATH: install one "
-        f"of {names}, or unpack it yourself and set `folder` in params.yaml."
+        f"of {names}, or unpack it yourself and name the folder in `recordings` of its block."
     )
 
 

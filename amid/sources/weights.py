@@ -19,19 +19,19 @@ CACHE = Path(".archives") / "weights"  # below the project's folder
 
 
 def given(weights: str, sha256: str | None, extractor: str) -> Path:
-    """The file that params.yaml names, from the project's folder on. AmidError if it is missing or
+    """The file that a user names, from the project's folder on. AmidError if it is missing or
     its sum is not the one demanded."""
     path = project_home() / Path(weights).expanduser()
     if not path.is_file():
         raise AmidError(
             f"The weights {path} cannot be read: no such file; put the file there or correct "
-            f"`weights` of {extractor} in params.yaml."
+            f"`weights` of {extractor}."
         )
     actual = None if sha256 is None else sha256_file(path)
     if actual != sha256:
         raise AmidError(
             f"The weights {path} have the sha256 {actual}, not {sha256}: put the right file "
-            f"there, or correct `sha256` of {extractor} in params.yaml."
+            f"there, or correct `sha256` of {extractor}."
         )
     return path
 

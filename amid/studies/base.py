@@ -39,6 +39,7 @@ TITLES = {
     "crcd": "CRCD",
     "amid": "AMID (Eq. 17)",
     "amid_tuned": "AMID, numbers from the search",
+    "amid_unlabelled": "AMID, numbers for clips without a label",
     "amid_ccl": "AMID with CCL's contrastive loss (its temperature, 0.5)",
     "amid_ccl_tau01": "AMID with CCL's contrastive loss (our temperature, 0.1)",
     "fixed_teacher": "fixed teacher",

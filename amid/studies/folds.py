@@ -74,7 +74,7 @@ def settle(params: Params, dataset: str, there: Sequence[int]) -> Params:
         raise ConfigError(
             f"params.yaml: 'table3' cross-validates the data set '{dataset}', which has setups, "
             f"but its folds are {shown}, and three are needed: one tests, one validates, the "
-            f"others train; give its clips more folds, or remove 'data.{dataset}.setups'."
+            f"others train; give it more folds, or remove 'setups' in dataset/{dataset}.yaml."
         )
     absent = [n for n in asked if n not in there] if asked != "all" else []
     if absent:
@@ -253,8 +253,8 @@ LAYOUT = Layout(
     "are not independent and these p are optimistic.",
     note_of="The paper's columns are its numbers on IEMOCAP, with other networks.",
     heading="{dataset}, {folds} folds, seeds a fold: {seeds}",
-    empty="No data set in `datasets` has setups (params.yaml: data.<name>.setups): there is "
-    "nothing to cross-validate.",
+    empty="No data set in `datasets` has `setups` (in dataset/<name>.yaml): there is nothing to "
+    "cross-validate.",
 )
 
 

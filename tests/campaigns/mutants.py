@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("amid", "stages", "tests", "docs", "pipelines", "pyproject.toml", "params.yaml")
+COPIED = ("amid", "stages", "tests", "docs", "dataset", "pipelines", "pyproject.toml")
+COPIED += ("params.yaml",)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from amid.runs.pairs import check_block, pair_run
 from amid.studies import load_params
 from amid.training.job import TrainingJob
 from tests.pairs import pair_params
-from tests.small import ROOT
+from tests.params import write_params
 
 PAIRS = 60
 
@@ -54,7 +54,7 @@ def block(folder: Path) -> config.DataSet:
     return config.DataSet(
         source="own",
         folder=str(folder),
-        options=own.informed(options, str(folder), extract, "left", "data.mine"),
+        options=own.informed(options, str(folder), extract, "left", "dataset/mine.yaml"),
         target="left",
         auxiliary=["right"],
         extract=extract,
@@ -94,23 +94,20 @@ def test_an_encoder_that_cannot_be_trained_is_one_sentence(folder: Path) -> None
     mine = block(folder).model_copy(update={"encoders": {"left": "mlp", "right": "none"}})
     params = params.model_copy(update={"data": {**params.data, "mine": mine}})
     pairs = params.table7.model_copy(update={"datasets": ["mine"]})
-    with pytest.raises(ConfigError, match=r"'data.mine.encoders.right' is 'none', but contrastive"):
+    with pytest.raises(ConfigError, match=r"mine.yaml: 'encoders.right' is 'none', but contr"):
         pair_run(params, pairs, "mine", 0, lambda *_: "x", folder="all/seed0")
 
 
 def test_data_without_labels_cannot_be_distilled(folder: Path, tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text()
-    added = f"""data:
-  mine:
-    source: own
-    folder: {folder}
-    options: {{manifest: manifest.csv, labels: false}}
-    target: left
-    auxiliary: [right]
-    extract: {{left: {{extractor: features, dims: 4}}, right: {{extractor: features, dims: 7}}}}
-"""
-    path = tmp_path / "params.yaml"
-    path.write_text(text.replace("\ndata:\n", f"\n{added}", 1))
+    path = write_params(tmp_path)
+    (tmp_path / "dataset" / "mine.yaml").write_text(f"""
+source: own
+folder: {folder}
+options: {{manifest: manifest.csv, labels: false}}
+target: left
+auxiliary: [right]
+extract: {{left: {{extractor: features, dims: 4}}, right: {{extractor: features, dims: 7}}}}
+""")
     assert load_params(path).dataset("mine").options.labels is False
     path.write_text(path.read_text().replace("datasets: [avlips]", "datasets: [avlips, mine]"))
     with pytest.raises(ConfigError, match="'datasets' names 'mine', which has no labels"):

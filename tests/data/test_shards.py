@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import ruamel.yaml
 
 from amid.data import decoding, shards
 from amid.data.decoding import Part, Task
@@ -33,7 +32,7 @@ from benchmarks import assembly
 from stages import extract_shard
 from tests.media.clips import NAN, die_of_ab, tone, write_sound, write_video
 from tests.media.clips import cut as cut_file
-from tests.small import ROOT
+from tests.params import read_params, write_params
 
 EXTRACTORS = {
     "video": ("frame_dct", frame_dct.Options(frames=4, size=[8, 8], coefficients=6)),
@@ -368,9 +367,8 @@ def test_shares_of_the_stage_fill_a_store_that_the_other_stage_assembles(
     """stages.extract_shard, as pods of an Indexed Job call it, for avlips' extractors."""
     place = tmp_path / "project"
     raw = shutil.copytree(clips[0], place / "data" / "avlips" / "raw")
-    text = (ROOT / "params.yaml").read_text()
-    (place / "params.yaml").write_text(text)
-    block = ruamel.yaml.YAML(typ="safe").load(text)["data"]["avlips"]
+    write_params(place)
+    block = read_params()["data"]["avlips"]
     manifest = clips[1].drop(columns=[c for c in clips[1] if c.startswith("steps_")])
     for modality in block["extract"]:
         manifest[f"{modality}_path"] = f"{raw.name}/" + manifest[f"{modality}_path"].astype(object)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from amid.datasets import grid
 from amid.datasets.grid import CLASSES, Options
+from amid.datasets.grid.manifest import _proportional
 from amid.errors import AmidError
 from amid.media import Reason
 
@@ -193,7 +194,7 @@ def test_more_labelled_words_than_there_are(small, count):
 def test_quotas_sum_up_and_are_near_their_shares(available, share):
     least, most = len(available), sum(available.values())
     count = least + round(share * (most - least))
-    quotas = grid._proportional(pd.Series(available), count)
+    quotas = _proportional(pd.Series(available), count)
     assert sum(quotas.values()) == count
     for label, quota in quotas.items():
         assert 1 <= quota <= available[label]
@@ -491,7 +492,7 @@ def test_missing_mirror_file_and_wrong_sum(tmp_path):
     mirror = mirror_of(tmp_path / "mirror", {"s1": GOOD})
     with pytest.raises(AmidError, match=r"s2\.zip is not in the mirror folder"):
         fetched(Options(talkers=["s2"]), mirror, tmp_path / "grid")
-    with pytest.raises(AmidError, match=r"wrong sha256 .* data\.grid\.options\.sha256"):
+    with pytest.raises(AmidError, match=r"wrong sha256 .* options\.sha256 of dataset.grid\.yaml"):
         fetched(Options(sha256={"s1.zip": "0" * 64}), mirror, tmp_path / "grid")
 
 

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 import soundfile
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 
 from amid.data.extraction import extract_features, plan_tasks
 from amid.data.feature_store import FeatureStore
@@ -26,6 +25,7 @@ from amid.extractors import frame_dct, frames, log_mel, ngrams
 from amid.report import exhibits
 from amid.studies import load_params
 from tests.media.clips import write_avi
+from tests.params import put_params, read_params
 from tests.small import ROOT
 
 LABELS = ("ang", "hap", "exc", "neu", "sad", "sad", "fru", "xxx")
@@ -381,15 +381,13 @@ def test_the_block_of_params_is_valid_and_not_run_by_default():
 def test_a_small_release_ends_in_table_3(release, tmp_path, warm):
     place = tmp_path / "project"
     place.mkdir()
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
+    values = read_params()
     values["datasets"] = ["iemocap"]
     values["data"]["iemocap"]["options"]["recordings"] = "../release"
     values["training"] |= {"epochs": 2, "warmup_epochs": 1}
     values["table3"]["training"] = {"epochs": 2, "warmup_epochs": 1}
     values["table3"]["configurations"] = ["ccl", "amid"]
-    with (place / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    put_params(place, values)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place)}
     for stage in ("download", "extract", "auxiliary", "train folds", "table"):
         words = f"stages.{stage} {'table3' if stage == 'table' else 'iemocap'}".split()

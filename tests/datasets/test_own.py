@@ -25,7 +25,7 @@ EXTRACT = {
 def options(folder: Path, extract: dict | None = None, **values) -> own.Informed:
     extract = extract or EXTRACT
     given = {"manifest": "manifest.csv", "modalities": list(extract), **values}
-    return own.informed(own.Options(**given), str(folder), extract, "picture", "data.mine")
+    return own.informed(own.Options(**given), str(folder), extract, "picture", "dataset/mine.yaml")
 
 
 def write(folder: Path, rows: list[dict], name: str = "manifest.csv") -> None:

@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from tests.params import change, write_params
 from tests.small import ROOT
 
 WALK = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
 SCRIPT = re.search(r"```python\n(.*?)```", WALK, re.S)[1]
 BLOCK = re.search(r"```yaml\n(.*?)```", WALK, re.S)[1]
-(FOUND,) = re.findall(r"```text\n(  # .*?)```", WALK, re.S)
+(FOUND,) = re.findall(r"```text\n(# .*?)```", WALK, re.S)
 MANIFEST, ERRORS = re.findall(r"```text\n(id,label.*?|error: .*?)```", WALK, re.S)
 
 
@@ -36,20 +37,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("own") / "project"
     place.mkdir()
     (place / "make_digits.py").write_text(SCRIPT)
-    shutil.copy(ROOT / "params.yaml", place)
+    write_params(place)
     for words in (["make_digits.py"], ["-m", "stages.describe", "../digits", "digits"]):
         done = run(place, *words)
         assert done.returncode == 0, done.stderr
     folder = str(place.parent / "digits")
     shown = done.stdout.replace(folder, "/home/me/digits")
-    assert "".join(line for line in _aligned(shown) if line[0] != "#") == FOUND + BLOCK
-    yaml = YAML()
-    values = yaml.load((place / "params.yaml").read_text())
-    assert values["data"]["digits"]["folder"] == folder
-    values["datasets"], values["seeds"] = ["digits"], [0]
-    values["training"] |= {"epochs": 2, "warmup_epochs": 1}
-    with (place / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    assert "".join(_aligned(shown)).startswith(FOUND + BLOCK + "# written: dataset/digits.yaml.")
+    written = place / "dataset" / "digits.yaml"
+    assert YAML().load(written.read_text())["folder"] == folder
+    training = {"epochs": 2, "warmup_epochs": 1}
+    numbers = {"datasets": ["digits"], "seeds": [0], "training": training}
+    change(place / "params.yaml", numbers)
     return place
 
 
@@ -58,15 +57,17 @@ def _aligned(text: str) -> list[str]:
     comment = "# a change of anything in it runs the stages again"
     lines = text.splitlines(keepends=True)
     return [
-        line.rstrip("\n").ljust(32) + comment + "\n" if line.startswith("    folder:") else line
+        line.rstrip("\n").ljust(28) + comment + "\n" if line.startswith("folder:") else line
         for line in lines
     ]
 
 
 def test_the_walks_mistakes_are_told_as_it_says(place: Path, tmp_path: Path) -> None:
     data = shutil.copytree(place.parent / "digits", tmp_path / "digits")
-    text = (place / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace(str(place.parent / "digits"), str(data)))
+    for name in ("params.yaml", "dataset/digits.yaml"):
+        text = (place / name).read_text().replace(str(place.parent / "digits"), str(data))
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
     (data / "manifest.csv").write_text(MANIFEST)
     done = run(tmp_path, "-m", "stages.download", "digits")
     assert done.returncode == 1

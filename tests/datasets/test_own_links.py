@@ -15,6 +15,7 @@ from amid.datasets import own
 from amid.datasets.own.links import check_links, unseen_by_dvc
 from amid.errors import AmidError
 from tests.datasets.test_own_sheets import clips, folder, got, informed, lines  # noqa: F401
+from tests.params import put_params, read_params
 from tests.small import ROOT
 
 MD5, SHA256 = "0123456789abcdef" * 2, "0123456789abcdef" * 4
@@ -171,15 +172,14 @@ def test_dvc_sees_what_is_followed_and_nothing_else(mine: Path, tmp_path: Path) 
 
 
 def test_the_stage_check_lists_them(tmp_path: Path) -> None:
-    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    values = read_params()
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "a.npy").symlink_to("nowhere")
     extract = {name: {"extractor": "features", "dims": 2} for name in ("va", "vb")}
     block = {"source": "own", "folder": "own", "options": {"manifest": "m.csv"}, "target": "va"}
     values["data"]["mine"] = {**block, "auxiliary": ["vb"], "extract": extract}
     values["datasets"] = ["mine"]
-    with (tmp_path / "params.yaml").open("w") as file:
-        YAML().dump(values, file)
+    put_params(tmp_path, values)
     done = subprocess.run(
         [sys.executable, "-m", "stages.check"],
         cwd=tmp_path,

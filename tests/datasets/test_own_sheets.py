@@ -49,7 +49,7 @@ def lines(rows: list[dict], separator: str = ",") -> list[str]:
 
 def informed(folder: Path, manifest: str, **values) -> own.Informed:
     options = own.Options(manifest=manifest, **values)
-    return own.informed(options, str(folder), EXTRACT, "va", "data.mine")
+    return own.informed(options, str(folder), EXTRACT, "va", "dataset/mine.yaml")
 
 
 def got(folder: Path, manifest: str, **values) -> tuple[pd.DataFrame, list[str]]:

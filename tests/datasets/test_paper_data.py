@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
 
 from amid.datasets.ucf51 import CLASSES
 from tests.media.clips import activity, write_avi
+from tests.params import put_params, read_params
 from tests.small import ROOT
 
 LABELS = CLASSES[2:8]
@@ -65,14 +65,12 @@ def test_from_the_layout_to_table_1(make, tmp_path: Path, warm: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     expected = make(source)
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
+    values = read_params()
     values["data"][name]["options"] |= {"recordings": str(source), "validation": 0.25}
     values["datasets"], values["seeds"] = [name], [0]
     values["training"] |= {"epochs": 2, "warmup_epochs": 1, "batch_size": 12}
     values["table1"] = ["student_alone", "crd", "ccl", "amid"]
-    with (tmp_path / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    put_params(tmp_path, values)
     said = run(python, tmp_path, "stages.download", name)
     counts = ", ".join(f"{expected[split]} {split}" for split in sorted(expected))
     assert f"download@{name}: 60 clips ({counts})" in said

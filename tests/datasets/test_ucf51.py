@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
 
 from amid import config
 from amid.data.manifest import check_manifest
@@ -24,7 +23,7 @@ from amid.errors import AmidError, ConfigError
 from amid.extractors import features
 from amid.sources.archives import unpack
 from tests.media.clips import activity, write_avi
-from tests.small import ROOT
+from tests.params import put_params, read_params
 
 CHOSEN = ("Archery", "Bowling", "HandstandPushups")
 GROUPS = 6  # the first tests
@@ -473,14 +472,12 @@ def test_vectors_come_from_the_mirror_where_the_recordings_lack_them(
 def test_the_extractor_has_to_fit_the_sound(
     sound: str, audio: dict, message: str, tmp_path: Path
 ) -> None:
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
+    values = read_params()
     values["data"]["ucf51"]["options"]["sound"] = sound
     values["data"]["ucf51"]["extract"]["audio"] = audio
-    with (tmp_path / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    put_params(tmp_path, values)
     with pytest.raises(ConfigError, match=message):
-        config.load(tmp_path / "params.yaml")
+        config.load(tmp_path / "params.yaml").dataset("ucf51")
 
 
 def test_the_true_archive_of_vectors(shared: Path, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from amid.runs.store import CHECKPOINT, open_store
 from stages.common import run_stage
 from stages.train import main
 from tests.executors.jobs import doubled, ended, waiting
+from tests.params import write_params
 from tests.runs.test_scheduler import Listener
 from tests.small import ROOT, small_run, write_data
 
@@ -85,7 +86,7 @@ def test_a_stage_ends_with_exit_code_2(tmp_path: Path, monkeypatch, capsys) -> N
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AMID_EXECUTOR", "cluster")
     monkeypatch.setattr("sys.argv", ["train", "baselines", "avlips"])
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    write_params(tmp_path)
     with pytest.raises(SystemExit) as ended:
         run_stage(main)
     assert ended.value.code == 2

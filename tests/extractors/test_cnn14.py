@@ -32,6 +32,7 @@ from amid.networks.cnn14 import Cnn14
 from amid.sources import download
 from amid.sources.download import Patience
 from tests.media.clips import NAN, tone, write_sound
+from tests.params import put_params, read_params
 from tests.small import ROOT
 from tests.sources.test_download import running, status
 
@@ -403,7 +404,7 @@ def test_published_weights_are_fetched_once_and_their_sum_is_printed(published, 
     said = capsys.readouterr().out
     digest = hashlib.sha256(content).hexdigest()
     assert f"sha256: {digest}\n" in said
-    assert "cnn14's line of params.yaml" in said
+    assert "cnn14's line of the data set's block" in said
     extract(path, [Span("a", NAN, NAN)], Options(sha256=digest))
     assert capsys.readouterr().out == ""
     assert [request["path"] for request in site.requests] == [
@@ -516,7 +517,7 @@ def test_the_whole_network_runs(tmp_path):
 
 @pytest.mark.slow(seconds=75)
 def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path, warm):
-    """From sound files and a block in params.yaml to a trained run, encoder `none`."""
+    """From sound files and a block of a data set to a trained run, encoder `none`."""
     place, folder = tmp_path, tmp_path / "own" / "hum"
     half = {k: t.half() if t.is_floating_point() else t for k, t in random_state().items()}
     write_weights(place / "weights" / "w.safetensors", half)
@@ -531,9 +532,8 @@ def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path, warm):
         rows.append([name, label, split, f"{name}.npy", f"sound/{name}.wav"])
     table = pd.DataFrame(rows, columns=["id", "label", "split", "point", "audio"])
     table.to_csv(folder / "manifest.csv", index=False)
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
-    values["data"]["hum"] = yaml.load(
+    values = read_params()
+    values["data"]["hum"] = YAML().load(
         """
         source: own
         folder: own/hum
@@ -558,8 +558,7 @@ def test_a_teacher_trains_on_the_vectors_as_they_are(tmp_path, warm):
     )
     values["datasets"], values["seeds"], values["workers"] = ["hum"], [0], 1
     values["training"] |= {"epochs": 2, "warmup_epochs": 1}
-    with (place / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    put_params(place, values)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place)}
     said = ""
     for stage in (

@@ -16,20 +16,19 @@ import pytest
 from amid import config
 from amid.datasets import DATASETS, avlips, own
 from amid.inspection.croissant import CONTEXT, croissant, write_croissant
-from amid.inspection.params_file import with_block
 from amid.io.checksums import sha256_file
+from tests.params import write_params
 from tests.small import ROOT
 
 BLOCK = """\
-  mine:
-    source: own
-    folder: {folder}
-    options: {{manifest: manifest.csv}}
-    target: a
-    auxiliary: [b]
-    extract:
-      a: {{extractor: features, dims: 4}}
-      b: {{extractor: features, dims: 5}}
+source: own
+folder: {folder}
+options: {{manifest: manifest.csv}}
+target: a
+auxiliary: [b]
+extract:
+  a: {{extractor: features, dims: 4}}
+  b: {{extractor: features, dims: 5}}
 """
 
 
@@ -49,9 +48,9 @@ def project(tmp_path: Path) -> Path:
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
     data = project / "data" / "mine"
     data.mkdir(parents=True)
-    text = with_block((ROOT / "params.yaml").read_text(), "mine", BLOCK.format(folder=folder))
-    (project / "params.yaml").write_text(text)
-    options = config.load(project / "params.yaml").dataset("mine").options
+    params = write_params(project)
+    (project / "dataset" / "mine.yaml").write_text(BLOCK.format(folder=folder))
+    options = config.load(params).dataset("mine").options
     own.fetch(options, data)
     own.rows(options, data).to_parquet(data / "manifest.parquet", index=False)
     return project

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +14,12 @@ from ruamel.yaml import YAML
 
 from amid import config
 from amid.datasets import own
-from amid.errors import AmidError, ConfigError
+from amid.errors import AmidError
 from amid.inspection.advice import advice
 from amid.inspection.describe import describe
 from amid.inspection.folder import clips
-from amid.inspection.params_file import with_block
 from tests.media.clips import activity, write_avi
+from tests.params import change, write_params
 from tests.small import ROOT
 
 PARAMS = ROOT / "params.yaml"
@@ -48,8 +47,8 @@ def vectors(folder: Path, lengths: dict[str, tuple[int, ...]], per_class: int = 
     return folder
 
 
-def block(text: str, name: str) -> dict:
-    return YAML(typ="safe").load(text)[name]
+def block(text: str) -> dict:
+    return YAML(typ="safe").load(text)
 
 
 # ---------------------------------------------------------------------------------- folders
@@ -116,7 +115,7 @@ def test_other_folders_are_refused_in_one_sentence(
 def test_long_sequences_of_the_target_get_the_cnn(tmp_path: Path) -> None:
     short = vectors(tmp_path / "short", {"a": (20, 3), "b": (5,)})
     found = describe(short, None, PARAMS, 1)
-    values = block(found.block, "short")
+    values = block(found.block)
     assert "encoders" not in values
     assert values["extract"] == {
         "a": {"extractor": "features", "dims": 3, "sequence": True},
@@ -124,7 +123,7 @@ def test_long_sequences_of_the_target_get_the_cnn(tmp_path: Path) -> None:
     }
     assert values["folder"] == str(short)
     long = vectors(tmp_path / "long", {"a": (326, 3), "b": (326, 2), "c": (4,)})
-    values = block(describe(long, "other", PARAMS, 1).block, "other")
+    values = block(describe(long, "other", PARAMS, 1).block)
     assert values["encoders"] == {"a": "cnn"}  # an auxiliary one has it anyway
     assert values["setups"] == {"b": ["b"], "c": ["c"], "all": ["b", "c"]}
 
@@ -140,7 +139,7 @@ def test_what_is_worth_a_look_is_told(tmp_path: Path) -> None:
     lacking = [line if n % 2 else line.rpartition(",")[0] + "," for n, line in enumerate(lines)]
     (folder / "manifest.csv").write_text("\n".join([lines[0], *lacking[1:]]) + "\n")
     found = describe(folder, None, PARAMS, 1)
-    assert block(found.block, "few")["quarantine_limit"] > 0.1  # of four tested clips two lack b
+    assert block(found.block)["quarantine_limit"] > 0.1  # of four tested clips two lack b
 
 
 @pytest.mark.parametrize(
@@ -212,19 +211,7 @@ def test_advice_follows_the_warnings(tmp_path: Path) -> None:
     assert "-S 'datasets=[long]'" in headroom
 
 
-# ---------------------------------------------------------------------------------- params.yaml
-
-
-def test_a_block_is_added_and_nothing_else_changes() -> None:
-    text = PARAMS.read_text()
-    added = "  mine:\n    source: own  # here\n"
-    made = with_block(text, "mine", added)
-    assert made.replace("\n" + added, "", 1) == text
-    assert list(YAML(typ="safe").load(made)["data"])[-1] == "mine"
-    with pytest.raises(ConfigError, match=r"'data.avlips' is there already"):
-        with_block(text, "avlips", added)
-    with pytest.raises(ConfigError, match="not a block of lines"):
-        with_block("data: {avlips: {}}\n", "mine", added)
+# ---------------------------------------------------------------------------------- the command
 
 
 def test_a_folder_of_films_becomes_a_data_set(tmp_path: Path) -> None:
@@ -235,18 +222,20 @@ def test_a_folder_of_films_becomes_a_data_set(tmp_path: Path) -> None:
             pictures, sound = activity(label, number, 0.6)
             write_avi(films / name / f"{number}.avi", pictures, sound)
     project = tmp_path / "project"
-    project.mkdir()
-    shutil.copy(PARAMS, project)
+    before = write_params(project).read_bytes()
     command = [sys.executable, "-m", "stages.describe", str(films)]
     options = {"cwd": project, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
     shown = subprocess.run(command, capture_output=True, text=True, **options)
     assert shown.returncode == 0, shown.stderr
     assert "video: video, 0.6 to 0.6 s" in shown.stdout
     assert not (films / "manifest.csv").exists()  # without a name nothing is written
-    assert (project / "params.yaml").read_bytes() == PARAMS.read_bytes()
+    assert not (project / "dataset" / "films.yaml").exists()
     done = subprocess.run([*command, "films"], capture_output=True, text=True, **options)
     assert done.returncode == 0, done.stderr
     params = config.load(project / "params.yaml")
+    written = project / "dataset" / "films.yaml"
+    assert written.read_text() in done.stdout
+    assert (project / "params.yaml").read_bytes() == before
     data = params.dataset("films")
     assert (data.target, data.auxiliary) == ("video", ["audio"])
     assert {m: kind for m, (kind, _) in data.extract.items()} == {
@@ -259,14 +248,22 @@ def test_a_folder_of_films_becomes_a_data_set(tmp_path: Path) -> None:
     table = own.rows(data.options, out)
     assert len(table) == 12
     assert (table["video_path"] == table["audio_path"]).all()
+    # a `-S 'datasets=[films]'` before leaves its name there, and keeps nobody from describing
+    change(project / "params.yaml", {"datasets": ["films"]})
+    written.rename(project / "films.yaml")
+    done = subprocess.run([*command, "films"], capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stderr
+    assert written.read_text() == (project / "films.yaml").read_text()
+    written.write_text("# mine\n")
     again = subprocess.run([*command, "films"], capture_output=True, text=True, **options)
     assert again.returncode == 2
-    assert "'data.films' is there already" in again.stderr
+    assert "dataset/films.yaml is there already: take another name" in again.stderr
+    assert written.read_text() == "# mine\n"
 
 
 def test_untracked_data_in_the_project_is_told(tmp_path: Path, monkeypatch) -> None:
     folder = vectors(tmp_path / "own", {"a": (4,), "b": (5,)})
-    shutil.copy(PARAMS, tmp_path)
+    write_params(tmp_path)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     monkeypatch.chdir(tmp_path)
     told = "\n".join(describe(Path("own"), None, Path("params.yaml"), 1).comments)

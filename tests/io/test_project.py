@@ -57,9 +57,11 @@ def test_a_watched_folder_out_of_reach_is_told_with_its_whole_path(
     copy: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError) as told:
-        check_in_reach("own", "data.mine.folder")
-    assert "'data.mine.folder' is 'own', which this copy of the project lacks" in str(told.value)
+        check_in_reach("own", "mine")
+    assert "dataset/mine.yaml: 'folder' is 'own', which this copy of the project lacks" in str(
+        told.value
+    )
     assert str(tmp_path / "project" / "own") in str(told.value)
     (copy / "own").mkdir()
-    check_in_reach("own", "data.mine.folder")
-    check_in_reach(str(tmp_path / "absent"), "data.mine.folder")  # DVC names it
+    check_in_reach("own", "mine")
+    check_in_reach(str(tmp_path / "absent"), "mine")  # DVC names it

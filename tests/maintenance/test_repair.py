@@ -30,8 +30,8 @@ stages:
       md5: 60b725f10c9c85c70d97880dfe8191b3
       size: 21034
     params:
-      params.yaml:
-        data.avlips.target: video
+      dataset/avlips.yaml:
+        target: video
     outs:
     - path: data/avlips/features
       hash: md5

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from amid.media import MediaError, Pictures, Reason, Sound
+from amid.media import MediaError, Pictures, Reason, Sound, conversion
 from amid.media.film import read, read_one
 from tests.media import clapper
 from tests.media.clips import NAN, WHOLE, both, hear, looking, see, tone, write_sound
@@ -645,6 +645,19 @@ def test_the_scaler_refuses_what_is_left_out(films):
     for name in ("bars_ycgco.mkv", "bars_bt2020c.mkv"):
         with av.open(str(films[name].path)) as film, pytest.raises(OSError, match="not supported"):
             next(film.decode(video=0)).to_ndarray(format="bgr24")
+
+
+def test_films_of_all_kinds_share_a_scaler(films):
+    """It prepares itself for each: what was converted before changes no byte."""
+    alone = {}
+    for name in COLOURS:
+        conversion.SPARE.clear()
+        (alone[name],) = see(films[name].path, frames=2, convert=np.copy)
+    names = list(COLOURS)
+    for name in [*names[::-1], *names[1::2], *names[::2]]:
+        assert len(conversion.SPARE) == 1
+        (clip,) = see(films[name].path, frames=2, convert=np.copy)
+        np.testing.assert_array_equal(clip, alone[name])
 
 
 # Sounds

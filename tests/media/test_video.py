@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amid.media import MediaError, Reason, Sound, strict
+from amid.media import MediaError, Reason, Sound, conversion, picture, strict
 from amid.media.conversion import colour, grey
 from amid.media.film import read
 from amid.media.frame_sampling import Clock, sample_indices
@@ -125,22 +125,27 @@ class Counted:
 
     def __init__(self, monkeypatch):
         self.opened = self.frames = self.pieces = self.converted = 0
-        opened, decoded = strict.opened, strict.decoded
+        opened, decoder = strict.opened, strict.decoder
 
         def open_counted(path):
             self.opened += 1
             return opened(path)
 
-        def decode_counted(packet):
-            found = decoded(packet)
-            if packet.stream.type == "video":
-                self.frames += len(found)
-            else:
-                self.pieces += len(found)
-            return found
+        def decoder_counted(stream):
+            decode = decoder(stream)
+
+            def decode_counted(packet):
+                found = decode(packet)
+                if stream.type == "video":
+                    self.frames += len(found)
+                else:
+                    self.pieces += len(found)
+                return found
+
+            return decode_counted
 
         monkeypatch.setattr(strict, "opened", open_counted)
-        monkeypatch.setattr(strict, "decoded", decode_counted)
+        monkeypatch.setattr(strict, "decoder", decoder_counted)
 
     def convert(self, image):
         self.converted += 1
@@ -152,6 +157,48 @@ def test_each_frame_is_decoded_once_and_only_wanted_ones_are_converted(tmp_path,
     counted = Counted(monkeypatch)
     see(path, [(0.0, 0.4), (0.2, 0.6), (0.2, 0.6)], 3, convert=counted.convert)
     assert (counted.opened, counted.frames, counted.converted) == (1, 30, 6)
+
+
+def test_frames_wait_to_be_converted_together(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "clip.avi")  # 30 frames of 48 x 64
+    spans, waited, convert = [(0.0, 0.4), (0.2, 0.6), WHOLE], [], picture.PictureTrack._convert
+
+    def convert_seen(track):
+        waited.append([number for number, *_ in track.waiting])
+        convert(track)
+
+    monkeypatch.setattr(picture.PictureTrack, "_convert", convert_seen)
+    for frames, together in (
+        (1, [[1], [5], [6], [8], [10], [13], [15], [25], []]),
+        (3, [[1, 5, 6], [8, 10, 13], [15, 25]]),
+        (1000, [[1, 5, 6, 8, 10, 13, 15, 25]]),
+    ):
+        waited.clear()
+        monkeypatch.setattr(picture, "BATCH", frames * 48 * 64)
+        clips = see(path, spans, 3)
+        assert waited == together
+        assert [levels(clip) for clip in clips] == [[1, 5, 8], [6, 10, 13], [5, 15, 25]]
+
+
+@pytest.mark.parametrize("name", ["clip.avi", "clip.mpg"])
+@pytest.mark.parametrize("together", [1, 1000])
+def test_a_picture_that_cannot_be_converted_is_damage(tmp_path, monkeypatch, name, together):
+    path = write_video(tmp_path / name, codec="FFV1" if name == "clip.avi" else "PIM1")
+
+    def refuse(self, frame):
+        raise av.error.FFmpegError(22, "not a kind of picture that anyone knows")
+
+    monkeypatch.setattr(picture, "BATCH", together * 48 * 64)
+    monkeypatch.setattr(conversion.Painter, "_convert", refuse)
+    for spans in ([WHOLE], [(1.1, 1.2)]):  # on the way, and the last frame alone
+        assert reason(path, spans, 1) is Reason.corrupt
+
+    def want_memory(self, frame):
+        raise av.error.MemoryError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(conversion.Painter, "_convert", want_memory)
+    with pytest.raises(MemoryError):
+        see(path)
 
 
 def test_one_pass_gives_picture_and_sound(tmp_path, monkeypatch):

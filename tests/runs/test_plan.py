@@ -260,7 +260,8 @@ def test_a_number_is_one_run_however_it_is_written(written: str, tmp_path: Path)
     text = (ROOT / "params.yaml").read_text()
     new = f"{{method: amid, mismatch_ratio: {written}, gamma: {written}, alpha: 4}}"
     (tmp_path / "params.yaml").write_text(text.replace("{method: amid, gamma: 0.0}", new))
-    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
+    for name in ("dataset", "pipelines"):
+        shutil.copytree(ROOT / name, tmp_path / name)
     params = load_params(tmp_path / "params.yaml")
     run = configured_run(params, "avlips", "l_ft_l_fa", 0, fingerprint)
     committed = load_params(ROOT / "params.yaml")

@@ -25,7 +25,7 @@ import pytest
 
 from amid.errors import AmidError
 from amid.io import progress
-from amid.sources import download
+from amid.sources import transfer
 from amid.sources.download import Obtained, Patience, obtain, resolve_mirror
 
 CONTENT = random.Random(0).randbytes(1_000_000)
@@ -172,7 +172,7 @@ def fetch(site: Site, tmp_path: Path) -> Callable[..., Obtained]:
             "target": tmp_path / "cache" / "a.zip",
             "mirror": None,
             "sha256": digest(CONTENT),
-            "pin_under": "data.grid.options.sha256",
+            "pin_under": "options.sha256 of dataset/grid.yaml",
             "patience": HURRIED,
             "echo": lines.append,
         }
@@ -214,7 +214,7 @@ def test_unpinned_sum_is_recorded_and_the_line_to_pin_it_printed(fetch):
     got = fetch(sha256=None)
     assert (got.pinned, got.sha256) == (False, digest(CONTENT))
     assert fetch.lines[-1].splitlines()[-1] == f'a.zip: "{digest(CONTENT)}"'
-    assert "data.grid.options.sha256 in params.yaml" in fetch.lines[-1]
+    assert "options.sha256 of dataset/grid.yaml" in fetch.lines[-1]
 
 
 def test_upper_case_sum_is_the_same_sum(fetch):
@@ -440,7 +440,7 @@ def test_passing_troubles_are_tried_again(site, fetch, code):
 
 def test_retry_after_is_heeded_up_to_the_patience(site, fetch, monkeypatch):
     waits: list[float] = []
-    monkeypatch.setattr(download.time, "sleep", waits.append)
+    monkeypatch.setattr(transfer.time, "sleep", waits.append)
     soon = formatdate(time.time() + 3600, usegmt=True)
     site.script = [
         status(429, Retry_After="7"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -18,6 +19,7 @@ from ruamel.yaml import YAML
 
 from amid.errors import ConfigError
 from amid.studies import load_params
+from tests.params import put_params, read_params, write_params
 from tests.small import ROOT
 from tests.stores import put_store
 
@@ -41,14 +43,6 @@ def refused(done: subprocess.CompletedProcess, code: int, *words: str) -> None:
         assert word in last, last
 
 
-def write_params(place: Path, change) -> None:
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
-    change(values)
-    with (place / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -63,7 +57,9 @@ def test_a_mistake_in_params_exits_with_2(tmp_path: Path, change, words) -> None
 
 def test_an_unknown_data_set_is_named(tmp_path: Path) -> None:
     write_params(tmp_path, lambda v: None)
-    refused(stage(tmp_path, "stages.extract", "gird"), 2, "'gird'", "did you mean 'grid'?")
+    refused(
+        stage(tmp_path, "stages.extract", "gird"), 2, "no data set 'gird'", "grid, grid_sentences"
+    )
 
 
 def test_a_missing_params_file_is_named(tmp_path: Path) -> None:
@@ -141,21 +137,20 @@ def test_damaged_clips_are_set_aside_by_name_and_the_rest_goes_on(made: Path) ->
 
 
 def test_too_many_damaged_clips_stop_the_stage_and_name_the_worst_reason(made: Path) -> None:
-    text = (made / "params.yaml").read_text()
+    block = made / "dataset" / "avlips.yaml"
+    text = block.read_text()
     folder = made / "data" / "avlips"
     manifest = pd.read_parquet(folder / "manifest.parquet")
     victim = folder / manifest[manifest["split"] == "validation"]["audio_path"].iloc[0]
     before = victim.read_bytes()
     try:
-        (made / "params.yaml").write_text(
-            text.replace("quarantine_limit: 0.5", "quarantine_limit: 0.0")
-        )
+        block.write_text(text.replace("quarantine_limit: 0.5", "quarantine_limit: 0.0"))
         victim.write_bytes(b"<!doctype html><html><body>404</body></html>")
         done = stage(made, "stages.extract", "avlips")
         refused(done, 1, "1 not_media", "quarantine_limit", "quarantine.parquet")
     finally:
         victim.write_bytes(before)
-        (made / "params.yaml").write_text(text)
+        block.write_text(text)
 
 
 def test_a_label_that_is_never_trained_is_named(made: Path) -> None:
@@ -182,17 +177,15 @@ HOSTILE += ["a\nb", "a\0b", "a|b", "a&b", "a'b", "Ä", "", "."]
 
 @pytest.fixture(scope="module")
 def raw() -> dict:
-    return YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    return read_params()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("key", ["data", "datasets", "extract", "auxiliary", "sections"])
+@pytest.mark.parametrize("key", ["datasets", "extract", "auxiliary", "sections"])
 def test_no_name_of_params_can_leave_its_folder_or_reach_a_shell(raw, key, name, tmp_path):
     values = copy.deepcopy(raw)
     block = values["data"]["avlips"]
-    if key == "data":
-        values["data"][name] = block
-    elif key == "datasets":
+    if key == "datasets":
         values["datasets"] = [name]
     elif key == "sections":
         values["sections"] |= {name: ["amid"]}
@@ -200,11 +193,21 @@ def test_no_name_of_params_can_leave_its_folder_or_reach_a_shell(raw, key, name,
         block["extract"][name] = block["extract"]["audio"]
     else:
         block["auxiliary"] = [name]
-    with (tmp_path / "params.yaml").open("w") as file:
-        YAML(typ="safe").dump(values, file)
-    with pytest.raises(ConfigError, match=rf"params\.yaml: .*{key.removesuffix('s')}") as caught:
+    put_params(tmp_path, values)
+    file = "params" if key in ("datasets", "sections") else "dataset/avlips"
+    with pytest.raises(ConfigError, match=rf"{file}\.yaml: .*{key.removesuffix('s')}") as caught:
         load_params(tmp_path / "params.yaml")
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", [n for n in HOSTILE if n.strip(".") and not set(n) & set("/\0")])
+def test_no_file_of_such_a_name_is_a_data_set(name: str, tmp_path: Path) -> None:
+    params = write_params(tmp_path)
+    shutil.copy(tmp_path / "dataset" / "avlips.yaml", tmp_path / "dataset" / f"{name}.yaml")
+    read = load_params(params)
+    assert name not in read.data
+    assert "cannot name a data set" in read.unusable[name]
+    assert read.unusable[name].isprintable()
 
 
 def test_names_are_checked_before_dvc_makes_commands_of_them(tmp_path: Path) -> None:
@@ -212,7 +215,7 @@ def test_names_are_checked_before_dvc_makes_commands_of_them(tmp_path: Path) -> 
     the line of the Makefile that tells it in one sentence."""
     download = YAML(typ="safe").load((ROOT / "pipelines" / "data" / "dvc.yaml").read_text())
     assert "data/checked" in download["stages"]["download"]["do"]["deps"]
-    write_params(tmp_path, lambda v: v["data"].update({"a; touch pwned": v["data"]["avlips"]}))
+    write_params(tmp_path, lambda v: v.update(datasets=["a; touch pwned"]))
     refused(stage(tmp_path, "stages.check"), 2, "a; touch pwned")
     makefile = (ROOT / "Makefile").read_text()
     lines = [line.strip().lstrip("@") for line in makefile.partition("\nrepro:")[2].splitlines()]

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from amid.errors import AmidError
 from stages import known, request
 from tests import tiny
+from tests.params import change
 from tests.small import ROOT
 
 DOWNLOAD = ("-s", "pipelines/data/dvc.yaml:check")  # the parameters are checked before
@@ -24,7 +25,8 @@ DOWNLOAD = ("-s", "pipelines/data/dvc.yaml:check")  # the parameters are checked
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch) -> Path:
     """A copy of the parameters and of what was asked for; `dvc` notes its words and succeeds."""
-    for path in (ROOT / "params.yaml", *ROOT.glob("pipelines/**/params.yaml")):
+    files = (*ROOT.glob("dataset/*.yaml"), *ROOT.glob("pipelines/**/params.yaml"))
+    for path in (ROOT / "params.yaml", *files):
         place = tmp_path / path.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(path.read_text())
@@ -120,7 +122,7 @@ def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(
     request.main("data")
     # This stage depends on what `check` makes: DVC would refuse to run that within it.
     assert dvc == [["-s", "pipelines/data/dvc.yaml:download@grid"]]
-    both = {"avlips": "amid/datasets/avlips", "grid": "amid/datasets/grid.py"}
+    both = {"avlips": "amid/datasets/avlips", "grid": "amid/datasets/grid"}
     assert asked("data") == both
     path = project / "params.yaml"
     path.write_text(path.read_text().replace("datasets: [avlips, grid]", "datasets: [grid]"))
@@ -130,8 +132,7 @@ def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(
 
 
 def test_a_data_set_with_another_folder_is_downloaded_again(project: Path, dvc) -> None:
-    path = project / "params.yaml"
-    path.write_text(path.read_text().replace("folder: amid/datasets/avlips", "folder: elsewhere"))
+    change(project / "dataset" / "avlips.yaml", {"folder": "elsewhere"})
     request.main("data")
     assert asked("data") == {"avlips": "elsewhere"}
     assert dvc == [["-s", "pipelines/data/dvc.yaml:download@avlips"]]
@@ -163,7 +164,8 @@ def test_a_pipeline_without_stages_on_request_is_a_sentence(project: Path, dvc) 
 @pytest.mark.slow(seconds=160)
 def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, warm: Path) -> None:
     """With the real DVC: a dvc that was started by a stage of another one meets its locks. The data
-    lies outside the project; an experiment of the queue, in a copy, finds it."""
+    lies outside the project; an experiment of the queue, in a copy, finds it
+    and the block that was added to git."""
     place, folder = tiny.clone(tmp_path / "project"), tmp_path / "clips"
     folder.mkdir()
     rows = ["id,label,split,a,b"]
@@ -189,6 +191,7 @@ def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, 
     assert "extract@clips: 16 of 16 clips kept" in told
     status = run("dvc", "status", extract)
     assert "up to date" in status
+    subprocess.run(["git", "add", "dataset/clips.yaml"], cwd=place, check=True)
     run(
         "dvc",
         "exp",
@@ -197,7 +200,7 @@ def test_dvc_downloads_data_that_it_did_not_know_within_a_repro(tmp_path: Path, 
         "--name",
         "drawn",
         "-S",
-        "+data.clips.options.seed=1",
+        "dataset/clips.yaml:+options.seed=1",
         extract,
     )
     run("dvc", "queue", "start")

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import Timeout
-from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
 from amid import config
@@ -23,6 +22,7 @@ from amid.errors import AmidError, ConfigError, Stopped
 from amid.runs import multiprocess, plan
 from amid.runs.store import RunStore
 from amid.studies import load_params
+from tests.params import put_params, read_params
 from tests.sharing import CASES, film_spec, pieces, stepped, write_films
 from tests.small import ROOT
 from tests.training.test_trainer import left_by, train
@@ -131,8 +131,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with the films, whose small video student two processes share."""
     project = tmp_path_factory.mktemp("project")
     write_films(project / "data" / "ucf51")
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
+    values = read_params()
     block = values["data"]["ucf51"]
     block["extract"]["video"] = {"extractor": "frames", "size": [20, 24]}
     block.setdefault("encoders", {})["video"] = "r2plus1d"
@@ -141,8 +140,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["datasets"], values["seeds"] = ["ucf51"], [0]
     values["sections"]["shared"] = ["l_ft"]
     values["training"] |= {"epochs": 2, "warmup_epochs": 1, "batch_size": 13, "processes": 2}
-    with (project / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    put_params(project, values)
     return project
 
 
@@ -244,15 +242,13 @@ def test_the_cause_is_told_and_not_who_missed_whom(tmp_path: Path) -> None:
 
 
 def edited(tmp_path: Path, encoder: str, **training: int) -> config.Params:
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
+    values = read_params()
     block = values["data"]["ucf51"]
     if encoder == "r2plus1d":
         block["extract"]["video"] = {"extractor": "frames", "size": [20, 24]}
         block.setdefault("encoders", {})["video"] = encoder
     values["training"] |= training
-    with (tmp_path / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    put_params(tmp_path, values)
     return load_params(tmp_path / "params.yaml")
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from ruamel.yaml import YAML
 
 from amid.core.video_clips import Clips
 from amid.data.splits import load_splits
@@ -22,6 +21,7 @@ from amid.serving.export import Deployed
 from amid.training.trainer import Trainer
 from tests.datasets.test_paper_data import LABELS, run, ucf51
 from tests.media.clips import activity, write_avi
+from tests.params import put_params, read_params
 from tests.sharing import write_films
 from tests.small import ROOT, small_run
 from tests.training.test_trainer import left_by, stopping_after, train
@@ -97,8 +97,7 @@ def test_from_videos_to_a_student_that_answers(tmp_path: Path, warm: Path) -> No
     source = tmp_path / "source"
     source.mkdir()
     ucf51(source)
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text())
+    values = read_params()
     block = values["data"]["ucf51"]
     block["options"] |= {"recordings": str(source), "validation": 0.25}
     block["extract"]["video"] = {"extractor": "frames", "size": [20, 27]}
@@ -114,8 +113,7 @@ def test_from_videos_to_a_student_that_answers(tmp_path: Path, warm: Path) -> No
         "batch_size": 12,
         "activation_chunks": 2,
     }
-    with (tmp_path / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    put_params(tmp_path, values)
     stages = (
         "download",
         "extract",

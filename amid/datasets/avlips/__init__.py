@@ -57,7 +57,7 @@ ABOUT = {
     "description": "Synthetic talking lips: espeak-ng speaks a word in noise, OpenCV draws a mouth "
     "that moves with the times of its sounds, and a transcript with errors is written.",
     "rai:dataCollection": "Generated from one seed by amid.datasets.avlips; the seed and all "
-    "numbers stand in params.yaml, data.avlips.options.",
+    "numbers stand in the options of dataset/avlips.yaml.",
     "rai:dataCollectionType": "Software Collection",
     "rai:annotationsPerItem": "One: the word that was spoken.",
     "rai:dataUseCases": "Testing the pipeline, and comparing distillation methods on clips with "

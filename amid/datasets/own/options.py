@@ -1,4 +1,4 @@
-"""What a block of own data says in params.yaml."""
+"""The options in a block of own data."""
 
 from __future__ import annotations
 
@@ -72,24 +72,24 @@ class Informed(Options):
 
 
 def informed(options: Options, folder: str, extract: dict, target: str, where: str) -> Informed:
-    """Called when params.yaml is read, with the rest of the data set's block."""
+    """Called when the data set's block is read, with the rest of it; where: its file."""
     if options.modalities is not None and set(options.modalities) != set(extract):
         raise ConfigError(
-            f"params.yaml: '{where}.options.modalities' names {', '.join(options.modalities)}, but "
-            f"'{where}.extract' {', '.join(extract)}: name the same ones."
+            f"{where}: 'options.modalities' names {', '.join(options.modalities)}, but 'extract' "
+            f"{', '.join(extract)}: name the same ones."
         )
     kind = Path(options.manifest).suffix.lower()
     if kind and kind not in KINDS:
         raise ConfigError(
-            f"params.yaml: '{where}.options.manifest' is '{options.manifest}', but must end in one "
+            f"{where}: 'options.manifest' is '{options.manifest}', but must end in one "
             f"of {', '.join(KINDS)}, or be a folder of .parquet files without an ending."
         )
     for key in ("manifest", "root"):
         value = getattr(options, key)
         if value is not None and not lies_inside(Path(folder) / value, Path(folder)):
             raise ConfigError(
-                f"params.yaml: '{where}.options.{key}' is '{value}', which lies outside the folder "
-                f"'{folder}' of '{where}.folder': DVC would not see its changes."
+                f"{where}: 'options.{key}' is '{value}', which lies outside the folder '{folder}' "
+                "of 'folder': DVC would not see its changes."
             )
     # Fields as they are: model_dump would turn the shares into a dict.
     given = {name: getattr(options, name) for name in Options.model_fields}
