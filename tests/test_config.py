@@ -206,7 +206,29 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ),
         ("alpha: [3.7, 3.8", "alpha: [3.7, 3.7", ["'table6.alpha'", "twice"]),
         ("alpha: [3.7", "alpha: [-3.7", ["table6.alpha", "greater than or equal to 0"]),
-        ("compared: [crd, ", "compared: [", ["names 'crd'", "no entry of 'sections' trains"]),
+        (
+            "compared: [crd, ",
+            "compared: [",
+            ["'table1' names 'crd'; 'student.configurations' names 'crd', which no entry of"],
+        ),
+        (
+            "compared: [crd, gmc, ccl, crcd]",
+            "compared: [crd]",
+            [
+                "'table1' names 'gmc', 'ccl', 'crcd'; 'figure3' names 'ccl'; 'student.conf",
+                "add them to one, such as 'sections.amid', or take them out of these lists.",
+            ],
+        ),
+        (
+            "     without_dynamic]",
+            "     ]",
+            ["'table5' names 'without_dynamic'; 'table_seeds.configurations' names 'without_dyn"],
+        ),
+        (
+            "compared: [crd, gmc, ccl, crcd]",
+            "compared: [crd, gmc, ccl]",
+            ["'table1' names 'crcd'; 'student.configurations' names 'crcd'"],
+        ),
         ("table5: [amid,", "table5: [kd,", ["'table5' names 'kd'", "add it to one"]),
         ("figure3: [amid, ccl]", "figure3: [amid, extra]", ["'extra'", "figure3"]),
         ("table5: [amid,", "table5: [amd,", ["'amd'", "table5", "did you mean 'amid'?"]),

@@ -108,17 +108,6 @@ def check_names(params: Params, used: Collection[str]) -> None:
                 raise ConfigError(unknown(what, row, params.configurations, key))
 
 
-def check_student(params: Params) -> None:
-    """A section trains what the student is chosen among."""
-    trained = {row for rows in params.sections.values() for row in rows}
-    for row in params.student.configurations:
-        if row not in trained:
-            raise ConfigError(
-                f"params.yaml: 'student.configurations' names '{row}', which no entry of "
-                "'sections' trains: add it to one, or take it out of 'student.configurations'."
-            )
-
-
 def trained(params: Params) -> dict[str, dict[str, Any]]:
     """Configuration -> what it overrides of the training. Raises ConfigError where one is wrong."""
     return {name: params.resolved(name).training for name in params.configurations}

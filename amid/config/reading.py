@@ -63,7 +63,6 @@ def load(path: Path, extra: Extra | None = None, *, used: Collection[str] | None
     overrides = checks.trained(params)
     fits = partial(checks.check_data_set, params, overrides=overrides)
     params = _without_unfit(params, used, fits)
-    checks.check_student(params)
     return params
 
 
@@ -83,7 +82,6 @@ def load_results(path: Path, extra: Extra) -> Params:
     params.stand_elsewhere(requested)
     params = _with_blocks(params, path, params.datasets, lambda _name, block: block)
     checks.check_names(params, params.datasets)
-    checks.check_student(params)
     return params
 
 

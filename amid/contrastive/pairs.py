@@ -23,23 +23,47 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 
 
+class StoredRows:
+    """Features of some clips that stay in a file until they are taken: (N, ...) as a whole.
+
+    array: (clips, ...), a memory map. rows: (N,) int64, its rows; all that is held in memory.
+    """
+
+    def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
+        self.array, self.rows = array, rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows), *self.array.shape[1:])
+
+    def reordered(self, source: Tensor) -> StoredRows:
+        """Row i is row `source[i]` of these, (N,) int64; nothing is read."""
+        return StoredRows(self.array, self.rows[source.numpy()])
+
+    def index_select(self, axis: int, rows: Tensor) -> Tensor:
+        """The rows at `rows` (K,) int64, read into memory, as torch's for axis 0."""
+        if axis:
+            raise ValueError("rows are along axis 0")
+        return torch.from_numpy(np.ascontiguousarray(self.array[self.rows[rows.numpy()]]))
+
+
 @dataclass(frozen=True)
 class PairBatch:
-    """Pairs of one split, or a part of them, as tensors.
+    """Pairs of one split, or a part of them.
 
     features: per modality the (B, ...) input of its encoder; row i of all belongs together, or is
-        taken to.
+        taken to. Of a whole split they may be in files, from which `take` reads them.
     samples: (B,) int64 positions in the split.
     """
 
-    features: dict[str, Tensor]
+    features: dict[str, Tensor | StoredRows]
     samples: Tensor
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def take(self, rows: Tensor) -> PairBatch:
-        """The pairs at `rows` (K,) int64."""
+        """The pairs at `rows` (K,) int64, as tensors."""
         found = {name: values.index_select(0, rows) for name, values in self.features.items()}
         return PairBatch(found, self.samples.index_select(0, rows))
 
@@ -78,7 +102,7 @@ def load_pairs(folder: Path, spec: RunSpec) -> PairSplits:
     train = found["train"]
     source = mismatch(len(train), spec.mismatch_ratio)
     first = modalities[0]
-    moved = {m: v if m == first else v.index_select(0, source) for m, v in train.features.items()}
+    moved = {m: v if m == first else _reordered(v, source) for m, v in train.features.items()}
     wrong = source != torch.arange(len(train))
     if wrong.all():
         raise AmidError(
@@ -147,7 +171,7 @@ def _load(folder: Path, modalities: tuple[str, ...]) -> tuple[dict[str, PairBatc
                 "give it more, or none."
             )
         found[split] = PairBatch(
-            {modality: _tensor(store, modality, rows) for modality in modalities},
+            {modality: _features(store, modality, rows) for modality in modalities},
             torch.arange(len(rows)),
         )
     labels = index["label_index"].to_numpy(np.int64)
@@ -173,7 +197,16 @@ def _check_enough(name: str, modalities: Sequence[str], has: dict[str, np.ndarra
         )
 
 
-def _tensor(store: FeatureStore, modality: str, rows: np.ndarray) -> Tensor:
+def _reordered(values: Tensor | StoredRows, source: Tensor) -> Tensor | StoredRows:
+    if isinstance(values, StoredRows):
+        return values.reordered(source)
+    return values.index_select(0, source)
+
+
+def _features(store: FeatureStore, modality: str, rows: np.ndarray) -> Tensor | StoredRows:
+    """Features of equal shape stay in their file; sequences of any length are padded in memory."""
+    if not store.ragged(modality):
+        return StoredRows(store.array(modality), rows)
     samples = targets(store, modality, rows)
     if not isinstance(samples, Tensor):
         raise AmidError(

@@ -21,6 +21,7 @@ DATASETS: dict[str, str] = {
     "ravdess": "amid.datasets.ravdess",
     "ucf51": "amid.datasets.ucf51",
     "utd_mhad": "amid.datasets.utd_mhad",
+    "webdataset": "amid.datasets.webdataset",
 }
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,6 +20,7 @@ from amid.io.processes import available_cores, die_with_parent
 # A forked worker has torch imported already (3 s of a core for each). Elsewhere than on Linux
 # system libraries do not stand it.
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
+LOCK_SECONDS = 0.2  # that the pool gets to take no more jobs before its workers are told to stop
 
 
 def executor(value: str, environment: Mapping[str, str]) -> Local:
@@ -54,7 +56,7 @@ class LocalPool(Pool):
 
     def close(self) -> None:
         left = workers = self._processes()
-        self._pool.shutdown(wait=False)
+        ending = self._shut_down()
         while left:
             connection.wait([worker.sentinel for worker in left])
             left = [worker for worker in left if worker.is_alive()]
@@ -62,10 +64,11 @@ class LocalPool(Pool):
                 # The others may wait for ever for a lock that the one that was killed held.
                 for worker in left:
                     worker.kill()
+        ending.join()
 
     def stop(self, grace: float) -> None:
         alive = self._processes()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        ending = self._shut_down(cancel_futures=True)
         if grace:
             for process in alive:
                 process.terminate()
@@ -74,6 +77,20 @@ class LocalPool(Pool):
                 process.join(max(0.0, until - time.monotonic()))
         for process in alive:  # not at the end of their jobs: now
             process.kill()
+        ending.join()
+
+    def _shut_down(self, *, cancel_futures: bool = False) -> threading.Thread:
+        """Begins to shut the pool down; the thread that does so ends after the workers, at latest.
+
+        From Python 3.12 on, when a worker was killed, the pool holds the lock that this needs until
+        the others have ended. They may never do so by themselves: to them SIGTERM is a request to
+        save a run, and the one that was killed may have held the lock on their queue.
+        """
+        options = {"wait": False, "cancel_futures": cancel_futures}
+        thread = threading.Thread(target=self._pool.shutdown, kwargs=options, daemon=True)
+        thread.start()
+        thread.join(LOCK_SECONDS)
+        return thread
 
     def _processes(self) -> list[BaseProcess]:
         return list((self._pool._processes or {}).values())

@@ -6,7 +6,7 @@ own), its table, its layout and its figure; `amid.studies.base.Study` is the con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,7 @@ def load_params(path: Path) -> Params:
 
     studies = {name: get_study(name) for name in STUDIES}
     params = config.load(path, _blocks(studies, path))
+    _check_trained(params, studies)
     for name, study in studies.items():
         if getattr(params, name, None) is not None:
             study.check(params)
@@ -74,10 +75,41 @@ def load_results_params(path: Path) -> Params:
 
     studies = {name: get_study(name) for name in STUDIES}
     params = config.load_results(path, _blocks(studies, path))
+    _check_trained(params, studies)
     for study in studies.values():
         if study.trains is None:
             study.check(params)
     return params
+
+
+def _check_trained(params: Params, studies: Mapping[str, Study]) -> None:
+    """Raises ConfigError unless a section trains every row of every list of rows; one sentence
+    names all that are missing, so that who shortens a section learns at once what else to change.
+    """
+    from amid.errors import ConfigError
+    from amid.studies.sections import ELSEWHERE
+
+    lists: dict[str, Sequence[str]] = {}
+    for name, study in studies.items():
+        block = getattr(params, name, None)
+        if block is not None:  # else the study has the rows of another
+            lists[name if isinstance(block, list | tuple) else f"{name}.configurations"] = (
+                study.rows(params)
+            )
+    lists["student.configurations"] = params.student.configurations
+    trained = {row for rows in params.sections.values() for row in rows}
+    missing = {
+        key: [row for row in rows if row in params.configurations and row not in trained]
+        for key, rows in lists.items()
+    }
+    named = [f"'{key}' names {', '.join(map(repr, rows))}" for key, rows in missing.items() if rows]
+    if named:
+        several = len(named) > 1 or len([row for rows in missing.values() for row in rows]) > 1
+        it, key = ("them", "these lists") if several else ("it", named[0].split()[0])
+        raise ConfigError(
+            f"params.yaml: {'; '.join(named)}, which no entry of 'sections' trains: add {it} to "
+            f"one, such as 'sections.{ELSEWHERE}', or take {it} out of {key}."
+        )
 
 
 def _blocks(studies: Mapping[str, Study], path: Path) -> dict[str, Any]:

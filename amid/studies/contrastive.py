@@ -12,7 +12,7 @@ from pydantic import Field
 
 from amid.config import Name, Params
 from amid.core.types import RunRecord
-from amid.errors import ConfigError
+from amid.errors import AmidError, ConfigError
 from amid.runs.pairs import PairBlock, Rule, check_block, check_mismatch, check_ratio, pair_run
 from amid.runs.plan import Fingerprint, PlannedRun
 from amid.studies import rendering
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 KEY = "table7"
+CURVES = {"r1": "validation_retrieval", "r5": "validation_r5", "kept_wrong": "kept_wrong"}
 PROBE_COLUMNS = (
     *("dataset", "mismatched", "ratio", "rule", "modality", "seeds"),
     *("linear", "linear_std", "knn", "knn_std", "chance"),
@@ -112,12 +113,13 @@ def contrastive(records: Records) -> pd.DataFrame:
     """One row a data set, share of wrong pairs, ratio and rule.
 
     r1, r5, r10: mean over both ways of the recall in per cent on test, and median_rank, at the best
-    epoch on validation; r1_last at the last epoch. difference, p: of r1 to `all`, a paired t test
-    over seeds. kept_wrong: share of wrong pairs among the trained on, per cent; p_wrong: the same
-    test against `random` at this ratio. precision, recall: in the last epoch, of the pairs left out
-    as wrong ones. compute: passes, as a share of those of `all`. to_level: of the seeds that reach
-    the best validation recall of `all` at all (reached, a share), passes to there as a share of
-    those that `all` takes to it.
+    epoch on validation; r1_last at the last epoch. Without a test split all of them are those of
+    the validation split at the last epoch, where nothing is chosen. difference, p: of r1 to `all`,
+    a paired t test over seeds. kept_wrong: share of wrong pairs among the trained on, per cent;
+    p_wrong: the same test against `random` at this ratio. precision, recall: in the last epoch, of
+    the pairs left out as wrong ones. compute: passes, as a share of those of `all`. to_level: of
+    the seeds that reach the best validation recall of `all` at all (reached, a share), passes to
+    there as a share of those that `all` takes to it.
     """
     rows = []
     for dataset, places in records.items():
@@ -128,9 +130,9 @@ def contrastive(records: Records) -> pd.DataFrame:
             for name in ("r1", "r5", "r10"):
                 values = _recalls(runs, name)
                 row[name], row[f"{name}_std"] = mean_std(values)
-            last = [100 * run.retrieval["last"]["r@1"] for run in runs]
+            last = [100 * found_by(run, "last")["r@1"] for run in runs]
             row["r1_last"], row["r1_last_std"] = mean_std(last)
-            ranks = [run.retrieval["best"]["median_rank"] for run in runs]
+            ranks = [found_by(run)["median_rank"] for run in runs]
             row["median_rank"], row["median_rank_std"] = mean_std(ranks)
             differences = np.subtract(_recalls(runs, "r1"), _recalls(whole, "r1"))
             row["difference"] = float(differences.mean())
@@ -157,8 +159,23 @@ def contrastive(records: Records) -> pd.DataFrame:
     return with_holm(pd.DataFrame(rows), ["dataset", "mismatched"], "p", "p_wrong")
 
 
+def found_by(run: RunRecord, epoch: str = "best") -> dict[str, float]:
+    """Retrieval on test at the "best" or the "last" epoch; without a test split on validation at
+    the last one, where nothing is chosen. Raises AmidError without either."""
+    if found := run.retrieval[epoch]:
+        return found
+    metrics = run.history[-1]
+    if "validation_r1" not in metrics:
+        raise AmidError(
+            f"{run.spec.dataset}: neither 'validation' nor 'test' has a pair, so that retrieval "
+            "cannot be measured: give one of them two or more."
+        )
+    names = {"r@1": "r1", "r@5": "r5", "r@10": "r10", "median_rank": "median_rank"}
+    return {name: metrics[f"validation_{own}"] for name, own in names.items()}
+
+
 def _recalls(runs: Sequence[RunRecord], name: str) -> list[float]:
-    return [100 * run.retrieval["best"][name.replace("r", "r@")] for run in runs]
+    return [100 * found_by(run)[name.replace("r", "r@")] for run in runs]
 
 
 def _to_level(run: RunRecord, whole: RunRecord) -> float | None:
@@ -191,8 +208,8 @@ def probes(records: Records) -> pd.DataFrame:
 
 def curves(records: Records, ratio: float) -> pd.DataFrame:
     """Over the epochs, of `all` and of each rule at `ratio`: compute (passes as a share of all that
-    `all` takes), validation recall at 1 and the share of wrong pairs kept, in per cent, means and
-    deviations over the seeds."""
+    `all` takes), validation recall at 1 and at 5 and the share of wrong pairs kept, in per cent,
+    means and deviations over the seeds."""
     rows = []
     for dataset, places in records.items():
         for (rule, own, mismatched), runs in places.items():
@@ -202,7 +219,7 @@ def curves(records: Records, ratio: float) -> pd.DataFrame:
             for epoch, several in enumerate(zip(*(run.history for run in runs), strict=True)):
                 row = {"dataset": dataset, "mismatched": mismatched, "rule": rule}
                 row |= {"epoch": epoch + 1, "compute": passes(several[0]) / total}
-                for name, key in (("r1", "validation_retrieval"), ("kept_wrong", "kept_wrong")):
+                for name, key in CURVES.items():
                     values = [None if key not in m else 100 * m[key] for m in several]
                     row[name], row[f"{name}_std"] = mean_std(values)
                 rows.append(row)
@@ -234,16 +251,17 @@ LAYOUT = Layout(
     ),
     "Retrieval of the test clips, each modality among the other's, mean over both ways; recalls in "
     "per cent, mean ± sample standard deviation over seeds, at the epoch with the best R@1 on "
-    "validation; the test split takes no part in the choice. wrong pairs: share of the training "
-    "pairs that hold two clips' modalities. ratio: share of each batch that is trained on. to all: "
-    "R@1 less that of all pairs. p: two-sided paired t tests over seeds, with Holm's correction "
-    "within a share of wrong pairs. wrong among kept: per cent of wrong pairs among those trained "
-    "on. precision, recall: of the pairs left out in the last epoch, taken for wrong. compute: "
-    "forward and backward passes as a share of those of `all`, a backward pass counted as two "
-    "forward passes; no time stands here because a table must not depend on the clock. compute to "
-    "there: until the best validation R@1 of `all` is first reached, as a share of what `all` "
-    "takes to it, over the seeds that reach it. The rule `oracle` is told which pairs are wrong, "
-    "and is no rule to be used.",
+    "validation; the test split takes no part in the choice. Without a test split: of the "
+    "validation clips at the last epoch, where nothing is chosen. wrong pairs: share of the "
+    "training pairs that hold two clips' modalities. ratio: share of each batch that is trained "
+    "on. to all: R@1 less that of all pairs. p: two-sided paired t tests over seeds, with Holm's "
+    "correction within a share of wrong pairs. wrong among kept: per cent of wrong pairs among "
+    "those trained on. precision, recall: of the pairs left out in the last epoch, taken for "
+    "wrong. compute: forward and backward passes as a share of those of `all`, a backward pass "
+    "counted as two forward passes; no time stands here because a table must not depend on the "
+    "clock. compute to there: until the best validation R@1 of `all` is first reached, as a share "
+    "of what `all` takes to it, over the seeds that reach it. The rule `oracle` is told which "
+    "pairs are wrong, and is no rule to be used.",
 )
 
 

@@ -49,8 +49,8 @@ def remarks(records: Records, probes: Mapping[str, Mapping[str, Any]]) -> list[s
             found.append(
                 f"{dataset}: WARNING: the student alone reaches {100 * reached:.1f} %, a linear "
                 f"probe of the same features of {target} {100 * linear:.1f} %: try another encoder "
-                f"(`encoders` in dataset/{dataset}.yaml), more epochs or another learning rate "
-                "(`training` there) before you compare methods."
+                f"(encoders in dataset/{dataset}.yaml), more epochs or another learning rate "
+                "(training there) before you compare methods."
             )
     return found
 

@@ -4,8 +4,9 @@
 
 The stage is a real one (executor, journals, store, tracker) but for what it trains: a worker
 counts, one metric an epoch, and notes where it is now and then, as a checkpoint would. Whenever the
-stage or a worker was killed it is started again. In the end every metric of every run is to be in
-MLflow once, below a run that is FINISHED, and no run RUNNING.
+stage or a worker was killed it is started again. A kill that comes when there is nothing left to
+kill does not count: the stage begins anew. In the end every metric of every run is to be in MLflow
+once, below a run that is FINISHED, and no run RUNNING.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,14 +47,17 @@ PATIENCE = 900.0  # seconds without an end, after which a stage is taken to hang
 # First use
 
 
-def open_at_once(root: Path, processes: int) -> int:
+def open_at_once(root: Path, processes: int, patience: float = PATIENCE) -> int:
     """How many of so many processes came through, each with its run in the store."""
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(processes, timeout=PATIENCE)  # one may die before it gets there
+    barrier = context.Barrier(processes, timeout=patience)  # one may die before it gets there
     started = [context.Process(target=_use, args=(root, n, barrier)) for n in range(processes)]
     for process in started:
         process.start()
+    end = time.monotonic() + 2 * patience
     for process in started:
+        process.join(max(0.0, end - time.monotonic()))
+        process.kill()  # one that hangs has not come through
         process.join()
     whole = {run.data.metrics["number"] for run in _runs(root) if run.info.status == "FINISHED"}
     return sum(p.exitcode == 0 and n in whole for n, p in enumerate(started))
@@ -113,24 +118,43 @@ def kill_and_restart(
 ) -> int:
     """Starts the stage until it ends well, killing it `kills` times; how often it was started."""
     write_data(root / "avlips")
-    chosen = random.Random(seed)
+    chosen, killed = random.Random(seed), 0
     for start in range(1, kills + 100):
         process = _start(root, workers, metrics)
-        if start > kills:
+        if killed == kills:
             if _ended(process, root, patience) == 0:
                 return start
             continue
         _wait_until_counting(process, root)
         time.sleep(chosen.uniform(*KILL_SECONDS))
         aim = chosen.choice(["stage", "worker"])
-        assert process.poll() is None, "the stage ended before it was killed: count more metrics"
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        victim = process.pid if aim == "stage" else int(chosen.choice(children))
-        os.kill(victim, signal.SIGKILL)
+        if not _killed(process, aim, chosen):
+            _ended(process, root, patience)
+            for name in (".runs", "mlruns"):
+                shutil.rmtree(root / name)
+            continue
+        killed += 1
         code = _ended(process, root, patience)
-        print(f"kill {start} of {kills}: the {aim}; it ended with {code}", flush=True)
+        print(f"kill {killed} of {kills}: the {aim}; it ended with {code}", flush=True)
         _wait_until_alone(process.pid)
-    raise AssertionError("the stage never ended well")
+    raise AssertionError("the stage never ended well: count more metrics?")
+
+
+def _killed(process: subprocess.Popen, aim: str, chosen: random.Random) -> bool:
+    """Kills the stage or one of its workers, unless all have ended."""
+    if process.poll() is not None:
+        return False
+    victims = [str(process.pid)]
+    if aim == "worker":
+        try:
+            victims = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        except FileNotFoundError:
+            return False
+    try:
+        os.kill(int(chosen.choice(victims)), signal.SIGKILL)
+    except (IndexError, ProcessLookupError):
+        return False
+    return True
 
 
 def _start(root: Path, workers: int, metrics: int) -> subprocess.Popen:
@@ -211,7 +235,7 @@ def main() -> None:
         return stage(words.stage, words.workers, words.metrics)
     print(f"seed {words.seed}")
     with tempfile.TemporaryDirectory() as name:
-        came = open_at_once(Path(name), words.processes)
+        came = open_at_once(Path(name), words.processes, words.patience)
     print(f"{came}/{words.processes} processes came through on a fresh mlruns", flush=True)
     with tempfile.TemporaryDirectory() as name:
         numbers = words.workers, words.metrics, words.kills, words.seed, words.patience

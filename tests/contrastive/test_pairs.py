@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from amid.contrastive.pairs import _load, load_pairs, mismatch
+from amid.contrastive.pairs import PairBatch, StoredRows, _load, load_pairs, mismatch
 from amid.errors import AmidError
 from tests.pairs import COUNTS, change_index, small_pair_run, write_pairs
 
@@ -17,6 +17,23 @@ from tests.pairs import COUNTS, change_index, small_pair_run, write_pairs
 def data(tmp_path: Path) -> Path:
     _load.cache_clear()
     return write_pairs(tmp_path / "avsentences")
+
+
+def whole(split: PairBatch) -> dict[str, torch.Tensor]:
+    return split.take(torch.arange(len(split))).features
+
+
+def test_features_of_equal_shape_stay_in_their_file_until_they_are_taken(data: Path) -> None:
+    spec = small_pair_run(data, mismatch_ratio=0.25).spec
+    found = load_pairs(data, spec).train
+    stored = np.load(data / "features" / "text.npy")
+    source = mismatch(COUNTS["train"], 0.25)
+    for values in found.features.values():
+        assert isinstance(values, StoredRows)
+        assert isinstance(values.array, np.memmap)
+    rows = torch.tensor([40, 3, 3])
+    assert np.array_equal(found.take(rows).features["text"], stored[source[rows]])
+    assert found.features["audio"].shape == (48, 8, 6)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
@@ -41,13 +58,13 @@ def test_wrong_pairs_are_marked_and_hold_another_clips_modality(data: Path) -> N
     found = load_pairs(data, small_pair_run(data, mismatch_ratio=0.25, seed=3).spec)
     assert found.wrong.sum() == 12
     assert not right.wrong.any()
-    same = (found.train.features["text"] == right.train.features["text"]).all(dim=1)
-    torch.testing.assert_close(same, ~found.wrong)
-    assert torch.equal(found.train.features["audio"], right.train.features["audio"])
+    mine, other = whole(found.train), whole(right.train)
+    torch.testing.assert_close((mine["text"] == other["text"]).all(dim=1), ~found.wrong)
+    assert torch.equal(mine["audio"], other["audio"])
     for split in ("validation", "test"):  # judged by right pairs
-        mine, other = getattr(found, split), getattr(right, split)
-        assert len(mine) == COUNTS[split]
-        assert torch.equal(mine.features["text"], other.features["text"])
+        mine, other = whole(getattr(found, split)), whole(getattr(right, split))
+        assert len(mine["text"]) == COUNTS[split]
+        assert torch.equal(mine["text"], other["text"])
     assert found.clips == [f"clip{n:03d}" for n in range(64, 84)]
 
 

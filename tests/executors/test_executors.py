@@ -54,6 +54,35 @@ def test_a_worker_that_is_killed_without_a_job_keeps_nobody_waiting(number: int)
     assert subprocess.run(program, cwd=ROOT, timeout=30, check=False).returncode == 0
 
 
+KILLED_WHILE_THE_POOL_IS_LOCKED = """
+import os, signal, threading
+from amid.executors.local import Local
+from tests.executors.jobs import doubled
+
+def hold():
+    # As the pool's own thread does from Python 3.12 on, when a worker was killed.
+    with pool._pool._shutdown_lock:
+        held.set()
+        for worker in workers:
+            worker.join()
+
+held = threading.Event()
+with Local().pool(2, jobs=2) as pool:
+    assert [f.result() for f in [pool.submit(doubled, n) for n in range(2)]] == [0, 2]
+    workers = list(pool._pool._processes.values())
+    threading.Thread(target=hold).start()
+    held.wait()
+    os.kill(workers[0].pid, signal.SIGKILL)
+    {then}
+"""
+
+
+@pytest.mark.parametrize(("then", "code"), [("pass", 0), ("raise SystemExit(3)", 3)])
+def test_a_pool_that_waits_for_its_workers_does_not_keep_them_alive(then: str, code: int) -> None:
+    program = [sys.executable, "-c", KILLED_WHILE_THE_POOL_IS_LOCKED.format(then=then)]
+    assert subprocess.run(program, cwd=ROOT, timeout=60, check=False).returncode == code
+
+
 def test_the_local_one_is_chosen_by_default() -> None:
     for environment in ({}, {"AMID_EXECUTOR": ""}, {"AMID_EXECUTOR": "local"}):
         assert isinstance(executor_from_env(environment), Local)

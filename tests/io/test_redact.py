@@ -62,6 +62,7 @@ def test_secrets_are_redacted(text: str) -> None:
         ("password='a b', seed=1", f"password='{MASK}', seed=1"),
         ('"token": "a b"}', f'"token": "{MASK}"}}'),
         ("password='token=abc' and token=def", f"password='{MASK}' and token={MASK}"),
+        ("token=password='abc'", f"token={MASK}'{MASK}'"),  # the second begins where the first ends
     ],
 )
 def test_a_secret_is_replaced_as_a_whole_and_its_quotes_stay(text: str, shown: str) -> None:
@@ -87,6 +88,8 @@ def test_names_of_parameters() -> None:
         assert is_secret(name), name
     for name in ("tokens", "keys", "monkey", "design", "seed", "pixel", "temperature"):
         assert not is_secret(name), name
+    for name in ("TokenError", "InvalidTokenException", "InsecureKeyWarning", "SecretWarning"):
+        assert is_secret(name) is False, name
     given_values = {"api_key": 12, "token": None, "seed": 3, "mirror": f"https://a:{HIDDEN}@h/"}
     assert redact_values(given_values) == {
         "api_key": MASK,

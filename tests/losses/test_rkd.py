@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import normalize, smooth_l1_loss
 
 from amid.losses.rkd import angle, distance
 from tests.losses import distillation_by_loops as loops
@@ -47,6 +48,32 @@ def test_float32_loses_nothing_to_what_rows_share(loss, offset):
     (value, gradient), (want, exact) = found
     assert value == pytest.approx(want, rel=1e-5)
     assert (gradient - exact).norm() < 1e-5 * exact.norm()
+
+
+def by_differences(loss, student, teacher):
+    """RKD without a product of two rows, which has half of the digits of their difference."""
+
+    def relations(rows):
+        apart = rows - rows[:, None]  # (B, B, D)
+        if loss is angle:
+            directions = normalize(apart, dim=2)
+            return directions @ directions.mT
+        itself = torch.eye(len(rows), dtype=torch.bool)
+        lengths = apart.square().sum(dim=2).masked_fill(itself, 1.0).sqrt().masked_fill(itself, 0.0)
+        return lengths / lengths[~itself].mean()
+
+    return smooth_l1_loss(relations(student), relations(teacher))
+
+
+@pytest.mark.parametrize("loss", BOTH)
+def test_float64_tells_close_rows_apart(loss):
+    """Products would give the gradient of a pair 1e-5 apart to five digits."""
+    a, b, _ = random_batch(6, size=5)
+    rows = a.detach().clone()
+    rows[1] = rows[0] + 1e-5 * b.detach()[0]
+    (got,) = torch.autograd.grad(loss(rows.requires_grad_(), b), rows)
+    (want,) = torch.autograd.grad(by_differences(loss, rows, b.detach()), rows)
+    assert (got - want).norm() < 1e-9 * want.norm()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
+from amid.errors import AmidError
 from amid.studies import contrastive
 from amid.studies.contrastive import LAYOUT, curves, kept_wrong, passes, reached
 from amid.studies.rendering import markdown
@@ -30,6 +31,7 @@ def run(rule: str, seed: int, first: float):
             "scored": float(scored * (epoch + 1)),
             "kept_wrong": 0.4 if epoch == 0 else wrong,
             "validation_retrieval": [first / 2, first, first - 0.05][epoch],
+            "validation_r5": 0.8,
         }
         if rule != "all":
             metrics |= {"found_precision": 0.6, "found_recall": 0.75}
@@ -75,6 +77,32 @@ def test_numbers_of_the_table() -> None:
     assert rows.loc["clipscore", "compute"] == pytest.approx((3 * 50 + 100) / 300)
 
 
+def test_without_a_test_split_the_table_is_of_validation_at_the_last_epoch() -> None:
+    found = records()
+    for runs in found["avsentences"].values():
+        for one in runs:
+            one.retrieval.update(best={}, last={})
+            for metrics in one.history:
+                recall = metrics["validation_retrieval"]
+                metrics |= {"validation_r1": recall, "validation_r5": recall + 0.1}
+                metrics |= {"validation_r10": 0.9, "validation_median_rank": 4.0}
+    rows = contrastive.contrastive(found).set_index("rule")
+    # 0.05 below the best epoch, which is the second of three
+    assert rows.loc["all", "r1"] == pytest.approx(31 - 5)
+    assert rows.loc["all", "r1_last"] == pytest.approx(31 - 5)
+    assert rows.loc["clipscore", "r5"] == pytest.approx(35 - 5 + 10)
+    assert rows.loc["clipscore", "difference"] == pytest.approx(35 - 31)
+    assert rows.loc["random", "median_rank"] == 4
+
+
+def test_nothing_to_be_judged_by_is_one_sentence() -> None:
+    found = records()
+    for one in found["avsentences"]["all", 1.0, 0.4]:
+        one.retrieval.update(best={}, last={})
+    with pytest.raises(AmidError, match="neither 'validation' nor 'test' has a pair"):
+        contrastive.contrastive(found)
+
+
 def test_compute_to_the_level_of_all_is_over_the_seeds_that_reach_it() -> None:
     rows = contrastive.contrastive(records()).set_index("rule")
     assert rows.loc["all", "to_level"] == 1.0
@@ -103,6 +131,7 @@ def test_curves_are_of_one_ratio_and_of_all() -> None:
     last = table[(table["rule"] == "clipscore") & (table["epoch"] == 3)].iloc[0]
     assert last["compute"] == pytest.approx(250 / 300)
     assert last["r1"] == pytest.approx(100 * (np.mean(RECALLS["clipscore"]) - 0.05))
+    assert last["r5"] == 80
 
 
 def test_everything_is_written_and_read_by_rule_ratio_and_share(tmp_path: Path) -> None:

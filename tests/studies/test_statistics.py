@@ -87,6 +87,7 @@ def test_paired_tests_are_scipys() -> None:
 def test_undefined_tests_are_none() -> None:
     assert paired_t([], []) is None
     assert paired_t([0.5], [0.6]) is None  # one pair
+    assert paired_t([0.0, 0.0], [0.0, 0.0]) is None  # all zero, so that rounding is too
     # of two differences, 1 and 2, t is 3 with one degree of freedom: Student's is Cauchy's there
     assert paired_t([1.0, 2.0], [0.0, 0.0]) == pytest.approx(1 - 2 * math.atan(3.0) / math.pi)
     assert paired_t([0.5, 0.75], [0.25, 0.5]) is None  # no spread of the differences
@@ -263,6 +264,10 @@ def test_friedman_on_an_example_by_hand() -> None:
     # ranks 1 2 3 in each of four blocks: 12 / (4 * 3 * 4) * (4**2 + 8**2 + 12**2) - 3 * 4 * 4 = 8
     values = np.array([[3.0] * 4, [2.0] * 4, [1.0] * 4])
     assert friedman(values) == pytest.approx(math.exp(-8 / 2))  # of chi squared with 2 degrees
+    two = np.array(
+        [[3.0, 6.0], [2.0, 5.0], [1.0, 4.0]]
+    )  # 12 / (2 * 12) * (2**2 + 4**2 + 6**2) - 24
+    assert friedman(two) == pytest.approx(math.exp(-4 / 2))
     assert friedman(values[:2]) is None
     assert friedman(values[:, :1]) is None
     assert friedman(np.tile([1.0, 2.0, 3.0], (3, 1))) is None
