@@ -19,7 +19,8 @@ from amid import config
 from amid.errors import AmidError
 from amid.io.atomic import write_atomic
 
-SHOWN = {"benchmark": "table_benchmark"}  # pipeline on request -> its table in the report
+# Pipeline on request -> its table in the report.
+SHOWN = {"benchmark": "table_benchmark", "modalities": "table_modalities"}
 REQUESTED = Path("pipelines") / "report" / "requested.yaml"
 
 
@@ -76,7 +77,9 @@ def tell_report(pipeline: str, reports: Path) -> None:
     the table is another one; nothing for a pipeline whose table the report does not show."""
     if pipeline not in SHOWN:
         return
-    name = SHOWN[pipeline]
-    head = REQUESTED.read_text(encoding="utf-8").partition(f"{name}:")[0]
-    found = hashlib.sha256((reports / f"{name}.csv").read_bytes()).hexdigest()
-    write_atomic(REQUESTED, f'{head}{name}: "{found}"\n'.encode())
+    name, told = SHOWN[pipeline], YAML(typ="safe").load(REQUESTED.read_text(encoding="utf-8"))
+    told[name] = hashlib.sha256((reports / f"{name}.csv").read_bytes()).hexdigest()
+    lines = REQUESTED.read_text(encoding="utf-8").splitlines(keepends=True)
+    head = "".join(line for line in lines if line.startswith("#"))
+    sums = "".join(f'{table}: "{told.get(table, "")}"\n' for table in SHOWN.values())
+    write_atomic(REQUESTED, f"{head}{sums}".encode())

@@ -7,6 +7,7 @@ from amid.report import dag
 from amid.report.benchmark import read_benchmark
 from amid.report.data import ReportData, configurations, read_exhibits
 from amid.report.environment import facts, platforms
+from amid.report.modalities import read_modalities
 from amid.report.page import page
 from amid.report.sections import all_sections
 from amid.runs.store import open_store
@@ -37,6 +38,7 @@ def main() -> None:
             dag.read_stages(Path.cwd(), ["dvc.yaml", *(f"pipelines/{n}/dvc.yaml" for n in FILES)]),
             facts(trained_on),
             read_benchmark(REPORTS),
+            read_modalities(REPORTS),
         )
         html = page(all_sections(data))
         tracker.log_files(rendering.write_text(REPORTS / "index.html", html))

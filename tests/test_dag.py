@@ -22,7 +22,7 @@ from tests.small import ROOT
 
 SECTIONS = (
     "data", "train", "ablation", "compared", "sensitivity", "selection", "tune", "adversarial",
-    "headroom", "benchmark", "contrastive", "student", "report",
+    "headroom", "benchmark", "modalities", "contrastive", "student", "report",
 )  # fmt: skip
 REQUESTED = (
     "selection",
@@ -30,6 +30,7 @@ REQUESTED = (
     "adversarial",
     "headroom",
     "benchmark",
+    "modalities",
     "contrastive",
     "student",
 )  # pipelines that are run on request
@@ -41,8 +42,9 @@ TABLES = {name for name in STUDIES if not get_study(name).on_request} | {"report
 ON_REQUEST = {"selection", "table_selection", "tune", "tune_report"}
 ON_REQUEST |= {"adversarial", "table_adversarial", "headroom", "table_headroom", "student"}
 ON_REQUEST |= {"benchmark", "table_benchmark", "extract_pairs", "contrastive", "table7"}
+ON_REQUEST |= {"modalities", "missing", "table_modalities"}
 TABLES_ON_REQUEST = {"table_selection", "tune_report", "table_adversarial", "table_headroom"}
-TABLES_ON_REQUEST |= {"table_benchmark", "table7"}
+TABLES_ON_REQUEST |= {"table_benchmark", "table_modalities", "table7"}
 
 
 def stages() -> dict[str, dict]:
@@ -98,7 +100,7 @@ def test_what_is_on_request_is_upstream_of_nothing_else() -> None:
     root = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
     assert set(root) == TABLES
     outs = ("runs/selection", "runs/tune", "runs/adversarial", "runs/headroom", "student")
-    outs += ("runs/benchmark", "runs/contrastive")
+    outs += ("runs/benchmark", "runs/contrastive", "runs/modalities", "runs/missing")
     for name, stage in stages().items():
         if name not in ON_REQUEST:
             assert not any(dep.startswith(outs) for dep in stage["deps"]), name

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amid.errors import AmidError, ConfigError
+from amid.inspection.advice import advice
 from amid.inspection.contents import LOOKED_AT, Contents, kind_of, look
 from amid.inspection.folder import clips
 from amid.inspection.place import git_warning, written_path
@@ -37,8 +38,8 @@ STEPS = 300  # of a training, below which there is a warning
 
 
 class Description(NamedTuple):
-    """block: the text of dataset/<name>.yaml. comments: what was found, and warnings. rows: of a
-    manifest that is still to be written; None where there is one."""
+    """block: the text of dataset/<name>.yaml. comments: what was found, warnings, and advice. rows:
+    of a manifest that is still to be written; None where there is one."""
 
     name: str
     folder: Path
@@ -93,6 +94,7 @@ def describe(path: Path, name: str | None, params: Path, workers: int) -> Descri
     comments += [f"WARNING: {line}" for line in _warnings(table, contents, given, read.training)]
     if (warned := git_warning(folder, Path.cwd())) is not None:
         comments.append(f"WARNING: {warned}")
+    comments += [f"ADVICE: {line}" for line in advice(name, table, values["encoders"])]
     return Description(name, folder, comments, text, rows)
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from markupsafe import Markup
 
-from amid.errors import AmidError
 from amid.report.blocks import Heading, Origin, Picture, Pictures, Provenance, Section, Table, Text
 from amid.report.data import ReportData, short
+from amid.report.requested import read_table
 from amid.report.table_blocks import tables
 from amid.studies.benchmark_layout import (
     KEY,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 COMMAND = "dvc repro pipelines/benchmark/dvc.yaml"
 # Of a table: what its caption says for all its rows, and what its width has no room for.
-LEFT_OUT = ("protocol", "seeds", "critical", "data_sets", "student_std")
+LEFT_OUT = ("protocol", "seeds", "critical", "data_sets", "student_std", "trained")
 # File -> columns that it holds beside those of its layout.
 FILES = {
     "": {"dataset", "level", "parameters", "friedman", "interval_alone", "interval_plain"},
@@ -45,15 +45,10 @@ FILES = {
     "_seeds": {"dataset", "protocol", "configuration", "seed", "run", "epoch", "student"},
 }
 LAYOUTS = {"": LAYOUT, "_all": LAYOUT_ALL}
-TEXT = ("dataset", "protocol", "configuration", "run")
 
 
 def read_benchmark(reports: Path) -> dict[str, pd.DataFrame] | None:
-    """The tables of the benchmark by the end of their files' names; None where it was not made.
-
-    DVC has no dependency that may be missing: `stages.request` tells it of these files by their
-    sum in pipelines/report/requested.yaml.
-    """
+    """The tables of the benchmark by the end of their files' names; None where it was not made."""
     if not (reports / f"{KEY}.csv").exists():
         return None
     return {end: _read(reports / f"{KEY}{end}.csv", end) for end in FILES}
@@ -61,22 +56,8 @@ def read_benchmark(reports: Path) -> dict[str, pd.DataFrame] | None:
 
 def _read(path: Path, end: str) -> pd.DataFrame:
     again = f"run `{COMMAND}` again, or delete {KEY}.csv to leave the benchmark out of the report"
-    try:
-        table = pd.read_csv(
-            path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""]
-        )
-    except FileNotFoundError:
-        raise AmidError(f"{path} is missing: {again}.") from None
-    except ValueError as error:
-        raise AmidError(f"{path} cannot be read ({error}): {again}.") from None
     columns = {column.name for column in LAYOUTS[end].columns} if end in LAYOUTS else set()
-    lacking = (columns | FILES[end]) - set(table)
-    if lacking:
-        names = ", ".join(sorted(lacking))
-        raise AmidError(f"{path} lacks columns of this version ({names}): {again}.")
-    if table.empty:
-        raise AmidError(f"{path} has no rows: {again}.")
-    return table
+    return read_table(path, columns | FILES[end], again)
 
 
 def benchmark(data: ReportData) -> list[Section]:

@@ -30,7 +30,7 @@ class ReportData:
 
     records: of every configuration shown. exhibits: data set -> as from `read_exhibits`.
     stages: as from dag.read_stages. environment: as from environment.facts. benchmark: as from
-    benchmark.read_benchmark.
+    benchmark.read_benchmark. modalities: as from modalities.read_modalities.
     """
 
     params: Params
@@ -41,6 +41,7 @@ class ReportData:
     stages: Mapping[str, dag.Stage]
     environment: Sequence[tuple[str, str]]
     benchmark: Mapping[str, pd.DataFrame] | None = None
+    modalities: Mapping[str, pd.DataFrame] | None = None
 
     def rows(self, names: Sequence[str]) -> Records:
         """The records of some configurations, in the order of `names`."""

@@ -7,6 +7,7 @@ from amid.report.benchmark import benchmark
 from amid.report.blocks import Picture, Pictures, Section, Text
 from amid.report.data import ReportData
 from amid.report.headline import headline
+from amid.report.modalities import missing_modalities
 from amid.report.paper_tables import numbers_of_the_paper, paper_tables
 from amid.report.table_blocks import Code, plain_table
 
@@ -18,6 +19,7 @@ def all_sections(data: ReportData) -> list[Section]:
         *benchmark(data),
         paper_tables(data),
         figures.paper_figures(data),
+        *missing_modalities(data),
         training_curves.training(data),
         training_curves.weights(data),
         clips.quarantine(data),

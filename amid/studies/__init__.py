@@ -31,6 +31,7 @@ STUDIES: dict[str, str] = {
     "table_adversarial": "amid.studies.adversarial:TABLE_ADVERSARIAL",
     "table_headroom": "amid.studies.headroom:TABLE_HEADROOM",
     "table_benchmark": "amid.studies.benchmark:TABLE_BENCHMARK",
+    "table_modalities": "amid.studies.modalities:TABLE_MODALITIES",
     "tune": "amid.studies.tune:TUNE",
     "table7": "amid.studies.contrastive:TABLE7",
 }

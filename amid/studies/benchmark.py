@@ -3,8 +3,9 @@ KD and against the student alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from amid.config import Model, Name, Params, Positive
 from amid.core.types import RunRecord
 from amid.errors import AmidError, ConfigError
 from amid.io.canonical_json import canonical_json
+from amid.runs.model_sizes import Trained, trained_parameters
 from amid.runs.plan import Fingerprint, PlannedRun, configured_run
 from amid.studies import rendering
 from amid.studies.base import (
@@ -34,6 +36,12 @@ from amid.training.job import MODEL
 # {(data set, protocol): {configuration: its runs in the order of the seeds}}
 Panels = Mapping[tuple[str, str], Mapping[str, Sequence[RunRecord]]]
 Protocol = Literal["paper", "strong"]
+# Column of the table -> the number of a run's sizes.
+SIZES: Mapping[str, Callable[[Trained], int]] = {
+    "trained": lambda size: size.total,
+    **{f"trained_{part}": attrgetter(part) for part in ("student", "teacher", "method")},
+    "memory": attrgetter("memory"),
+}
 
 
 class Block(Model):
@@ -111,6 +119,32 @@ def deployed_parameters(panels: Panels, runs: Path) -> dict[str, int | None]:
     }
 
 
+def trained(panels: Panels, params: Params, runs: Path) -> dict[tuple[str, str, str], Trained]:
+    """{(data set, protocol, configuration): the parameters that a run of it trains}. Left out is
+    what the runs do not tell: without a model file, and where an auxiliary modality's features
+    serve as embeddings, whose width no record has."""
+    from amid.core.checkpoint import read_checkpoint
+
+    network = params.network
+    fusion = network["fusion"] if isinstance(network, dict) else network.fusion.model_dump()
+    found = {}
+    for (dataset, protocol), rows in panels.items():
+        for name, (run, *_) in rows.items():
+            folder = runs / "benchmark" / dataset / protocol / name / f"seed{run.spec.seed}"
+            cards = [run.extractors.get(modality, {}) for modality in run.spec.auxiliary]
+            if not (folder / MODEL).exists() or any(c.get("encoder") == "none" for c in cards):
+                continue
+            _, card = read_checkpoint(folder / MODEL)
+            found[dataset, protocol, name] = trained_parameters(
+                run.spec,
+                classes=len(run.classes),
+                shape=tuple(card["shape"]),
+                widths=dict.fromkeys(run.spec.auxiliary, run.spec.network["dim"]),
+                fusion=fusion,
+            )
+    return found
+
+
 def _parameters(model: Path) -> int:
     from amid.core.checkpoint import read_checkpoint
     from amid.training.model_file import load_model
@@ -123,7 +157,10 @@ def _parameters(model: Path) -> int:
 
 
 def benchmark(
-    panels: Panels, block: Block, parameters: Mapping[str, int | None] | None = None
+    panels: Panels,
+    block: Block,
+    parameters: Mapping[str, int | None] | None = None,
+    sizes: Mapping[tuple[str, str, str], Trained] | None = None,
 ) -> pd.DataFrame:
     """One row a data set, protocol and configuration: the student's test Top-1 in per cent.
 
@@ -133,7 +170,9 @@ def benchmark(
     corrected within a data set and protocol. rank: mean over the seeds of the place among the
     configurations, 1 the best, ties shared. friedman: p that the ranks are those of chance.
     critical: difference of mean ranks beyond which two differ, by Nemenyi's test. level: of all
-    these. parameters: of the student as it is deployed, as from `deployed_parameters`.
+    these. parameters: of the student as it is deployed, as from `deployed_parameters`. trained: all
+    parameters that a run trains, and of them trained_student, trained_teacher, trained_method, with
+    memory as from `trained` (amid.runs.model_sizes.Trained).
     """
     rows = []
     for (dataset, protocol), of_names in panels.items():
@@ -148,13 +187,15 @@ def benchmark(
             row = {**of_all, "configuration": name, "rank": float(rank)}
             row["student"], row["student_std"] = mean_std(list(values))
             row["interval"] = interval(values, block.level)
+            size = (sizes or {}).get((dataset, protocol, name))
+            row |= {column: None if size is None else of(size) for column, of in SIZES.items()}
             for other in ("alone", "plain"):
                 reference = accuracies[getattr(block, other)]
                 same = name == getattr(block, other)
                 row |= _compared(values, reference, other, block.level, same)
             rows.append(row)
     table = with_holm(pd.DataFrame(rows), ["dataset", "protocol"], "p_alone", "p_plain")
-    return table.astype({"parameters": "Int64"})
+    return table.astype(dict.fromkeys(("parameters", *SIZES), "Int64"))
 
 
 def per_seed(panels: Panels) -> pd.DataFrame:
@@ -239,7 +280,8 @@ def _write(params: Params, runs: Path, reports: Path) -> list[Path]:
             "`dvc repro pipelines/benchmark/dvc.yaml`."
         )
     block = params.table_benchmark
-    table = benchmark(panels, block, deployed_parameters(panels, runs))
+    deployed, sizes = deployed_parameters(panels, runs), trained(panels, params, runs)
+    table = benchmark(panels, block, deployed, sizes)
     layout = replace(LAYOUT, note=f"{note(table)} std: sample standard deviation over seeds.")
     files = rendering.write(table, layout, reports, KEY, missing)
     files += rendering.write(won_and_lost(table), LAYOUT_ALL, reports, f"{KEY}_all")

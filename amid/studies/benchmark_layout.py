@@ -42,6 +42,11 @@ def with_interval(row: Row, name: str, latex: bool) -> str:
     return f"{mean(row, name, latex)} {brackets}"
 
 
+def thousands(row: Row, name: str, latex: bool) -> str:
+    """A whole number with separators between the thousands."""
+    return UNDEFINED if pd.isna(row[name]) else f"{int(row[name]):,}"
+
+
 def _against(other: str, title: str) -> tuple[Column, ...]:
     return (
         Column(f"difference_{other}", f"gain over {title}", f"over {title}", with_interval),
@@ -62,6 +67,7 @@ LAYOUT = Layout(
         *_against("plain", "KD"),
         Column("rank", "mean rank", "rank", number),
         Column("critical", "critical difference", None, number),
+        Column("trained", "parameters trained", None, thousands),
     ),
     "student: test Top-1 in per cent, mean over seeds; protocol "
     "paper: at the epoch where the student is best on validation; strong: the average of the "
@@ -95,13 +101,24 @@ LAYOUT_ALL = Layout(
 )
 
 
+TRAINED = (
+    "parameters trained: by a run and by the fixed teacher before it: encoder and classifier, "
+    "the teacher's fusion network, and what the method has beside them (projections, proxies, "
+    "discriminators); memory banks and the frozen encoders of the auxiliary modalities, which all "
+    "rows share, are not among them. The columns trained_* and memory (numbers kept of each "
+    "training clip) of the CSV file part them."
+)
+
+
 def note(table: pd.DataFrame) -> str:
     """The note below the table: what its numbers are, and what the student costs."""
     of = table.drop_duplicates("dataset").set_index("dataset")["parameters"].dropna()
     counts = ", ".join(f"{count:,} on {dataset}" for dataset, count in of.items())
     same = "Deployed, the student is the same network in every row of a data set"
     level = f"The level of intervals and tests is {table['level'].iloc[0]:g}."
-    return f"{LAYOUT.note} {level} {same}{f', of as many parameters: {counts}' if counts else ''}."
+    same += f", of as many parameters: {counts}" if counts else ""
+    told = f"{LAYOUT.note} {level} {same}; so it costs the same at test."
+    return f"{told} {TRAINED}" if table["trained"].notna().any() else told
 
 
 # ---------------------------------------------------------------------------------- figures

@@ -29,7 +29,7 @@ from amid.studies.base import (
     spreads,
     with_holm,
 )
-from amid.studies.remarks import remarks, supported
+from amid.studies.remarks import advised, remarks, supported
 from amid.studies.rendering import Column, Layout, number, p_value
 from amid.studies.sections import OF_AMID, OF_METHODS, OF_PARTS
 from amid.studies.statistics import Paired, paired_over_seeds_and_clips
@@ -216,8 +216,8 @@ def _write(
     seeds = reports / f"{name}_seeds.csv"
     told = []
     if name == "table1":
-        told = supported(records)
-        told += remarks(records, {dataset: _probed(runs, dataset) for dataset in records})
+        probes = {dataset: _probed(runs, dataset) for dataset in records}
+        told = [*supported(records), *remarks(records, probes), *advised(records, probes)]
         for line in told:
             print(line)
     files = rendering.write(frame, layout, reports, name, told)

@@ -1,4 +1,4 @@
-"""What a table of methods supports, and what makes it useless, a sentence each."""
+"""What a table of methods supports, what makes it useless, and what to try, a sentence each."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from amid.studies.statistics import interval, paired_t, seeds_needed
 
 LEVEL, POWER = 0.05, 0.8  # of the tests and intervals, and of the seeds that would be needed
 PLAIN = "kd"  # the bar that a method has to clear, where a table has it
+# Of the rules of docs/when-it-helps.md, in per cent on validation: a teacher that is no more than
+# LITTLE ahead leaves little to gain; a student alone from STRONG on lost by the paper's alpha and
+# beta where it was measured (85 and 91), and gained below (61).
+LITTLE, STRONG = 2.0, 80.0
+GENTLE = 0.5  # alpha and beta to try then
 
 
 def remarks(records: Records, probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -26,26 +31,63 @@ def remarks(records: Records, probes: Mapping[str, Mapping[str, Any]]) -> list[s
     """
     found = []
     for dataset, rows in records.items():
-        runs = next((r for r in rows.values() if r and r[0].spec.method == "baseline"), None)
-        if runs is None or not runs[0].labels:
+        runs = _alone(rows)
+        if not runs or not runs[0].labels:
             continue
         labels = runs[0].labels
         reached = float(np.mean([run.accuracy("student") for run in runs]))
         chance = max(Counter(labels).values()) / len(labels)
         target = runs[0].spec.target
-        linear = probes.get(dataset, {}).get("modalities", {}).get(target, {}).get("test")
+        linear = _linear(probes, dataset, target, "test")
         if reached <= chance + 2 * _error(chance, len(labels)):
             found.append(
                 f"{dataset}: WARNING: the student alone reaches {100 * reached:.1f} %, chance is "
                 f"{100 * chance:.1f} %: it learns nothing from {target}, so no row of this table "
                 "compares methods."
             )
-        if linear is not None and reached < linear - 2 * _error(linear, len(labels)):
+        if _behind(runs, linear):
             found.append(
                 f"{dataset}: WARNING: the student alone reaches {100 * reached:.1f} %, a linear "
                 f"probe of the same features of {target} {100 * linear:.1f} %: try another encoder "
                 f"(encoders in dataset/{dataset}.yaml), more epochs or another learning rate "
                 "(training there) before you compare methods."
+            )
+    return found
+
+
+def advised(records: Records, probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What to try next, by the rules of docs/when-it-helps.md that the numbers of validation can
+    decide; a sentence each. probes: as in `remarks`. No number of the test split is used, so that
+    whoever follows one of them has not chosen on it."""
+    found = []
+    for dataset, rows in records.items():
+        runs, ours = _alone(rows), rows.get(REFERENCE) or ()
+        alone = _validation(runs, "student")
+        if alone is None:
+            continue
+        clips, target = 100 * alone, runs[0].spec.target
+        linear = _linear(probes, dataset, target, "validation")
+        warned = _behind(runs, _linear(probes, dataset, target, "test"))
+        if linear is not None and clips <= 100 * linear + LITTLE and not warned:
+            found.append(
+                f"{dataset}: on validation the student alone reaches {clips:.1f} %, a linear probe "
+                f"of the same features of {target} {100 * linear:.1f} %: make it better first, by "
+                "another encoder, `protocol: strong` or augmentation (docs/training.md)."
+            )
+        teacher = _validation(ours, "teacher")
+        if teacher is not None and 100 * teacher <= clips + LITTLE:
+            found.append(
+                f"{dataset}: on validation the teacher of AMID reaches {100 * teacher:.1f} %, the "
+                f"student alone {clips:.1f} %: there is little to gain; pipelines/headroom bounds "
+                "it (docs/training.md)."
+            )
+        student = _validation(ours, "student")
+        weight = max((run.spec.options.get("alpha", 0.0) for run in ours), default=0.0)
+        if student is not None and student <= alone and clips >= STRONG and weight > GENTLE:
+            found.append(
+                f"{dataset}: on validation the student alone is strong ({clips:.1f} %) and AMID is "
+                f"not above it ({100 * student:.1f} %): try -S alpha={GENTLE} -S beta={GENTLE} "
+                "(docs/when-it-helps.md)."
             )
     return found
 
@@ -93,8 +135,35 @@ def _other(rows: Mapping[str, Sequence[RunRecord]]) -> str | None:
     """The row that AMID is compared with."""
     if rows.get(PLAIN):
         return PLAIN
-    alone = (name for name, runs in rows.items() if runs and runs[0].spec.method == "baseline")
-    return next(alone, None)
+    return next((name for name, runs in rows.items() if runs and runs == _alone(rows)), None)
+
+
+def _alone(rows: Mapping[str, Sequence[RunRecord]]) -> Sequence[RunRecord]:
+    """The runs of the first row of the student alone; () without one."""
+    return next((runs for runs in rows.values() if runs and runs[0].spec.method == "baseline"), ())
+
+
+def _linear(
+    probes: Mapping[str, Mapping[str, Any]], dataset: str, target: str, split: str
+) -> float | None:
+    """Accuracy of the linear probe of the target's features on a split, 0..1."""
+    return probes.get(dataset, {}).get("modalities", {}).get(target, {}).get(split)
+
+
+def _behind(runs: Sequence[RunRecord], linear: float | None) -> bool:
+    """Whether the students are behind a linear probe on the test clips beyond two standard errors
+    of these clips."""
+    if linear is None or not runs[0].labels:
+        return False
+    reached = float(np.mean([run.accuracy("student") for run in runs]))
+    return reached < linear - 2 * _error(linear, len(runs[0].labels))
+
+
+def _validation(runs: Sequence[RunRecord], head: str) -> float | None:
+    """Mean over the runs of a head's accuracy on validation at the best epoch, 0..1; None where
+    there are no such runs or a run has no such number."""
+    values = [run.history[run.best_epoch].get(f"validation_{head}") for run in runs]
+    return None if not values or None in values else float(np.mean(values))
 
 
 def _students(runs: Sequence[RunRecord]) -> np.ndarray:

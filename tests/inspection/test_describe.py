@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
 from amid import config
 from amid.datasets import own
 from amid.errors import AmidError
+from amid.inspection.advice import advice
 from amid.inspection.describe import describe
 from amid.inspection.folder import clips
 from tests.media.clips import activity, write_avi
@@ -166,6 +168,47 @@ def test_arrays_of_several_shapes_are_told(tmp_path: Path) -> None:
     np.save(folder / "a" / "3.npy", np.ones((2, 4), np.float32))
     with pytest.raises(AmidError, match=r"`a`: .* shapes \(2, 4\) of 3.npy, \(4,\) of"):
         describe(folder, None, PARAMS, 1)
+
+
+# ---------------------------------------------------------------------------------- advice
+
+
+def clips_of(*counts: int, unlabelled: int = 0) -> pd.DataFrame:
+    """A training split with so many clips of each class, and as many to test."""
+    rows = [(f"class{n}", "train") for n, count in enumerate(counts) for _ in range(count)]
+    rows += [(f"class{n}", "test") for n, count in enumerate(counts) for _ in range(50)]
+    rows += [(None, "train")] * unlabelled
+    return pd.DataFrame(rows, columns=["label", "split"])
+
+
+@pytest.mark.parametrize(
+    ("table", "encoders", "words"),
+    [
+        (clips_of(30, 30), {}, []),
+        (clips_of(10, 10), {}, []),
+        (clips_of(9, 9, 90), {}, ["9 labelled training clips a class are few: clips of all"]),
+        (clips_of(4, 4, unlabelled=70), {}, ["70 training clips have no label: compare `kd`"]),
+        (clips_of(30), {"a": "cnn"}, ["a: the encoder cnn for sequences of this length"]),
+    ],
+)
+def test_what_the_size_of_the_data_suggests(
+    table: pd.DataFrame, encoders: dict[str, str], words: list[str]
+) -> None:
+    *found, last = advice("mine", table, encoders)
+    assert last.endswith("dvc exp run -S 'datasets=[mine]' pipelines/headroom/dvc.yaml")
+    assert len(found) == len(words)
+    for line, word in zip(found, words, strict=True):
+        assert line.startswith(word)
+
+
+def test_advice_follows_the_warnings(tmp_path: Path) -> None:
+    folder = vectors(tmp_path / "long", {"a": (326, 3), "b": (5,)})
+    told = describe(folder, None, PARAMS, 1).comments
+    few, encoder, headroom = [line for line in told if line.startswith("ADVICE: ")]
+    assert told[-3:] == [few, encoder, headroom]
+    assert "4 labelled training clips a class are few" in few
+    assert "a: the encoder cnn" in encoder
+    assert "-S 'datasets=[long]'" in headroom
 
 
 # ---------------------------------------------------------------------------------- the command

@@ -216,12 +216,13 @@ def test_keys_and_names_that_look_like_numbers_stay_text(tmp_path: Path, reports
     assert set(found[""]["dataset"]) == {"007", "grid"}
 
 
-def test_the_committed_page_shows_the_committed_benchmark() -> None:
+@pytest.mark.parametrize("pipeline", known.SHOWN)
+def test_the_committed_page_shows_the_committed_tables_on_request(pipeline: str) -> None:
     """DVC is told of the table by its sum: python -m stages.request benchmark."""
-    name = known.SHOWN["benchmark"]
+    name = known.SHOWN[pipeline]
     html, told = committed("reports/index.html"), committed(known.REQUESTED.as_posix())
     command = ["git", "ls-tree", "--name-only", "HEAD", f"reports/{name}.csv"]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert bool(made) == ('id="benchmark"' in html)
+    assert bool(made) == (f'id="{pipeline}"' in html)
     table = committed(f"reports/{name}.csv").encode() if made else b""
     assert f'{name}: "{sha256_bytes(table) if made else ""}"' in told

@@ -94,15 +94,22 @@ def test_the_report_is_out_of_date_when_a_table_that_it_shows_is_another_one(
     request.main("tune")  # which the report does not show
     assert place.read_text() == before
     (project / "reports").mkdir()
-    for text in ("one", "two"):
-        (project / "reports" / "table_benchmark.csv").write_text(text)
-        request.main("benchmark")
-        told = YAML(typ="safe").load(place.read_text())
-        assert told == {"table_benchmark": hashlib.sha256(text.encode()).hexdigest()}
-        head = place.read_text().partition("table_benchmark:")[0]
-        assert head == before.partition("table_benchmark:")[0]
+    for pipeline, table in known.SHOWN.items():
+        for text in ("one", "two"):
+            (project / "reports" / f"{table}.csv").write_text(text)
+            others = sums(before) | sums(place.read_text())
+            request.main(pipeline)
+            told = sums(place.read_text())
+            assert told == others | {table: hashlib.sha256(text.encode()).hexdigest()}
+            assert list(told) == list(known.SHOWN.values())
+            head = place.read_text().partition("table_benchmark:")[0]
+            assert head == before.partition("table_benchmark:")[0]
     root = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["report"]
-    assert {known.REQUESTED.as_posix(): ["table_benchmark"]} in root["params"]
+    assert {known.REQUESTED.as_posix(): list(known.SHOWN.values())} in root["params"]
+
+
+def sums(text: str) -> dict[str, str]:
+    return YAML(typ="safe").load(text)
 
 
 def test_new_data_sets_are_downloaded_and_known_ones_left_to_the_dvc_at_work(

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import t, ttest_rel
 
 from amid.core.checkpoint import write_checkpoint
@@ -24,6 +25,7 @@ from amid.studies import benchmark, benchmark_layout, rendering
 from amid.studies.benchmark_layout import joined
 from amid.studies.plotting import to_inline_svg
 from tests import benchmarked
+from tests.recorded import put, record
 from tests.small import ROOT, small_params, write_data
 
 BLOCK = benchmark.Block(
@@ -190,7 +192,10 @@ def test_it_can_be_read(table: pd.DataFrame) -> None:
     )
     assert "level of intervals and tests is 0.05" in note
     unknown = benchmark_layout.note(table.assign(parameters=pd.NA))
-    assert unknown.endswith("Deployed, the student is the same network in every row of a data set.")
+    end = (
+        "the student is the same network in every row of a data set; so it costs the same at test."
+    )
+    assert unknown.endswith(f"Deployed, {end}")
     tex = rendering.latex(table, benchmark_layout.LAYOUT)
     assert tex.count("$[") == 2 * (3 + 2 + 2)
 
@@ -294,6 +299,38 @@ def test_the_students_parameters_are_those_of_its_model_file(tmp_path: Path) -> 
     other = replace(run, spec=replace(run.spec, network={"dim": 7}))
     rows = {**panels["avlips", "paper"], "kd": [other]}
     assert benchmark.deployed_parameters({("avlips", "paper"): rows}, tmp_path) == {"avlips": None}
+
+
+def test_the_parameters_trained_are_told_of_every_row_that_has_a_model_file(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "avlips")
+    names = ["student_alone", "kd", "amid"]
+    of = small_params(
+        table_benchmark=BLOCK.model_copy(
+            update={"protocols": {"paper": 1}, "configurations": names, "plain": "kd"}
+        )
+    )
+    runs = benchmark.plan(of, "avlips", partial(features_fingerprint, data))
+    for run in runs:
+        right = {"student": 30}
+        made = replace(record(right), spec=run.spec, classes=["blue", "green", "red", "white"])
+        place = tmp_path / "runs" / "benchmark" / "avlips" / run.folder
+        put(made, place)
+        if run.configuration != "kd":
+            write_checkpoint(place / "model.safetensors", {"x": torch.zeros(1)}, {"shape": [8, 6]})
+    panels, _ = benchmark.load(of, tmp_path / "runs")
+    sizes = benchmark.trained(panels, of, tmp_path / "runs")
+    assert [name for _, _, name in sizes] == ["student_alone", "amid"]
+    table = benchmark.benchmark(panels, of.table_benchmark, None, sizes).set_index("configuration")
+    alone, amid = table.loc["student_alone"], table.loc["amid"]
+    assert alone["trained"] == alone["trained_student"] == amid["trained_student"] > 0
+    assert amid["trained_teacher"] == (16 + 16 + 1) * 16 + (16 + 1) * 16  # Fusion, 16 hidden
+    assert amid["trained"] == amid[[f"trained_{p}" for p in ("student", "teacher", "method")]].sum()
+    assert amid["trained_method"] > amid["trained_teacher"]  # D1 and D2, 128 wide
+    assert pd.isna(table.loc["kd", "trained"])
+    text = rendering.markdown(table.reset_index(), benchmark_layout.LAYOUT)
+    assert f"| {amid['trained']:,} |" in text
+    said = benchmark_layout.note(table.reset_index())
+    assert "so it costs the same at test. parameters trained: by a run" in said
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ import pytest
 from amid.core.types import RunRecord
 from amid.studies import load_params
 from amid.studies.recognition import TABLE1
-from amid.studies.remarks import remarks, supported
+from amid.studies.remarks import advised, remarks, supported
+from amid.studies.rendering import plain
 from tests.recorded import put, record
 from tests.small import ROOT
 
@@ -111,6 +112,83 @@ def test_a_table_without_amid_or_without_another_row_supports_nothing() -> None:
     assert supported(rows(amid=(60, 61), ccl=(50, 51))) == []
 
 
+def on_validation(name: str, *seeds: dict[str, float], alpha: float = 4.0) -> list[RunRecord]:
+    """Runs of a configuration with these accuracies of its heads on validation."""
+    found = []
+    for run, heads in zip(alone(*[60] * len(seeds)), seeds, strict=True):
+        spec = dataclasses.replace(
+            run.spec, method="baseline" if name == "student_alone" else name,
+            options={"alpha": alpha} if name == "amid" else {},
+        )  # fmt: skip
+        history = [{}, {f"validation_{head}": value for head, value in heads.items()}]
+        found.append(dataclasses.replace(run, spec=spec, history=history, best_epoch=1))
+    return found
+
+
+def both(student: float, amid: float, teacher: float, alpha: float = 4.0) -> dict:
+    """The student alone and AMID with a teacher; 0.02 above and below the means in two seeds."""
+    ours = [{"student": amid + d, "teacher": teacher + d} for d in (-0.02, 0.02)]
+    students = on_validation(
+        "student_alone", {"student": student - 0.02}, {"student": student + 0.02}
+    )
+    return {
+        "avlips": {"student_alone": students, "amid": on_validation("amid", *ours, alpha=alpha)}
+    }
+
+
+@pytest.mark.parametrize(
+    ("records", "linear", "words"),
+    [
+        (both(0.60, 0.70, 0.85), 0.50, []),
+        (both(0.60, 0.70, 0.85), None, []),
+        (
+            both(0.60, 0.70, 0.85),
+            0.59,
+            ["the student alone reaches 60.0 %, a linear probe of the same features of video 59.0"],
+        ),
+        (both(0.60, 0.70, 0.85), 0.57, []),
+        (
+            both(0.60, 0.55, 0.61),
+            None,
+            ["the teacher of AMID reaches 61.0 %, the student alone 60.0 %: there is little to"],
+        ),
+        (both(0.60, 0.55, 0.63), None, []),
+        (
+            both(0.85, 0.84, 0.95),
+            None,
+            ["strong (85.0 %) and AMID is not above it (84.0 %): try -S alpha=0.5 -S beta=0.5"],
+        ),
+        (both(0.85, 0.84, 0.95, alpha=0.5), None, []),
+        (both(0.85, 0.86, 0.95), None, []),
+        (both(0.79, 0.70, 0.95), None, []),
+        (both(0.90, 0.85, 0.90), 0.95, ["a linear probe", "little to gain", "try -S alpha=0.5"]),
+    ],
+)
+def test_what_to_try_is_told_by_the_numbers_of_validation(
+    records: dict, linear: float | None, words: list[str]
+) -> None:
+    video = {"test": None, "validation": linear}
+    probes = {"avlips": {"modalities": {"video": video}}}
+    found = advised(records, probes)
+    assert len(found) == len(words)
+    for line, word in zip(found, words, strict=True):
+        assert line.startswith("avlips: on validation the ")
+        assert word in line
+
+
+def test_a_student_that_was_warned_of_gets_no_advice_on_the_probe_beside() -> None:
+    records, video = both(0.60, 0.70, 0.85), {"test": 0.9, "validation": 0.9}
+    probes = {"avlips": {"modalities": {"video": video}}}
+    (warned,) = remarks(records, probes)  # 60 of 100 on test
+    assert "linear probe" in warned
+    assert advised(records, probes) == []
+
+
+def test_without_validation_clips_nothing_is_advised() -> None:
+    assert advised({"avlips": {"student_alone": on_validation("student_alone", {})}}, {}) == []
+    assert advised({"avlips": {"amid": on_validation("amid", {"student": 0.9})}}, {}) == []
+
+
 def test_they_are_the_last_lines_of_the_table(tmp_path: Path, capsys) -> None:
     params = load_params(ROOT / "params.yaml").model_copy(
         update={"datasets": ["avlips"], "seeds": [0], "table1": ["student_alone"]}
@@ -123,5 +201,5 @@ def test_they_are_the_last_lines_of_the_table(tmp_path: Path, capsys) -> None:
     TABLE1.write(params, tmp_path / "runs", tmp_path / "reports")
     told = capsys.readouterr().out.splitlines()
     last = (tmp_path / "reports" / "table1.md").read_text().splitlines()[-3:]
-    assert [line.replace("**", "") for line in last if line] == told
+    assert [line.replace("**", "") for line in last if line] == [plain(line) for line in told]
     assert len(told) == 2
