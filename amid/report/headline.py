@@ -14,7 +14,7 @@ from amid.report.paper_tables import frame_of
 from amid.report.table_blocks import marks
 from amid.studies import paper_numbers, recognition
 from amid.studies.base import REFERENCE
-from amid.studies.rendering import UNDEFINED, p_value
+from amid.studies.rendering import UNDEFINED, decimals, p_value
 from amid.studies.statistics import Spread, mean_std
 
 
@@ -82,11 +82,13 @@ def _compared(
         for run, (before, after) in zip(taught, by_seed, strict=True)
     ]
     ticks = svg.nice_ticks(*(edge(v for pair in by_seed for v in pair) for edge in (min, max)))
-    told = "; ".join(f"{pair.name}: {pair.second:.1f} to {pair.first:.1f}" for pair in seeds)
+    told = "; ".join(
+        f"{pair.name}: {decimals(pair.second)} to {decimals(pair.first)}" for pair in seeds
+    )
     pictures = [
         Picture(
             svg.bars(bars, "test Top-1 (%)"),
-            "Bars: " + ", ".join(f"{bar.name} {bar.mean:.1f} %" for bar in bars) + ".",
+            "Bars: " + ", ".join(f"{bar.name} {decimals(bar.mean)} %" for bar in bars) + ".",
             f"{dataset}: means; error bars are one standard deviation over seeds",
         ),
         Picture(
@@ -110,10 +112,10 @@ def _headline_sentence(
     """The result in one sentence."""
     spec = taught[0].spec
     told = (
-        f"On {dataset}, a student that uses only {spec.target} classifies {after.mean:.1f} % of "
+        f"On {dataset}, a student that uses only {spec.target} classifies {decimals(after.mean)} % of "
         f"the test clips correctly when distilled from a teacher that also uses "
-        f"{' and '.join(spec.auxiliary)}; trained alone it reaches {before.mean:.1f} %. It "
-        f"{'gains' if gain.mean >= 0 else 'loses'} {abs(gain.mean):.1f} points"
+        f"{' and '.join(spec.auxiliary)}; trained alone it reaches {decimals(before.mean)} %. It "
+        f"{'gains' if gain.mean >= 0 else 'loses'} {decimals(abs(gain.mean))} points"
     )
     over = {name: bool(marks(p[name])) for name in ("seeds", "clips")}
     if len(taught) == 1:
@@ -134,7 +136,7 @@ def count(number: int, noun: str) -> str:
 
 
 def _spread(spread: Spread) -> str:
-    return f"{spread.mean:.1f} ± {UNDEFINED if spread.std is None else f'{spread.std:.1f}'}"
+    return f"{decimals(spread.mean)} ± {UNDEFINED if spread.std is None else decimals(spread.std)}"
 
 
 def _signed(spread: Spread) -> str:

@@ -13,6 +13,7 @@ from amid.report.requested import read_table
 from amid.report.table_blocks import tables
 from amid.studies.modalities import KEY, LAYOUT, SHOWN, draw
 from amid.studies.plotting import to_inline_svg
+from amid.studies.rendering import decimals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +75,7 @@ def _picture(here: pd.DataFrame, dataset: str) -> Picture:
 
 
 def _number(row: Mapping[str, float], name: str) -> str:
-    return f"{SHOWN[name]} {row[name]:.1f}"
+    return f"{SHOWN[name]} {decimals(row[name])}"
 
 
 def _provenance(seeds: pd.DataFrame, dataset: str) -> Provenance:

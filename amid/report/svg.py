@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
+from amid.studies.rendering import decimals
+
 WIDTH = 340.0  # of a panel: fits a phone without scaling
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 10.0, 34.0
 LETTER = 6.2  # average width of a letter of the labels, in pixels
@@ -90,7 +92,7 @@ def bars(given: Sequence[Bar], x_label: str) -> Markup:
             low, high = across(bar.mean - bar.std), across(bar.mean + bar.std)
             parts += _error_bar(low, y + 25, high, y + 25)
             end = high
-        parts.append(_text(end + 8, y + 29, f"{bar.mean:.1f}", "value"))
+        parts.append(_text(end + 8, y + 29, decimals(bar.mean), "value"))
     return drawing(WIDTH, height, parts)
 
 

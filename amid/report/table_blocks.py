@@ -9,7 +9,7 @@ import pandas as pd
 from amid.io.redact import escape_control
 from amid.report.blocks import Cell, Provenance, Row, Table
 from amid.studies.base import REFERENCE
-from amid.studies.rendering import UNDEFINED, Column, Layout
+from amid.studies.rendering import UNDEFINED, Column, Layout, decimals
 
 LEVELS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 MARKS = "* p < .05, ** p < .01, *** p < .001."
@@ -93,7 +93,7 @@ def plain_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[ob
 
 def _cell(value: object) -> Cell:
     if isinstance(value, float):
-        return Cell(f"{value:.1f}", value)
+        return Cell(decimals(value), value)
     if isinstance(value, int):
         return Cell(f"{value:,}".replace(",", "\u202f"), value)
     if value is None:

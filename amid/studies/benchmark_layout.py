@@ -10,7 +10,17 @@ import pandas as pd
 
 from amid.studies.base import BASELINE, TITLES, configuration_column
 from amid.studies.plotting import GUIDE, REMARK, STYLES, escape_dollars, subplots
-from amid.studies.rendering import UNDEFINED, Column, Layout, Row, number, p_value, signed, text
+from amid.studies.rendering import (
+    UNDEFINED,
+    Column,
+    Layout,
+    Row,
+    decimals,
+    number,
+    p_value,
+    signed,
+    text,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +47,7 @@ def with_interval(row: Row, name: str, latex: bool) -> str:
     if pd.isna(row[half]):
         return mean(row, name, latex)
     ends = (row[name] - row[half], row[name] + row[half])
-    shown = ", ".join(f"{round(end, 1) + 0.0:.1f}" for end in ends)
+    shown = ", ".join(map(decimals, ends))
     brackets = f"$[{shown}]$" if latex else f"[{shown}]".replace("-", "−")
     return f"{mean(row, name, latex)} {brackets}"
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from amid.core.types import RunRecord
 from amid.studies.base import REFERENCE, TITLES, Records
+from amid.studies.rendering import decimals
 from amid.studies.statistics import interval, paired_t, seeds_needed
 
 LEVEL, POWER = 0.05, 0.8  # of the tests and intervals, and of the seeds that would be needed
@@ -105,14 +106,15 @@ def supported(records: Records) -> list[str]:
         gains = ours - theirs
         mean, half = float(gains.mean()), interval(gains, LEVEL)
         where = "above" if mean >= 0 else "below"
-        sentence = f"{dataset}: AMID is {abs(mean):.1f} points {where} '{title}'"
+        sentence = f"{dataset}: AMID is {decimals(abs(mean))} points {where} '{title}'"
         if half is None:
             found.append(f"{sentence} with one seed, which shows nothing: train with more `seeds`.")
             continue
         if paired_t(ours, theirs) is None:
             found.append(f"{sentence} in each of {len(gains)} seeds: no spread to compare it with.")
             continue
-        sentence += f" (95 % interval {mean - half:+.1f} to {mean + half:+.1f}): "
+        low, high = (decimals(end, sign="+") for end in (mean - half, mean + half))
+        sentence += f" (95 % interval {low} to {high}): "
         if abs(mean) > half:
             found.append(f"{sentence}shown, with {len(gains)} seeds on these test clips.")
             continue

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +29,42 @@ MARKDOWN = str.maketrans(
 )
 
 
+def decimals(value: float, places: int = 1, sign: str = "") -> str:
+    """`value` with `places` decimals, half a digit rounded up, never -0; sign: "+" has plus signs.
+
+    What is rounded are the four decimals of the CSV file, so that whoever reads a mean of 8.25 from
+    there shows what was written from the mean itself, whose last bit may lie on either side.
+    """
+    four = Decimal(f"{value:.4f}")
+    rounded = four.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    return format(rounded or abs(rounded), f"{sign}f")
+
+
 def spread(row: Row, name: str, latex: bool) -> str:
     """A mean with its deviation, the column <name>_std, one decimal."""
     mean, std = row[name], row[f"{name}_std"]
     if pd.isna(mean):
         return UNDEFINED
     sign = r"$\pm$" if latex else "±"
-    return f"{mean:.1f}" if pd.isna(std) else f"{mean:.1f} {sign} {std:.1f}"
+    return decimals(mean) if pd.isna(std) else f"{decimals(mean)} {sign} {decimals(std)}"
 
 
 def number(row: Row, name: str, latex: bool) -> str:
     """One decimal."""
-    return UNDEFINED if pd.isna(row[name]) else f"{row[name]:.1f}"
+    return UNDEFINED if pd.isna(row[name]) else decimals(row[name])
 
 
 def signed(row: Row, name: str, latex: bool) -> str:
     """One decimal, with its sign."""
     if pd.isna(row[name]):
         return UNDEFINED
-    shown = f"{row[name]:+.1f}"
+    shown = decimals(row[name], sign="+")
     return f"${shown}$" if latex else shown.replace("-", "−")
 
 
 def share(row: Row, name: str, latex: bool) -> str:
     """A share in 0..1, two decimals."""
-    return UNDEFINED if pd.isna(row[name]) else f"{row[name]:.2f}"
+    return UNDEFINED if pd.isna(row[name]) else decimals(row[name], 2)
 
 
 def p_value(row: Row, name: str, latex: bool) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from amid.studies import base, folds, recognition, rendering
-from amid.studies.rendering import Column, Layout
+from amid.studies.rendering import Column, Layout, decimals
 from tests.recorded import recognised, runs
 
 
@@ -70,6 +70,29 @@ def test_cells() -> None:
     titled = rendering.titled(base.TITLES, bold="l_ft")
     assert titled(row, "name", False) == "**L_FT**"
     assert titled(row, "name", True) == r"L\_FT"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (8.25, "8.3"),
+        (8.249999999999998, "8.3"),  # a mean of exact steps whose last bit lies below
+        (8.2499, "8.2"),
+        (0.05, "0.1"),
+        (-0.05, "-0.1"),
+        (-0.04, "0.0"),
+        (100.0, "100.0"),
+    ],
+)
+def test_half_a_digit_is_rounded_up_whatever_the_last_bit(value: float, shown: str) -> None:
+    assert decimals(value) == shown
+    read_back = float(f"{value:.4f}")  # as whoever reads the CSV file has it
+    assert decimals(read_back) == shown
+
+
+def test_decimals_with_a_sign() -> None:
+    assert [decimals(x, sign="+") for x in (8.25, -8.25, -0.01)] == ["+8.3", "-8.3", "+0.0"]
+    assert decimals(0.125, 2) == "0.13"
 
 
 def test_a_table_without_rows_is_a_sentence() -> None:
