@@ -112,8 +112,8 @@ def _headline_sentence(
     """The result in one sentence."""
     spec = taught[0].spec
     told = (
-        f"On {dataset}, a student that uses only {spec.target} classifies {decimals(after.mean)} % of "
-        f"the test clips correctly when distilled from a teacher that also uses "
+        f"On {dataset}, a student that uses only {spec.target} classifies {decimals(after.mean)} % "
+        f"of the test clips correctly when distilled from a teacher that also uses "
         f"{' and '.join(spec.auxiliary)}; trained alone it reaches {decimals(before.mean)} %. It "
         f"{'gains' if gain.mean >= 0 else 'loses'} {decimals(abs(gain.mean))} points"
     )

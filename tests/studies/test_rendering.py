@@ -62,7 +62,7 @@ def test_cells() -> None:
     assert rendering.p_value(row, "p", True) == "$<$ .001"
     assert rendering.p_value({"p": 0.0417}, "p", False) == ".042"
     assert rendering.p_value({"p": 1.0}, "p", False) == "1.000"
-    assert rendering.spread(row, "x", False) == "70.2"
+    assert rendering.spread(row, "x", False) == "70.3"
     assert rendering.number(row, "y", False) == "-"
     assert rendering.share({"s": 0.25}, "s", False) == "0.25"
     assert rendering.text(row, "n", True) == r"a\_b"
