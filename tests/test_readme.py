@@ -19,6 +19,7 @@ from amid.methods import METHODS, PAIR_METHODS
 from amid.networks import ENCODERS
 from amid.studies import STUDIES, load_params
 from amid.studies.base import BASELINE, TITLES
+from amid.studies.rendering import decimals
 from tests.small import ROOT, committed
 from tests.test_dag import A_DATA_SET, FILES, ON_REQUEST, stages
 
@@ -54,11 +55,11 @@ def test_the_table_of_the_terms_is_the_committed_one() -> None:
     assert named >= set(OWN_TERMS)
     for row in (rows[name] for name in named):
         wanted = [
-            f"{float(row[h]):.1f} ± {float(row[f'{h}_std']):.1f}" if row[h] else "-"
+            f"{decimals(float(row[h]))} ± {decimals(float(row[f'{h}_std']))}" if row[h] else "-"
             for h in ("student", "teacher")
         ]
         wanted += [
-            f"{float(row[f'paper_{h}']):.1f}" if row[f"paper_{h}"] else "-"
+            decimals(float(row[f"paper_{h}"])) if row[f"paper_{h}"] else "-"
             for h in ("student", "teacher")
         ]
         assert shown[TITLES.get(row["configuration"], row["configuration"])] == wanted
@@ -79,7 +80,7 @@ def test_the_comparison_is_the_committed_one() -> None:
         one, other = first[of[title]], second[of[title]]
         cells = [(one, "student"), (other, "r@1"), (other, "r@5")]
         assert numbers == [
-            f"{float(r[key]):.1f} ± {float(r[f'{key}_std']):.1f}" for r, key in cells
+            f"{decimals(float(r[key]))} ± {decimals(float(r[f'{key}_std']))}" for r, key in cells
         ]
 
 

@@ -15,7 +15,7 @@ from amid.io.checksums import sha256_bytes
 from amid.report.benchmark import benchmark, other_runs, read_benchmark
 from amid.report.blocks import Table
 from amid.report.page import page
-from amid.studies.rendering import UNDEFINED
+from amid.studies.rendering import UNDEFINED, decimals
 from stages import known
 from tests import benchmarked
 from tests.report.made import made_page, report_data
@@ -92,9 +92,9 @@ def test_the_tables_show_what_the_files_say(frames: dict[str, pd.DataFrame], blo
     for row, values in zip(first.rows, rows.to_dict("records"), strict=True):
         cells = [cell.text for cell in row.cells]
         mean, half = values["student"], values["interval"]
-        assert cells[1] == f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+        assert cells[1] == f"{decimals(mean)} [{decimals(mean - half)}, {decimals(mean + half)}]"
         assert row.cells[1].order == mean
-        assert cells[-1] == f"{values['rank']:.1f}"
+        assert cells[-1] == decimals(values["rank"])
         alone, plain = (values["configuration"] == name for name in ("student_alone", "kd"))
         assert (cells[2] == UNDEFINED) == alone
         assert (cells[5] == UNDEFINED) == plain

@@ -19,6 +19,7 @@ from amid.report import page as page_module
 from amid.report.data import configurations
 from amid.report.sections import all_sections
 from amid.studies.recognition import table1
+from amid.studies.rendering import decimals
 from stages.report import FILES
 from tests.report.made import made_page, report_data
 from tests.small import ROOT, committed, small_params
@@ -117,11 +118,11 @@ def test_the_headline_says_what_table_1_says(html: str) -> None:
     made = report_data()
     rows = table1(made.rows(made.params.table1)).set_index("configuration")
     alone, taught = rows.loc["student_alone"], rows.loc["amid"]
-    assert f"{taught['student']:.1f} ± {taught['student_std']:.1f}" in html
-    assert f"{alone['student']:.1f} ± {alone['student_std']:.1f}" in html
+    assert f"{decimals(taught['student'])} ± {decimals(taught['student_std'])}" in html
+    assert f"{decimals(alone['student'])} ± {decimals(alone['student_std'])}" in html
     gain = taught["student"] - alone["student"]
     assert gain > 0
-    assert f"It gains {gain:.1f} points" in html
+    assert f"It gains {decimals(gain)} points" in html
 
 
 def test_every_run_behind_a_number_is_named_with_its_command(html: str) -> None:
