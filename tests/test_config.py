@@ -278,7 +278,7 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
             "{name: clip_score}",
             ["table7.rules.clipscore"],
         ),
-        ("warmup_epochs: 3  ", "warmup_epochs: 40  ", ["table7.training", "leaves none"]),
+        ("warmup_epochs: 3  ", "warmup_epochs: 60  ", ["table7.training", "leaves none"]),
         ("figure_ratio: 0.5", "figure_ratio: 0.4", ["table7.figure_ratio", "not among"]),
         ("oracle: {name: oracle}", "all: {name: oracle}", ["table7.rules", "always there"]),
         (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,6 @@ from amid.config import Model, Name, Params, Positive
 from amid.core.types import RunRecord
 from amid.errors import AmidError, ConfigError
 from amid.io.canonical_json import canonical_json
-from amid.runs.model_sizes import Trained, trained_parameters
 from amid.runs.plan import Fingerprint, PlannedRun, configured_run
 from amid.studies import rendering
 from amid.studies.base import (
@@ -32,6 +31,9 @@ from amid.studies.benchmark_layout import KEY, LAYOUT, LAYOUT_ALL, draw_gains, d
 from amid.studies.plotting import save_png
 from amid.studies.statistics import critical_difference, friedman, interval, mean_std, paired_t
 from amid.training.job import MODEL
+
+if TYPE_CHECKING:
+    from amid.runs.model_sizes import Trained
 
 # {(data set, protocol): {configuration: its runs in the order of the seeds}}
 Panels = Mapping[tuple[str, str], Mapping[str, Sequence[RunRecord]]]
@@ -124,6 +126,7 @@ def trained(panels: Panels, params: Params, runs: Path) -> dict[tuple[str, str, 
     what the runs do not tell: without a model file, and where an auxiliary modality's features
     serve as embeddings, whose width no record has."""
     from amid.core.checkpoint import read_checkpoint
+    from amid.runs.model_sizes import trained_parameters
 
     network = params.network
     fusion = network["fusion"] if isinstance(network, dict) else network.fusion.model_dump()

@@ -26,7 +26,7 @@ def whole(split: PairBatch) -> dict[str, torch.Tensor]:
 def test_features_of_equal_shape_stay_in_their_file_until_they_are_taken(data: Path) -> None:
     spec = small_pair_run(data, mismatch_ratio=0.25).spec
     found = load_pairs(data, spec).train
-    stored = np.load(data / "features" / "text.npy")
+    stored = np.load(data / "features" / "text.npy", allow_pickle=False)
     source = mismatch(COUNTS["train"], 0.25)
     for values in found.features.values():
         assert isinstance(values, StoredRows)
