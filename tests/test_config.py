@@ -1,5 +1,6 @@
 """Every mistake in params.yaml is one sentence that names the key."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from amid.methods import METHODS
 from amid.studies import load_params, load_results_params
 from tests.params import change, merge, write_params
 
+DATASETS = "datasets: [avlips, grid]\n"
 OWN_DATA = {"avlips", "grid", "iemocap", "ucf51", "activitynet"}
 
 
@@ -21,13 +23,19 @@ def edited(root: Path, tmp_path: Path):
     """Loads the project's parameters with one piece of text replaced, the first of its kind."""
 
     def load(old: str, new: str) -> config.Params:
-        files = [root / "params.yaml", root / "dataset/avlips.yaml", root / "dataset/grid.yaml"]
-        files += [root / "dataset/avsentences.yaml", *sorted(root.glob("pipelines/*/params.yaml"))]
+        edited_here = [
+            root / "dataset" / f"{name}.yaml" for name in ("avlips", "grid", "avsentences")
+        ]
+        files = [root / "params.yaml", *edited_here, *sorted(root.glob("pipelines/*/params.yaml"))]
+        files += sorted(set(root.glob("dataset/*.yaml")) - set(edited_here))
         texts = {path.relative_to(root): path.read_text() for path in files}
         place = next(place for place, text in texts.items() if old in text)
         texts[place] = texts[place].replace(old, new, 1)
-        used = texts[Path("params.yaml")].replace("datasets: [avlips]", "datasets: [avlips, grid]")
-        texts[Path("params.yaml")] = used
+        if "datasets" not in old:
+            used = re.sub(
+                r"^datasets:.*\n(- .*\n)*", DATASETS, texts[Path("params.yaml")], flags=re.M
+            )
+            texts[Path("params.yaml")] = used
         for path, text in texts.items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_text(text)
@@ -206,29 +214,6 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ),
         ("alpha: [3.7, 3.8", "alpha: [3.7, 3.7", ["'table6.alpha'", "twice"]),
         ("alpha: [3.7", "alpha: [-3.7", ["table6.alpha", "greater than or equal to 0"]),
-        (
-            "compared: [crd, ",
-            "compared: [",
-            ["'table1' names 'crd'; 'student.configurations' names 'crd', which no entry of"],
-        ),
-        (
-            "compared: [crd, gmc, ccl, crcd]",
-            "compared: [crd]",
-            [
-                "'table1' names 'gmc', 'ccl', 'crcd'; 'figure3' names 'ccl'; 'student.conf",
-                "add them to one, such as 'sections.amid', or take them out of these lists.",
-            ],
-        ),
-        (
-            "     without_dynamic]",
-            "     ]",
-            ["'table5' names 'without_dynamic'; 'table_seeds.configurations' names 'without_dyn"],
-        ),
-        (
-            "compared: [crd, gmc, ccl, crcd]",
-            "compared: [crd, gmc, ccl]",
-            ["'table1' names 'crcd'; 'student.configurations' names 'crcd'"],
-        ),
         ("table5: [amid,", "table5: [kd,", ["'table5' names 'kd'", "add it to one"]),
         ("figure3: [amid, ccl]", "figure3: [amid, extra]", ["'extra'", "figure3"]),
         ("table5: [amid,", "table5: [amd,", ["'amd'", "table5", "did you mean 'amid'?"]),
@@ -318,6 +303,40 @@ def test_a_mistake_in_a_key_that_may_be_given_is_one_sentence(changed, changes, 
     assert all(word in message for word in words), message
     assert "\n" not in message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("section", "left_out", "words"),
+    [
+        (
+            "compared",
+            {"crd"},
+            ["'table1' names 'crd'; 'student.configurations' names 'crd', which no entry of"],
+        ),
+        (
+            "compared",
+            {"gmc", "ccl", "crcd"},
+            [
+                "'table1' names 'gmc', 'ccl', 'crcd'; 'figure3' names 'ccl'; 'student.conf",
+                "add them to one, such as 'sections.amid', or take them out of these lists.",
+            ],
+        ),
+        (
+            "ablation",
+            {"without_dynamic"},
+            ["'table5' names 'without_dynamic'; 'table_seeds.configurations' names 'without_dyn"],
+        ),
+        ("compared", {"crcd"}, ["'table1' names 'crcd'; 'student.configurations' names 'crcd'"]),
+    ],
+)
+def test_rows_that_no_section_trains_are_told_with_all_lists_that_name_them(
+    changed, root: Path, section: str, left_out: set[str], words: list[str]
+) -> None:
+    trained = load_params(root / "params.yaml").sections[section]
+    assert left_out < set(trained)
+    with pytest.raises(ConfigError) as caught:
+        changed({"sections": {section: [name for name in trained if name not in left_out]}})
+    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 def test_a_missing_key_is_named(edited) -> None:
