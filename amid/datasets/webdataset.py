@@ -61,11 +61,11 @@ class Informed(Options):
 
 
 def informed(options: Options, folder: str, extract: dict, target: str, where: str) -> Informed:
-    """Called when params.yaml is read, with the rest of the data set's block."""
+    """Called when the data set's block is read, with the rest of it; where: its file."""
     if set(options.files) != set(extract):
         raise ConfigError(
-            f"params.yaml: '{where}.options.files' names {', '.join(options.files)}, but "
-            f"'{where}.extract' {', '.join(extract)}: name the same modalities."
+            f"{where}: 'options.files' names {', '.join(options.files)}, but 'extract' "
+            f"{', '.join(extract)}: name the same modalities."
         )
     given = {name: getattr(options, name) for name in Options.model_fields}
     return Informed(**given, folder=Path(folder))

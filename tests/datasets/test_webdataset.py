@@ -67,7 +67,9 @@ def options(folder: Path, **changed: object) -> shards.Informed:
         "files": {"picture": "img.npy", "text": "txt"},
         **changed,
     }
-    return shards.informed(shards.Options(**given), str(folder), EXTRACT, "picture", "data.mine")
+    return shards.informed(
+        shards.Options(**given), str(folder), EXTRACT, "picture", "dataset/mine.yaml"
+    )
 
 
 def test_from_shards_to_retrieval(folder: Path, tmp_path: Path) -> None:
@@ -182,5 +184,7 @@ def test_the_block_in_the_documents_is_read(tmp_path: Path) -> None:
 def test_every_modality_has_an_ending_of_its_own(folder: Path) -> None:
     with pytest.raises(ValueError, match="two modalities have the same ending"):
         options(folder, files={"picture": "txt", "text": "txt"})
-    with pytest.raises(ConfigError, match=r"'data.mine.options.files' names picture, but"):
+    with pytest.raises(
+        ConfigError, match=r"^dataset/mine.yaml: 'options.files' names picture, but"
+    ):
         options(folder, files={"picture": "img.npy"})
