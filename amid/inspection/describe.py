@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import shutil
 import statistics
@@ -25,13 +26,17 @@ from amid.inspection.place import git_warning, written_path
 if TYPE_CHECKING:
     import pandas as pd
 
-    from amid.config import Training
+    from amid.config import Params, Training
 
 MANIFEST = "manifest.csv"
 TABLES = (".csv", ".tsv", ".parquet")
 KNOWN = ("id", "label", "split", "fold", "group")
 # Median steps from which a sequence has the encoder `cnn`: docs/own-data.md has the measurement.
 LONG = 32
+# Steps below which no sequence is cut or changed in speed: with the 8 frames of avlips both cost
+# the student points (docs/training.md).
+SHORT = 16
+OF_TIME = ("crop", "time_warp")  # those augmentations
 MEMORY = 2 << 30  # bytes of a modality's sequences, padded, beyond which there is a warning
 FEW = 10  # clips of a class
 STEPS = 300  # of a training, below which there is a warning
@@ -79,11 +84,12 @@ def describe(path: Path, name: str | None, params: Path, workers: int) -> Descri
         contents = {m: look(m, kind, files, workers) for m, (kind, files) in found.items()}
         _check_count(contents, sheet.columns)
         values = _values(contents, folder, manifest)
-        text = _block(values, contents)
+        read = config.load(params, used=())
+        text = _block(values, contents) + _training(read, contents[values["target"]])
         trial = Path(scratch) / f"{name}.yaml"
         trial.write_text(text, encoding="utf-8")
-        read = config.load(params, used=())
-        table = own.rows(config.read_block(read, trial).options, Path(scratch))
+        block = config.read_block(read, trial)
+        table = own.rows(block.options, Path(scratch))
     limit = _limit(table, values)
     if limit:
         text += (
@@ -91,7 +97,8 @@ def describe(path: Path, name: str | None, params: Path, workers: int) -> Descri
         )
     given = {column for column in KNOWN if any(row.get(column) for row in sheet.rows)}
     comments = [_found(table), *(_of(m, c) for m, c in contents.items())]
-    comments += [f"WARNING: {line}" for line in _warnings(table, contents, given, read.training)]
+    training = read.model_copy(update={"data": {name: block}}).training_of(name)
+    comments += [f"WARNING: {line}" for line in _warnings(table, contents, given, training)]
     if (warned := git_warning(folder, Path.cwd())) is not None:
         comments.append(f"WARNING: {warned}")
     comments += [f"ADVICE: {line}" for line in advice(name, table, values["encoders"])]
@@ -190,8 +197,6 @@ def _values(contents: dict[str, Contents], folder: Path, manifest: Path | None) 
 
 
 def _block(values: dict[str, Any], contents: dict[str, Contents]) -> str:
-    import json
-
     quoted = json.dumps  # a JSON string is a YAML one
     folder = values["folder"]
     plain = re.fullmatch(r"[/\w][\w./-]*", folder, re.ASCII)
@@ -216,6 +221,30 @@ def _block(values: dict[str, Any], contents: dict[str, Contents]) -> str:
         setups.append(f"all: [{', '.join(values['auxiliary'])}]")
         lines.append(f"setups: {{{', '.join(setups)}}}  # of Table 3")
     return "\n".join(lines) + "\n"
+
+
+def _training(params: Params, target: Contents) -> str:
+    """The lines of the protocol `strong`, for short sequences without changes of their time."""
+    why = "# not the paper's: docs/training.md"
+    steps = params.extractors["frame_dct"]["frames"] if target.kind == "video" else None
+    if target.kind == "features" and target.sequence:
+        steps = statistics.median(target.lengths)
+    if steps is None or steps >= SHORT:
+        return f"training: {{protocol: strong}}  {why}\n"
+    kept = dict(params.training.strong["augmentation"])
+    for name in OF_TIME:
+        kept.pop(name, None)
+    lines = ["training:".ljust(28) + why, "  protocol: strong"]
+    if kept != params.training.strong["augmentation"]:
+        lines.append(f"  strong: {{augmentation: {_flow(kept)}}}  # few steps")
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value: Any) -> str:
+    """As YAML between braces."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_flow(each)}" for name, each in value.items()) + "}"
+    return json.dumps(value)
 
 
 def _extractor(found: Contents) -> str:

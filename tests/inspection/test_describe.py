@@ -128,13 +128,31 @@ def test_long_sequences_of_the_target_get_the_cnn(tmp_path: Path) -> None:
     assert values["setups"] == {"b": ["b"], "c": ["c"], "all": ["b", "c"]}
 
 
+def test_a_block_has_the_strong_protocol(tmp_path: Path) -> None:
+    """Without cuts and changes of speed where the student's sequences have few steps."""
+    params = config.load(PARAMS, used=())
+    whole = params.training.strong["augmentation"]
+    for steps, changed in [((5,), whole), ((15, 3), None), ((16, 3), whole), ((40, 3), whole)]:
+        folder = vectors(tmp_path / str(steps[0]), {"a": steps, "b": (5,)})
+        text = describe(folder, "mine", PARAMS, 1).block
+        file = tmp_path / "mine.yaml"
+        file.write_text(text)
+        mine = config.read_block(params, file)
+        training = params.model_copy(update={"data": {"mine": mine}}).training_of("mine")
+        assert (training.protocol, training.epochs, training.choose) == ("strong", 30, "last")
+        kept = {n: v for n, v in whole.items() if n not in ("crop", "time_warp")}
+        assert training.augmentation == (kept if changed is None else changed)
+        assert list(kept) == ["scaling", "jitter"]
+        assert max(map(len, text.splitlines())) <= 100
+
+
 def test_what_is_worth_a_look_is_told(tmp_path: Path) -> None:
     folder = vectors(tmp_path / "few", {"a": (4,), "b": (5,)})
     told = "\n".join(describe(folder, None, PARAMS, 1).comments)
     assert "12 clips of 2 classes, 6 each: 2 test, 8 train, 2 validation" in told
     assert "no column `group`" in told
     assert "2 classes have less than 10 training clips, as 'a'" in told
-    assert "24 epochs of 8 training clips are 24 steps" in told
+    assert "30 epochs of 8 training clips are 30 steps" in told  # of the protocol `strong`
     lines = (folder / "manifest.csv").read_text().splitlines()
     lacking = [line if n % 2 else line.rpartition(",")[0] + "," for n, line in enumerate(lines)]
     (folder / "manifest.csv").write_text("\n".join([lines[0], *lacking[1:]]) + "\n")
