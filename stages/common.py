@@ -48,9 +48,13 @@ def run_command(
     """
     words = inspect.signature(main).parameters
     needed = [word for word, about in words.items() if about.default is about.empty]
+    shown = [w.upper() if w in needed else f"[{w.upper()}]" for w in words]
+    usage = " ".join([f"usage: python -m stages.{_command()}", *shown])
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        print(f"{usage}\n\n{inspect.getdoc(inspect.getmodule(main))}")
+        sys.exit()
     if not len(needed) <= len(sys.argv) - 1 <= len(words):
-        usage = " ".join(w.upper() if w in needed else f"[{w.upper()}]" for w in words)
-        sys.exit(f"usage: python -m stages.{_command()} {usage}")
+        sys.exit(usage)
     signal.signal(signal.SIGTERM, _terminated)
     try:
         with within or nullcontext():

@@ -72,6 +72,15 @@ def test_a_stage_without_its_argument_says_how_to_call_it(tmp_path: Path) -> Non
     assert "usage: python -m stages.train NAME DATASET" in done.stderr
 
 
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_a_command_says_what_it_does(tmp_path: Path, word: str) -> None:
+    done = stage(tmp_path, "stages.describe", word)
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: python -m stages.describe FOLDER [NAME]\n")
+    assert "a folder without a manifest gets one." in done.stdout
+    assert not done.stderr
+
+
 def test_a_missing_mirror_file_is_named(tmp_path: Path) -> None:
     write_params(tmp_path, lambda v: None)
     mirror = tmp_path / "mirror"
