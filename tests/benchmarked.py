@@ -9,9 +9,9 @@ from pathlib import Path
 
 from amid.config import Params
 from amid.core.types import RunRecord
-from amid.studies import benchmark, load_params
+from amid.studies import benchmark
 from tests.recorded import put, record
-from tests.small import ROOT
+from tests.small import project_params
 
 CLIPS = 200
 
@@ -22,7 +22,7 @@ def params(
     configurations: Sequence[str] | None = None,
 ) -> Params:
     """The project's parameters with its block, or with parts of another one."""
-    own = load_params(ROOT / "params.yaml")
+    own = project_params()
     given = {"protocols": protocols, "configurations": configurations}
     block = own.table_benchmark.model_copy(
         update={name: value for name, value in given.items() if value is not None}

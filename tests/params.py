@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,11 @@ from tests.small import ROOT
 
 def read_params() -> dict[str, Any]:
     """The values of params.yaml, with the data sets' blocks as `data` among them."""
+    return copy.deepcopy(_project_values())
+
+
+@cache
+def _project_values() -> dict[str, Any]:
     yaml = YAML()
     values = yaml.load((ROOT / "params.yaml").read_text())
     blocks = sorted((ROOT / "dataset").glob("*.yaml"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +76,20 @@ def sum_all(*folders: Path) -> None:
         record_checksums(folder, *(path.name for path in folder.iterdir() if path.name != SUMS))
 
 
+@cache
+def _project_params() -> config.Params:
+    return load_params(ROOT / "params.yaml")
+
+
+def project_params() -> config.Params:
+    """The numbers of the project's params.yaml: a copy of what was read once."""
+    return _project_params().model_copy(deep=True)
+
+
 def small_params(**updates: object) -> config.Params:
     """The project's parameters for avlips, with 16-dimensional networks and 6 epochs, 2 of them
     warm-up."""
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     network = params.network.model_copy(
         update={
             "dim": 16,

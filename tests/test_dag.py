@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from amid.studies import STUDIES, get_study, load_params
+from amid.studies import STUDIES, get_study
 from amid.studies.runs import planned_runs
 from amid.studies.sections import ELSEWHERE
 from tests import tiny as tiny_project
 from tests.params import change
-from tests.small import ROOT
+from tests.small import ROOT, project_params
 
 SECTIONS = (
     "data", "train", "ablation", "compared", "sensitivity", "selection", "tune", "adversarial",
@@ -158,7 +158,7 @@ def test_a_table_that_fails_leaves_the_former_one() -> None:
 
 
 def test_the_stage_that_trains_rows_of_other_sections_knows_all_that_may_name_one() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     blocks = {name for name in STUDIES if get_study(name).rows(params)} - {"table2"}  # table1's
     assert blocks >= {"table1", "table4", "table5", "figure3", "figure4", "figure5", "table_seeds"}
     stage = stages()[ELSEWHERE]
@@ -166,7 +166,7 @@ def test_the_stage_that_trains_rows_of_other_sections_knows_all_that_may_name_on
 
 
 def test_a_study_finds_the_runs_of_its_sections_below_what_its_stage_depends_on() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     for name in STUDIES:
         if (study := get_study(name)).rows(params):
             deps = stages()[name]["deps"]
@@ -282,7 +282,7 @@ def test_a_quick_answer_trains_amid_alone() -> None:
     assert read == {"warmup", "amid"}
     (metrics,) = stages()["table1"]["metrics"]
     assert list(metrics) == ["reports/table1.json"]  # what `dvc exp show` has as avlips.amid
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     for name in ("warmup", "amid"):
         before, after = (
             {r.spec.key: r.folder for r in planned_runs(name, values, "avlips", lambda *_: "")}

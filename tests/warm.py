@@ -51,6 +51,14 @@ sys.exit(code if code >= 0 else 128 - code)
 """
 
 
+_running: list[Path] = []
+
+
+def python() -> str:
+    """The fast `python` of a test that uses the fixture `warm`, else this Python."""
+    return str(_running[-1] / "python") if _running else sys.executable
+
+
 @contextlib.contextmanager
 def started() -> Iterator[Path]:
     """A folder to be the first of a PATH; its `python` works until the block is left."""
@@ -68,8 +76,10 @@ def started() -> Iterator[Path]:
             program.parent.mkdir()
             program.write_text(CLIENT.format(python=sys.executable, address=str(address)))
             program.chmod(0o755)
+            _running.append(program.parent)
             yield program.parent
         finally:
+            _running.clear()
             server.kill()
             server.wait()
 

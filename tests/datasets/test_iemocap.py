@@ -23,10 +23,9 @@ from amid.datasets.iemocap import Options, Utterance, fetch, problems, rows, sid
 from amid.errors import AmidError
 from amid.extractors import frame_dct, frames, log_mel, ngrams
 from amid.report import exhibits
-from amid.studies import load_params
 from tests.media.clips import write_avi
 from tests.params import put_params, read_params
-from tests.small import ROOT
+from tests.small import ROOT, project_params
 
 LABELS = ("ang", "hap", "exc", "neu", "sad", "sad", "fru", "xxx")
 SAID = {
@@ -203,7 +202,7 @@ def letterboxed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list, np.ndar
     write_avi(film, np.stack([drawn] * 25), codec="mpeg4")
     manifest, lost, _ = got(release)
     assert lost.empty
-    block = load_params(ROOT / "params.yaml").dataset("iemocap")
+    block = project_params().dataset("iemocap")
     manifest = manifest[manifest["id"].str.startswith("Ses01F")].reset_index(drop=True)
     folder = release.parent / "data"
     tasks = exhibits._tasks(manifest, block, list(manifest["id"]), folder)
@@ -370,7 +369,7 @@ def test_text_that_is_no_utf8_is_told_by_the_extractor(release):
 
 
 def test_the_block_of_params_is_valid_and_not_run_by_default():
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     block = params.dataset("iemocap")
     assert block.options == iemocap.Options()
     assert set(block.setups) == {"A-V", "L-V", "AL-V"}

@@ -16,9 +16,8 @@ from amid.methods import METHODS
 from amid.methods.ccl import Composition
 from amid.methods.crcd import classification_gradient, partners
 from amid.networks.memory import MemoryBank, Negatives
-from amid.studies import load_params
 from amid.training.trainer import Trainer
-from tests.small import ROOT, small_params, small_run, untrained, write_data
+from tests.small import project_params, small_params, small_run, untrained, write_data
 
 COMPARED = ("crd", "gmc", "ccl", "crcd")
 # Trained where a section is told to (docs/methods.md); not by `dvc repro`.
@@ -27,7 +26,7 @@ ON_REQUEST = {"kd", "lskd", "dkd", "dist", "fitnets", "rkd", "c2kd", "ofakd", "c
 
 def configuration_of(method: str) -> str:
     """The configuration of a method that has its name, else the first in params.yaml."""
-    blocks = load_params(ROOT / "params.yaml").configurations
+    blocks = project_params().configurations
     names = [name for name, block in blocks.items() if block["method"] == method]
     return method if method in names or not names else names[0]
 
@@ -309,7 +308,7 @@ def test_a_killed_run_resumes_to_the_same_state(data: Path, configuration: str, 
 
 def test_every_method_is_trained_and_has_a_row() -> None:
     """A method without a configuration in `sections` and in a table would be forgotten silently."""
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     trained = {name for names in params.sections.values() for name in names}
     rows = {*params.table1, *params.table4, *params.table5} & trained
     found = {params.configurations[name]["method"] for name in rows}

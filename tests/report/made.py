@@ -10,10 +10,10 @@ from amid.report import dag
 from amid.report.data import ReportData, configurations
 from amid.report.page import page
 from amid.report.sections import all_sections
-from amid.studies import load_params, sensitivity
+from amid.studies import sensitivity
 from stages.report import FILES
 from tests.recorded import record
-from tests.small import ROOT
+from tests.small import ROOT, project_params
 
 LABELS = [n % 3 for n in range(30)]
 CLASSES = ("bin", "lay", "red")
@@ -71,7 +71,7 @@ def report_data(
     clip: str = "clip7",
     folds: bool = True,
 ) -> ReportData:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     params = params.model_copy(update={"datasets": list(datasets), "seeds": list(seeds)})
     names = configurations(params)
     places = [("V", "student_alone"), ("A-V", "ccl"), ("A-V", "amid")]

@@ -23,7 +23,7 @@ from amid.studies import adversarial, folds, load_params, selection, sensitivity
 from amid.studies.runs import all_runs as runs_of_a_stage
 from amid.studies.runs import planned_runs, rows_from_elsewhere
 from amid.studies.sections import OF_METHODS, stage_of
-from tests.small import ROOT
+from tests.small import ROOT, project_params
 
 
 def fingerprint(target: str, auxiliary: tuple[str, ...]) -> str:
@@ -45,7 +45,7 @@ OWN = {
 def all_runs(**updates: object) -> dict[str, set[str]]:
     """Section -> keys of its runs, for the project's parameters with the sections `OWN` and with
     `updates`; "warmup": of the warm-ups of all."""
-    params = load_params(ROOT / "params.yaml").model_copy(update={"sections": OWN, **updates})
+    params = project_params().model_copy(update={"sections": OWN, **updates})
     sections = {name: section_runs(name, params, "avlips", fingerprint) for name in params.sections}
     found = {name: {run.spec.key for run in runs} for name, runs in sections.items()}
     warmups = {run.parent.key for runs in sections.values() for run in runs if run.parent}
@@ -71,14 +71,14 @@ def test_how_many_runs_tables_1_2_4_and_5_take() -> None:
 
 
 def test_the_sections_train_what_is_counted_here() -> None:
-    sections = load_params(ROOT / "params.yaml").sections
+    sections = project_params().sections
     for name, configurations in OWN.items():
         assert set(configurations) <= set(sections[name]), name
 
 
 def test_every_configuration_of_a_section_has_a_run_a_seed() -> None:
     """Those that somebody added as well."""
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     names = [name for section in params.sections.values() for name in section]
     for dataset in ("avlips", "grid"):
         runs = [
@@ -92,7 +92,7 @@ def test_every_configuration_of_a_section_has_a_run_a_seed() -> None:
 
 def test_each_stage_trains_the_warm_ups_it_needs_and_no_others() -> None:
     """Those of the section `amid` have a stage of their own, which a table of methods waits for."""
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     planning = params, "avlips", fingerprint
     shared = {run.spec.key for run in warmup_runs(*planning)}
     amid = planned_runs("amid", *planning)
@@ -115,7 +115,7 @@ def test_each_stage_trains_the_warm_ups_it_needs_and_no_others() -> None:
 
 
 def test_a_table_takes_rows_of_any_section() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     planning = ("avlips", fingerprint)
     assert rows_from_elsewhere(params) == []
     rows = ["student_alone", "crd", "gmc", "ccl", "crcd", "amid", "amid_tuned"]
@@ -163,7 +163,7 @@ def test_a_table_takes_rows_of_any_section() -> None:
 
 
 def test_table_3_takes_the_baseline_and_every_setup_with_every_method_and_fold() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     table = params.table3.model_copy(update={"folds": [0, 1, 2, 3, 4]})
     params = params.model_copy(update={"table3": table})
     runs = folds.plan(params, "avlips", fingerprint)
@@ -197,9 +197,7 @@ def block_with(params: config.Params, **changes: object) -> config.Params:
 
 
 def test_table_3_trains_a_data_set_by_its_own_numbers() -> None:
-    params = block_with(
-        load_params(ROOT / "params.yaml"), training={"epochs": 48, "batch_size": 32}
-    )
+    params = block_with(project_params(), training={"epochs": 48, "batch_size": 32})
     for run in with_needed(folds.plan(params, "avlips", fingerprint)):
         training = run.spec.training
         assert (training["epochs"], training["batch_size"]) == (48, 32)
@@ -221,7 +219,7 @@ def test_table_3_trains_a_data_set_by_its_own_numbers() -> None:
     ],
 )
 def test_the_baselines_setup_in_table_3_has_the_targets_name(setups: dict, alone: str) -> None:
-    params = block_with(load_params(ROOT / "params.yaml"), setups=setups)
+    params = block_with(project_params(), setups=setups)
     assert folds.target_alone(params.data["avlips"]) == alone
     names = {run.folder.split("/")[0] for run in folds.plan(params, "avlips", fingerprint)}
     assert names == {alone, *setups}
@@ -234,7 +232,7 @@ def test_the_baselines_setup_in_table_3_has_the_targets_name(setups: dict, alone
 @pytest.mark.parametrize("epochs", [1, 2, 3, 10, 24, 60, 301])
 def test_schedules_move_along_with_the_epochs(epochs: int) -> None:
     """A quarter of warm-up and a fall at three quarters, halves rounded up."""
-    params = block_with(load_params(ROOT / "params.yaml"), training={"epochs": epochs})
+    params = block_with(project_params(), training={"epochs": epochs})
     run = configured_run(params, "avlips", "amid", 0, fingerprint)
     warmup, falls = (int(share * epochs + 0.5) for share in (0.25, 0.75))
     assert run.spec.options["warmup_epochs"] == warmup
@@ -244,7 +242,7 @@ def test_schedules_move_along_with_the_epochs(epochs: int) -> None:
 
 def test_the_committed_shares_are_the_epochs_they_were() -> None:
     """And a share and the epochs that it stands for are one run."""
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     run = configured_run(params, "avlips", "amid", 0, fingerprint)
     assert run.spec.options["warmup_epochs"] == 6
     assert (run.spec.training["epochs"], run.spec.training["milestones"]) == (24, [18])
@@ -264,13 +262,13 @@ def test_a_number_is_one_run_however_it_is_written(written: str, tmp_path: Path)
         shutil.copytree(ROOT / name, tmp_path / name)
     params = load_params(tmp_path / "params.yaml")
     run = configured_run(params, "avlips", "l_ft_l_fa", 0, fingerprint)
-    committed = load_params(ROOT / "params.yaml")
+    committed = project_params()
     assert run == configured_run(committed, "avlips", "l_ft_l_fa", 0, fingerprint)
     assert run.spec.key == configured_run(committed, "avlips", "l_ft_l_fa", 0, fingerprint).spec.key
 
 
 def test_a_fixed_teacher_is_the_teacher_alone_of_the_same_seed() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     alone = {
         run.spec.seed: run.spec
         for run in section_runs("baselines", params, "avlips", fingerprint)
@@ -294,7 +292,7 @@ def test_a_fixed_teacher_is_the_teacher_alone_of_the_same_seed() -> None:
 
 
 def test_sample_selection_shares_the_run_that_keeps_everything() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     grid = selection.grid(params)
     assert len(grid) == 3 * (1 + 3 * 3)
     assert selection.folder_name("dissect", 0.25, 0.4) == "dissect_r25_m40"
@@ -307,7 +305,7 @@ def test_sample_selection_shares_the_run_that_keeps_everything() -> None:
 
 
 def test_numbers_of_a_selection_without_effect_do_not_count() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
 
     def key(configuration: str, **selection: object) -> str:
         chosen = params.selection.model_copy(update=selection)
@@ -324,14 +322,14 @@ def test_numbers_of_a_selection_without_effect_do_not_count() -> None:
 
 
 def test_mismatched_pairs_concern_whoever_sees_the_auxiliary_modalities() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     block = params.data["avlips"].model_copy(update={"mismatch_ratio": 0.2})
     changed = new_runs(data={**params.data, "avlips": block})
     assert changed == {"warmup": 18, "baselines": 3, "amid": 6, "ablation": 24, "compared": 12}
 
 
 def test_sensitivity_shares_the_default_and_the_warm_ups_of_gamma() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     assert len(sensitivity.grid(params)) == 3 * 6
     runs = sensitivity.plan(params, "avlips", fingerprint)
     assert len(runs) == 3 * 6 * 3
@@ -347,7 +345,7 @@ def test_sensitivity_shares_the_default_and_the_warm_ups_of_gamma() -> None:
 
 
 def test_a_changed_swept_value_trains_its_own_runs_only() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
 
     def keys(**changes: object) -> set[str]:
         table = params.table6.model_copy(update=changes)
@@ -361,7 +359,7 @@ def test_a_changed_swept_value_trains_its_own_runs_only() -> None:
 
 
 def test_readings_of_the_adversarial_term_share_their_warm_ups() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     runs = adversarial.plan(params, "avlips", fingerprint)
     study = params.table_adversarial
     assert len({run.spec.key for run in runs}) == (1 + len(study.variants)) * len(study.seeds)
@@ -372,7 +370,7 @@ def test_readings_of_the_adversarial_term_share_their_warm_ups() -> None:
 
 
 def test_the_search_uses_seeds_apart_from_the_reported_ones_and_one_budget() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     runs = tune.plan(params, "avlips", fingerprint)
     assert not {run.spec.seed for run in runs} & set(params.seeds)
     counts = {len(trials) for trials in params.tune.trials.values()}
@@ -406,13 +404,13 @@ def test_another_seed_trains_its_own_runs_only() -> None:
 
 @pytest.mark.parametrize("field", ["checkpoint_every", "auxiliary_seed"])
 def test_numbers_that_change_no_result_train_nothing(field: str) -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     training = params.training.model_copy(update={field: 7})
     assert set(new_runs(training=training, workers=2).values()) == {0}
 
 
 def test_l_ft_l_fa_and_amid_go_on_from_the_same_warm_up() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     runs = [
         run
         for section in ("amid", "ablation")
@@ -425,7 +423,7 @@ def test_l_ft_l_fa_and_amid_go_on_from_the_same_warm_up() -> None:
 
 
 def test_a_fixed_order_of_equal_specifications_is_one_run() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     more = {**params.configurations, "also_l_ft_l_fa": {"method": "amid", "gamma": 0.0}}
     sections = {**params.sections, "more": ["also_l_ft_l_fa"]}
     keys = all_runs(configurations=more, sections=sections)
@@ -433,7 +431,7 @@ def test_a_fixed_order_of_equal_specifications_is_one_run() -> None:
 
 
 def test_without_an_adversary_its_numbers_do_not_count() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     methods = {"amid": {**params.methods["amid"], "discriminator_learning_rate": 0.01}}
     methods = {**params.methods, **methods}
     expected = {"warmup": 0, "baselines": 0, "amid": 6, "ablation": 18}
@@ -441,27 +439,27 @@ def test_without_an_adversary_its_numbers_do_not_count() -> None:
 
 
 def test_the_baseline_does_not_depend_on_the_auxiliary_modalities() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     block = params.data["avlips"].model_copy(update={"auxiliary": ["text"]})
     changed = new_runs(data={**params.data, "avlips": block})
     assert changed["baselines"] == len(params.seeds)  # the teacher's, not the student's
 
 
 def test_auxiliary_extractors_are_trained_one_a_modality() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     runs = auxiliary_runs(params, "avlips", "auxiliary", fingerprint)
     assert [run.configuration for run in runs] == ["audio", "text"]
     assert {run.spec.corpus for run in runs} == {"auxiliary"}
 
 
 def test_an_unknown_section_is_named() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     with pytest.raises(ConfigError, match="'sectoin'"):
         section_runs("sectoin", params, "avlips", fingerprint)
 
 
 def test_the_key_is_the_specification_and_nothing_else() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = project_params()
     run: PlannedRun = section_runs("amid", params, "avlips", fingerprint)[0]
     again = RunSpec.from_dict(run.spec.to_dict())
     assert again == run.spec
@@ -470,7 +468,7 @@ def test_the_key_is_the_specification_and_nothing_else() -> None:
 
 def test_a_run_on_a_gpu_has_the_gpu_in_its_key(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(plan, "GPUS", tmp_path)
-    training = load_params(ROOT / "params.yaml").training
+    training = project_params().training
     numbers = plan._training(training, 3, "gru", teacher=True)
     assert not {"device", "gpu"} & numbers.keys()
     monkeypatch.setattr(plan, "_device", lambda wanted, encoder: "cuda")
@@ -484,7 +482,7 @@ def test_a_run_on_a_gpu_has_the_gpu_in_its_key(tmp_path, monkeypatch) -> None:
 
 
 def test_augmentations_that_do_not_fit_the_features_are_left_out_and_change_the_code() -> None:
-    training = load_params(ROOT / "params.yaml").training
+    training = project_params().training
     chosen = {"crop": {"share": 0.1}, "jitter": {"noise": 0.1}}
     training = training.model_copy(update={"augmentation": chosen, "schedule": "cosine"})
     of_sequences, of_vectors, of_frames = (

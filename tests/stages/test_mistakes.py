@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -22,11 +21,14 @@ from amid.studies import load_params
 from tests.params import put_params, read_params, write_params
 from tests.small import ROOT
 from tests.stores import put_store
+from tests.warm import python
+
+pytestmark = pytest.mark.usefixtures("warm")
 
 
 def stage(place: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", *words],
+        [python(), "-m", *words],
         cwd=place,
         env={**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place), **environment},
         capture_output=True,

@@ -26,7 +26,7 @@ from amid.studies.benchmark_layout import joined
 from amid.studies.plotting import to_inline_svg
 from tests import benchmarked
 from tests.recorded import put, record
-from tests.small import ROOT, small_params, write_data
+from tests.small import ROOT, project_params, small_params, write_data
 
 BLOCK = benchmark.Block(
     protocols={"paper": 4, "strong": 2},
@@ -388,8 +388,7 @@ def test_a_row_that_cannot_be_compared_is_told_before_training(changes: dict, wo
 
 
 def test_the_committed_block_fits() -> None:
-    from amid.studies import load_params
 
-    block = load_params(ROOT / "params.yaml").table_benchmark
+    block = project_params().table_benchmark
     assert block.protocols == {"paper": 10}
     assert len(block.configurations) == 18

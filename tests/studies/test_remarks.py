@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from amid.core.types import RunRecord
-from amid.studies import load_params
 from amid.studies.recognition import TABLE1
 from amid.studies.remarks import advised, remarks, supported
 from amid.studies.rendering import plain
 from tests.recorded import put, record
-from tests.small import ROOT
+from tests.small import project_params
 
 LABELS = [n % 4 for n in range(100)]
 
@@ -190,7 +189,7 @@ def test_without_validation_clips_nothing_is_advised() -> None:
 
 
 def test_they_are_the_last_lines_of_the_table(tmp_path: Path, capsys) -> None:
-    params = load_params(ROOT / "params.yaml").model_copy(
+    params = project_params().model_copy(
         update={"datasets": ["avlips"], "seeds": [0], "table1": ["student_alone"]}
     )
     put(alone(30)[0], tmp_path / "runs" / "baselines" / "avlips" / "student_alone" / "seed0")
