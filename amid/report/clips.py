@@ -69,7 +69,7 @@ def tsne(data: ReportData) -> Section:
         blocks.append(
             Text(
                 f"{dataset}: run {found['run']} (AMID, seed {found['seed']}), epoch "
-                f"{found['epoch']}, chosen on validation; {len(points)} test clips drawn by seed "
+                f"{found['epoch']}, the evaluated one; {len(points)} test clips drawn by seed "
                 f"{data.params.report.seed}; one t-SNE of the normalized T and F together, so that "
                 f"both pictures have the same axes; perplexity {found['perplexity']:g}. "
                 + (

@@ -36,7 +36,7 @@ def paper_figures(data: ReportData) -> Section:
     blocks: list[object] = [Heading("Figure 3: accuracy class by class"), *untested]
     if compared := tested.rows(params.figure3):
         panels = class_wise.class_wise(compared).groupby("dataset", sort=False)
-        note = "Classes by falling difference; means over seeds at the epoch chosen on validation."
+        note = "Classes by falling difference; means over seeds at the evaluated epoch."
         blocks.append(Pictures([_class_wise(*panel) for panel in panels], note=note))
     blocks.append(Heading("Figures 4 and 5: teacher and student over the epochs"))
     over_epochs = []

@@ -2,8 +2,8 @@
 
 Accuracies and shares are in per cent. Of every number x: x is the mean over the runs of a row at
 the epoch where the head that a run selects on (the student, where there is one) is best on
-validation; x_std its sample deviation; x_last, x_last_std the same at the last epoch; p_x_holm is
-p_x after Holm's correction.
+validation, or at the last one under the protocol `strong`; x_std its sample deviation; x_last,
+x_last_std the same at the last epoch; p_x_holm is p_x after Holm's correction.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ TITLES = {
 BASELINE = {**TITLES, "student_alone": "Baseline (student alone)", "amid": "AMID"}
 REFERENCE = "amid"  # the configuration that the tests compare with
 SELECTED = (
-    "at the epoch where the student is best on validation; the test split takes no part in the "
-    "choice"
+    "at the epoch where the student is best on validation (under the protocol `strong`: at the "
+    "last one); the test split takes no part in the choice"
 )
 
 

@@ -175,10 +175,10 @@ LAYOUT4 = Layout(
         Column("paper_teacher", "paper: teacher", "", number, of=paper_numbers.UCF51),
     ),
     "Test Top-1 in per cent, mean ± sample standard deviation over seeds, student and teacher at "
-    "the epoch where the student (for `teacher alone`: the teacher) is best on validation; the "
-    "test split takes no part in the choice. p: two-sided paired t "
-    "tests of the student against AMID, over seeds and over test clips (each clip averaged over "
-    "seeds), not corrected for the number of rows.",
+    "the epoch where the student (for `teacher alone`: the teacher) is best on validation (under "
+    "the protocol `strong`: at the last one); the test split takes no part in the choice. p: "
+    "two-sided paired t tests of the student against AMID, over seeds and over test clips (each "
+    "clip averaged over seeds), not corrected for the number of rows.",
     note_of="The paper's columns are its numbers on UCF51, with other networks.",
 )
 
