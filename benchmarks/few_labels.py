@@ -7,6 +7,7 @@ the first one, seed by seed: a paired t test, not corrected. Nothing is written 
 folder.
 
     python -m benchmarks.few_labels avlips --data data/avlips --labels 4
+    python -m benchmarks.few_labels avlips --data data/avlips --labels 4,8,16 --csv few.csv
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,7 @@ from amid.studies.statistics import paired_t
 from amid.training.job import MODEL, TrainingJob
 from amid.training.train import train
 
+COLUMNS = ("dataset", "labels", "others", "configuration", "seed", "top1")
 Trained = Callable[[RunSpec], tuple[RunRecord, Path]]
 
 
@@ -87,20 +90,33 @@ def encode_auxiliary(params: Params, dataset: str, data: Path, trained: Trained)
             freeze_features(modality, "train", store, out)
 
 
+def numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
+
+
+def append(path: Path, row: dict[str, object]) -> None:
+    """Adds a row to a table, which is begun where there is none."""
+    frame = pd.DataFrame([row])
+    frame.to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.4f")
+
+
 def main() -> None:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", help="the name of its block in dataset/")
     parser.add_argument("--data", type=Path, required=True, help="its folder")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--labels", type=int, default=4, help="of each class")
+    parser.add_argument(
+        "--labels", type=numbers, default=(4,), help="of each class: one number or several"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--configurations", default="student_alone,kd,l_ft,amid,amid_unlabelled")
     parser.add_argument("--others-only", action="store_true", help="no runs on the labelled alone")
+    parser.add_argument("--csv", type=Path, help="gets a row a run, below those that it has")
     given = parser.parse_args()
     params = load_params(given.params)
-    for others in (True,) if given.others_only else (False, True):
+    for labels, others in product(given.labels, (True,) if given.others_only else (False, True)):
         with tempfile.TemporaryDirectory() as place:
-            data = with_few_labels(given.data, Path(place, "data"), given.labels, others=others)
+            data = with_few_labels(given.data, Path(place, "data"), labels, others=others)
             trained = trainer_in(Path(place), data)
             features_fingerprint.cache_clear()
             encode_auxiliary(params, given.dataset, data, trained)
@@ -114,6 +130,9 @@ def main() -> None:
                     teacher = run.teacher and trained(run.teacher)[1]
                     record, _ = trained(run.spec, teacher)
                     values.append(100 * record.accuracy(record.selected_on))
+                    if given.csv:
+                        row = [given.dataset, labels, int(others), name, seed, values[-1]]
+                        append(given.csv, dict(zip(COLUMNS, row, strict=True)))
                 spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
                 beside = "with the others" if others else "labelled alone"
                 shown = f"{np.mean(values):.1f} ± {spread:.1f}"
@@ -122,9 +141,7 @@ def main() -> None:
                     gain = f"{np.mean(values) - np.mean(first):+.1f}"
                     shown += f", {gain} to the first (p = {'-' if p is None else f'{p:.1g}'})"
                 first = first or values
-                print(
-                    f"{given.dataset}, {given.labels} a class, {beside}: {name} {shown}", flush=True
-                )
+                print(f"{given.dataset}, {labels} a class, {beside}: {name} {shown}", flush=True)
 
 
 if __name__ == "__main__":
