@@ -70,10 +70,12 @@ def advised(records: Records, probes: Mapping[str, Mapping[str, Any]]) -> list[s
         linear = _linear(probes, dataset, target, "validation")
         warned = _behind(runs, _linear(probes, dataset, target, "test"))
         if linear is not None and clips <= 100 * linear + LITTLE and not warned:
+            last = runs[0].spec.training.get("choose") == "last"
+            how = "or longer training" if last else "the protocol strong or augmentation"
             found.append(
                 f"{dataset}: on validation the student alone reaches {clips:.1f} %, a linear probe "
                 f"of the same features of {target} {100 * linear:.1f} %: make it better first, by "
-                "another encoder, `protocol: strong` or augmentation (docs/training.md)."
+                f"another encoder{' ' if last else ', '}{how} (docs/training.md)."
             )
         teacher = _validation(ours, "teacher")
         if teacher is not None and 100 * teacher <= clips + LITTLE:

@@ -175,6 +175,24 @@ def test_what_to_try_is_told_by_the_numbers_of_validation(
         assert word in line
 
 
+def test_the_protocol_that_runs_have_is_not_advised() -> None:
+    probes = {"avlips": {"modalities": {"video": {"test": None, "validation": 0.59}}}}
+    records = both(0.60, 0.70, 0.85)
+    (paper,) = advised(records, probes)
+    assert paper.endswith(
+        "by another encoder, the protocol strong or augmentation (docs/training.md)."
+    )
+    records["avlips"]["student_alone"] = [
+        dataclasses.replace(
+            run,
+            spec=dataclasses.replace(run.spec, training={**run.spec.training, "choose": "last"}),
+        )
+        for run in records["avlips"]["student_alone"]
+    ]
+    (strong,) = advised(records, probes)
+    assert strong.endswith("by another encoder or longer training (docs/training.md).")
+
+
 def test_a_student_that_was_warned_of_gets_no_advice_on_the_probe_beside() -> None:
     records, video = both(0.60, 0.70, 0.85), {"test": 0.9, "validation": 0.9}
     probes = {"avlips": {"modalities": {"video": video}}}
