@@ -124,10 +124,13 @@ def main() -> None:
             fingerprint = partial(features_fingerprint, data)
             first: list[float] = []
             for name in given.configurations.split(","):
-                values = []
+                values, taught = [], []
                 for seed in range(given.seeds):
                     run = configured_run(params, given.dataset, name, seed, fingerprint)
-                    teacher = run.teacher and trained(run.teacher)[1]
+                    teacher = None
+                    if run.teacher:
+                        known, teacher = trained(run.teacher)
+                        taught.append(100 * known.accuracy("teacher"))
                     record, _ = trained(run.spec, teacher)
                     values.append(100 * record.accuracy(record.selected_on))
                     if given.csv:
@@ -140,6 +143,8 @@ def main() -> None:
                     p = paired_t(values, first)
                     gain = f"{np.mean(values) - np.mean(first):+.1f}"
                     shown += f", {gain} to the first (p = {'-' if p is None else f'{p:.1g}'})"
+                if taught:
+                    shown += f"; its fixed teacher {np.mean(taught):.1f}"
                 first = first or values
                 print(f"{given.dataset}, {labels} a class, {beside}: {name} {shown}", flush=True)
 
