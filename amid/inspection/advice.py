@@ -36,6 +36,11 @@ def advice(name: str, table: pd.DataFrame, encoders: Mapping[str, Any]) -> list[
             f"{unlabelled} training clips have no label: compare `kd` (a fixed teacher) and "
             f"`amid_unlabelled` with the student alone, where such clips pay most ({PAGE})"
         )
+        lines.append(
+            "a teacher of few labels may want another modality_dropout than the 0.5 of the protocol"
+            f" strong: compare -S 'dataset/{name}.yaml:++training.modality_dropout=0.0' on "
+            "validation (docs/training.md)"
+        )
     lines += [
         f"{modality}: the encoder {encoder} for sequences of this length; `resnet` is worth a try"
         for modality, encoder in encoders.items()

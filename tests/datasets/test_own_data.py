@@ -91,7 +91,9 @@ def test_few_labels_as_the_walk_makes_them(place: Path, tmp_path: Path) -> None:
     assert set(values) == {"sections.amid", "table1"}
     rows = {"sections": {"amid": values["sections.amid"]}, "table1": values["table1"]}
     change(copied / "params.yaml", rows)
-    change(copied / "dataset" / "digits.yaml", {"options": {"manifest": "few.csv"}})
+    assert "-S 'dataset/digits.yaml:++training.modality_dropout=0.0'" in WALK
+    few_labels = {"options": {"manifest": "few.csv"}, "training": {"modality_dropout": 0.0}}
+    change(copied / "dataset" / "digits.yaml", few_labels)
     done = run(copied, "-m", "stages.check")
     assert done.returncode == 0, done.stderr
 

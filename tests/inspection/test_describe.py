@@ -205,7 +205,11 @@ def clips_of(*counts: int, unlabelled: int = 0) -> pd.DataFrame:
         (clips_of(30, 30), {}, []),
         (clips_of(10, 10), {}, []),
         (clips_of(9, 9, 90), {}, ["9 labelled training clips a class are few: clips of all"]),
-        (clips_of(4, 4, unlabelled=70), {}, ["70 training clips have no label: compare `kd`"]),
+        (
+            clips_of(4, 4, unlabelled=70),
+            {},
+            ["70 training clips have no label: compare `kd`", "a teacher of few labels may want"],
+        ),
         (clips_of(30), {"a": "cnn"}, ["a: the encoder cnn for sequences of this length"]),
     ],
 )
