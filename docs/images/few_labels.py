@@ -25,7 +25,9 @@ def main() -> None:
     names = list(dict.fromkeys(rows["configuration"]))
     colours = dict(zip(names, plt.get_cmap("tab10").colors, strict=False))
     sets = list(dict.fromkeys(rows["dataset"]))
-    figure, axes = plt.subplots(1, len(sets), figsize=(4.5 * len(sets), 3.6), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(sets), figsize=(max(7.0, 4.5 * len(sets)), 4.2), squeeze=False
+    )
     for axis, dataset in zip(axes[0], sets, strict=True):
         here = rows[rows["dataset"] == dataset]
         for (others, name), line in here.groupby(["others", "configuration"], sort=False):
@@ -47,7 +49,7 @@ def main() -> None:
         axes[0, 0].plot([], [], color=colours[name], label=TITLES.get(name, name))
     for style, words in BESIDE.values():
         axes[0, 0].plot([], [], color="0.4", linestyle=style, label=words)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     figure.savefig(TABLE.with_suffix(".png"), dpi=150, metadata={"Software": None})
 
 
