@@ -46,8 +46,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "".join(_aligned(shown)).startswith(FOUND + BLOCK + "# written: dataset/digits.yaml.")
     written = place / "dataset" / "digits.yaml"
     assert YAML().load(written.read_text())["folder"] == folder
-    training = {"epochs": 2, "warmup_epochs": 1}
-    numbers = {"datasets": ["digits"], "seeds": [0], "training": training}
+    training = {"epochs": 2, "warmup_epochs": 1}  # of the protocol that the block has
+    numbers = {"datasets": ["digits"], "seeds": [0], "training": {"strong": training}}
     change(place / "params.yaml", numbers)
     return place
 
