@@ -124,7 +124,7 @@ def main() -> None:
             fingerprint = partial(features_fingerprint, data)
             first: list[float] = []
             for name in given.configurations.split(","):
-                values, taught = [], []
+                values, validated, taught = [], [], []
                 for seed in range(given.seeds):
                     run = configured_run(params, given.dataset, name, seed, fingerprint)
                     teacher = None
@@ -133,6 +133,8 @@ def main() -> None:
                         taught.append(100 * known.accuracy("teacher"))
                     record, _ = trained(run.spec, teacher)
                     values.append(100 * record.accuracy(record.selected_on))
+                    history = record.history[record.best_epoch]
+                    validated.append(100 * history.get(f"validation_{record.selected_on}", np.nan))
                     if given.csv:
                         row = [given.dataset, labels, int(others), name, seed, values[-1]]
                         append(given.csv, dict(zip(COLUMNS, row, strict=True)))
@@ -143,6 +145,8 @@ def main() -> None:
                     p = paired_t(values, first)
                     gain = f"{np.mean(values) - np.mean(first):+.1f}"
                     shown += f", {gain} to the first (p = {'-' if p is None else f'{p:.1g}'})"
+                if not np.isnan(validated).any():
+                    shown += f"; on validation {np.mean(validated):.1f}"
                 if taught:
                     shown += f"; its fixed teacher {np.mean(taught):.1f}"
                 first = first or values

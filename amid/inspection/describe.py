@@ -226,18 +226,15 @@ def _block(values: dict[str, Any], contents: dict[str, Contents]) -> str:
 def _training(params: Params, target: Contents) -> str:
     """The lines of the protocol `strong`, for short sequences without changes of their time."""
     why = "# not the paper's: docs/training.md"
-    steps = params.extractors["frame_dct"]["frames"] if target.kind == "video" else None
+    short = target.kind == "video" and params.extractors["frame_dct"]["frames"] < SHORT
     if target.kind == "features" and target.sequence:
-        steps = statistics.median(target.lengths)
-    if steps is None or steps >= SHORT:
+        short = statistics.median(target.lengths) < SHORT
+    usual = params.training.strong["augmentation"]
+    kept = {name: numbers for name, numbers in usual.items() if not (short and name in OF_TIME)}
+    if kept == usual:
         return f"training: {{protocol: strong}}  {why}\n"
-    kept = dict(params.training.strong["augmentation"])
-    for name in OF_TIME:
-        kept.pop(name, None)
-    lines = ["training:".ljust(28) + why, "  protocol: strong"]
-    if kept != params.training.strong["augmentation"]:
-        lines.append(f"  strong: {{augmentation: {_flow(kept)}}}  # few steps")
-    return "\n".join(lines) + "\n"
+    few_steps = f"  strong: {{augmentation: {_flow(kept)}}}  # few steps"
+    return "\n".join(["training:".ljust(28) + why, "  protocol: strong", few_steps]) + "\n"
 
 
 def _flow(value: Any) -> str:

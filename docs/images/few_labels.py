@@ -1,4 +1,4 @@
-"""The figure of docs/when-it-helps.md: python docs/images/few_labels.py
+"""The figure of docs/when-it-helps.md: PYTHONPATH=. python docs/images/few_labels.py
 
 Reads docs/images/few_labels.csv, the rows of benchmarks.few_labels, and writes few_labels.png:
 test Top-1 of the student over the labels of each class, one line a configuration.
@@ -26,7 +26,7 @@ def main() -> None:
     colours = dict(zip(names, plt.get_cmap("tab10").colors, strict=False))
     sets = list(dict.fromkeys(rows["dataset"]))
     figure, axes = plt.subplots(
-        1, len(sets), figsize=(max(7.0, 4.5 * len(sets)), 4.2), squeeze=False
+        1, len(sets), figsize=(max(7.0, 4.5 * len(sets)), 4.2), squeeze=False, layout="constrained"
     )
     for axis, dataset in zip(axes[0], sets, strict=True):
         here = rows[rows["dataset"] == dataset]
@@ -54,5 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    plt.rcParams["figure.constrained_layout.use"] = True
     main()

@@ -388,7 +388,6 @@ def test_a_row_that_cannot_be_compared_is_told_before_training(changes: dict, wo
 
 
 def test_the_committed_block_fits() -> None:
-
     block = project_params().table_benchmark
     assert block.protocols == {"paper": 10}
     assert len(block.configurations) == 18
