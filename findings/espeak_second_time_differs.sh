@@ -31,6 +31,7 @@ for _ in range(3):
     heard.clear()
     library.espeak_SetVoiceByName(b"en")
     library.espeak_Synth(b"hello\0", 6, WAIT, 1, 0, UTF8, None, None)
+    library.espeak_Synchronize()
     print(len(heard) // 2, hashlib.sha256(heard).hexdigest()[:12])
 PYTHON
 "$folder/venv/bin/python" "$folder/say.py" > "$folder/first"

@@ -35,6 +35,7 @@ def crossings(voice):
     answer = library.espeak_SetVoiceByName(voice.encode())
     text = b"one two three\0"
     library.espeak_Synth(text, len(text), WAIT, 1, 0, UTF8, None, None)
+    library.espeak_Synchronize()
     changes = sum((a < 0) != (b < 0) for a, b in zip(samples, samples[1:]))
     return answer, round(changes / len(samples) * 22050)
 

@@ -37,7 +37,8 @@ def flac(target):
         stream.layout = "mono"
         frame = av.AudioFrame.from_ndarray(noise[None], format="s16", layout="mono")
         frame.rate, frame.pts = 16000, 0
-        container.mux([*stream.encode(frame), *stream.encode(None)])
+        container.mux(stream.encode(frame))  # the header is written here
+        container.mux(stream.encode(None))
 
 
 def attempt(read):
@@ -53,7 +54,8 @@ open("streamed.flac", "wb").write(pipe.bytes)
 flac("whole.flac")
 print("soundfile 0.14.0: one second of mono at 16 kHz as FLAC, written to a file, and to a pipe, where the encoder cannot go")
 print("back to write the number of samples: the format says 0 for 'unknown' then (RFC 9639, 8.2)")
-print("Behaviour: frames is the largest number of 64 bits, and every way of reading raises, also of a known number of samples.")
+print("Behaviour: frames is the largest number of 64 bits, and reading it to its end raises in every way, also where the number")
+print("of samples is given.")
 print("One would have sworn: it is read to its end, as FFmpeg and the reference decoder do.")
 print()
 with av.open("streamed.flac") as container:
@@ -63,7 +65,7 @@ for name in ("whole.flac", "streamed.flac"):
     info = soundfile.info(name)
     ways = {
         "read()": lambda: len(soundfile.read(name)[0]),
-        "read(frames=8000)": lambda: len(soundfile.read(name, frames=8000)[0]),
+        "read(frames=16000)": lambda: len(soundfile.read(name, frames=16000)[0]),
         "blocks(4000)": lambda: sum(map(len, soundfile.blocks(name, 4000))),
     }
     found[name] = [attempt(read) for read in ways.values()]
