@@ -168,6 +168,34 @@ def test_everything_is_written_and_read_by_rule_ratio_and_share(tmp_path: Path) 
     assert "No data set of the table has labels" in without_labels
 
 
+def test_the_small_version_has_the_projects_seeds_and_files_of_its_own(tmp_path: Path) -> None:
+    params = pair_params().model_copy(update={"seeds": [0, 1, 2]})
+    rules = {name: params.table7_small.rules[name] for name in ("random", "clipscore")}
+    block = params.table7_small.model_copy(update={"rules": rules})
+    params = params.model_copy(update={"table7_small": block})
+    assert params.table7_small.seeds is None
+    assert contrastive.block_of(params, "table7_small").seeds == [0, 1, 2]
+    planned = contrastive.TABLE7_SMALL.plan(params, "avsentences_small", lambda *_: "")
+    found = records("avsentences_small")["avsentences_small"]
+    places = {
+        f"{contrastive.folder_name(*row)}/seed{one.spec.seed}": one
+        for row, runs in found.items()
+        for one in runs
+    }
+    assert {run.folder for run in planned} == set(places)
+    for name, one in places.items():
+        put(one, tmp_path / "contrastive_small" / "avsentences_small" / name)
+    files = contrastive.TABLE7_SMALL.write(params, tmp_path, tmp_path / "reports")
+    ends = ("csv", "md", "tex")
+    assert sorted(path.name for path in files) == [
+        *("figure7_small.csv", "figure7_small.png"),
+        *(f"table7_small.{end}" for end in ends),
+        *(f"table7_small_probes.{end}" for end in ends),
+    ]
+    written = pd.read_csv(tmp_path / "reports" / "table7_small.csv")
+    assert list(written["seeds"]) == [3, 3, 3]
+
+
 def test_the_layout_shows_every_row() -> None:
     text = markdown(contrastive.contrastive(records()), LAYOUT)
     assert "## avsentences, 3 seeds" in text
