@@ -14,7 +14,7 @@ import pytest
 from amid.core.reproducible import not_portable, platform_fingerprint
 from amid.errors import AmidError, ConfigError
 from amid.maintenance import bits
-from amid.methods import METHODS
+from amid.methods import METHODS, PAIR_METHODS
 from amid.networks import ENCODERS
 from stages import check_repro
 from tests.small import ROOT
@@ -74,6 +74,9 @@ def test_every_method_and_encoder_is_among_the_runs() -> None:
     assert {run.method for run in runs} == set(METHODS)
     assert {run.network["encoder"] for run in runs} == set(ENCODERS)
     assert len({run.key for run in runs}) == len(runs)
+    pairs = bits.pair_runs().values()
+    assert {run.method for run in pairs} == set(PAIR_METHODS)
+    assert len({run.key for run in pairs}) == len(pairs)
 
 
 MADE_UP = {"one": "1" * 64, "two": "2" * 64, bits.ALL: "3" * 64}

@@ -14,6 +14,7 @@ from amid.studies import sensitivity
 from stages.report import FILES
 from tests.recorded import record
 from tests.small import ROOT, project_params
+from tests.studies.test_contrastive import records
 
 LABELS = [n % 3 for n in range(30)]
 CLASSES = ("bin", "lay", "red")
@@ -86,6 +87,7 @@ def report_data(
         {dataset: exhibits_of(classes, clip) for dataset in datasets},
         dag.read_stages(ROOT, ["dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in FILES)]),
         [("Python", "3.11.2"), ("torch", "2.13.0")],
+        pairs=records("avsentences_small", len(seeds)),
     )
 
 

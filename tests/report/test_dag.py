@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,14 @@ def test_what_follows_from_other_needs_is_left_out(tmp_path: Path) -> None:
     assert "shown" not in picture
     assert picture.count('class="edge"') == 1
     assert words == "2 stages from left to right. trained needs made."
+
+
+def test_a_long_name_is_made_as_narrow_as_its_box(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text(TEXT.replace("  made:", "  a_name_of_25_letters_or_so:"))
+    read = dag.read_stages(tmp_path, ["dvc.yaml"])
+    picture, _ = dag.draw(read, ["trained"])
+    (fitted,) = re.findall(r"<text[^>]*textLength=\"90\"[^>]*>([^<]*)<", picture)
+    assert fitted == "a_name_of_25_letters_or_so"
 
 
 def test_every_stage_of_the_project_is_drawn_once_and_right_of_its_needs() -> None:
