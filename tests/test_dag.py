@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from amid.core.types import RunRecord
 from amid.studies import STUDIES, get_study
 from amid.studies.runs import planned_runs
 from amid.studies.sections import ELSEWHERE
@@ -276,13 +278,25 @@ def upstream(name: str) -> set[str]:
 
 
 def test_a_quick_answer_trains_amid_alone() -> None:
-    """`dvc exp run -S alpha=5.0 table1`: of all stages that read alpha Table 1 needs two, and of
-    their runs those of the row `amid` depend on its value."""
+    """`dvc exp run -s -S alpha=5.0 pipelines/train/dvc.yaml:amid@avlips`: the stage has the number
+    among its metrics, and trains the runs of the row `amid`, with their warm-ups."""
+    (metrics,) = stages()["amid"]["metrics"]
+    assert list(metrics) == ["reports/trained/${item.dataset}.json"]
+    params = project_params()
+    before, after = (
+        {r.spec.key: r for r in planned_runs("amid", values, "avlips", lambda *_: "")}
+        for values in (params, params.model_copy(update={"alpha": 5.0}))
+    )
+    missing = [run for key, run in after.items() if key not in before]
+    assert [run.folder for run in missing] == [f"amid/seed{seed}" for seed in params.seeds]
+    assert all(run.parent.options["alpha"] == 5.0 for run in missing)  # which its worker trains
+
+
+def test_table_1_at_another_weight_trains_no_other_row() -> None:
+    """`dvc exp run -S alpha=5.0 table1`."""
     assert {"baselines", "compared", "warmup", "amid"} <= upstream("table1")
     read = {name for name in upstream("table1") if "alpha" in stages()[name]["params"]}
     assert read == {"warmup", "amid"}
-    (metrics,) = stages()["table1"]["metrics"]
-    assert list(metrics) == ["reports/table1.json"]  # what `dvc exp show` has as avlips.amid
     params = project_params()
     for name in ("warmup", "amid"):
         before, after = (
@@ -382,6 +396,26 @@ def test_commands_of_dvc_miss_nothing_that_was_never_made(tiny: Path) -> None:
         if name == "before":
             run(tiny, "repro", "pipelines/student/dvc.yaml")
             assert (tiny / "student" / "avlips" / "card.json").exists()
+
+
+@pytest.mark.slow(seconds=60)
+def test_a_quick_answer_is_beside_the_default(tiny: Path) -> None:
+    """By one stage; what it leaves stale is made by the next `dvc repro`, from the run store."""
+    shown = run(tiny, "exp", "show", "--csv").splitlines()[0].split(",")
+    assert "trained.avlips.amid" in shown
+    output = run(tiny, "exp", "run", "-s", "-S", "alpha=4.35", TRAINING[0])
+    assert trained(output) == {"amid": 1}
+    assert output.count("Running stage") == 1
+    (record,) = (tiny / "runs" / "amid" / "avlips" / "amid").glob("*/record.json")
+    accuracy = RunRecord.from_json(record.read_text()).accuracy("student")
+    told = json.loads((tiny / "reports" / "trained" / "avlips.json").read_text())["trained"]
+    assert told["avlips"]["amid"] == round(100 * accuracy, 2)
+    output = run(tiny, "repro", "table1")
+    assert trained(output) == {}
+    assert {"warmup@avlips", "amid@avlips", "table1"} <= set(re.findall(r"([\w@]+)':\n> ", output))
+    table = json.loads((tiny / "reports" / "table1.json").read_text())
+    assert table["avlips"]["amid"] == told["avlips"]["amid"]
+    assert trained(run(tiny, "exp", "run", "-S", "alpha=4.0", "table1")) == {}
 
 
 @pytest.mark.slow(seconds=300)
