@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import once
 from tests.warm import started
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,11 @@ APART = {
     "test_another_processor_gives_the_committed_bits",
     "test_what_additions_can_break_is_whole",
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if once.begin():
+        config.add_cleanup(once.end)
 
 
 def group(nodeid: str) -> str:

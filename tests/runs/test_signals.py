@@ -76,7 +76,7 @@ def test_a_stage_ends_within_five_seconds_and_keeps_its_state(
         assert time.monotonic() < until, "the stage did not start"
         assert stage.poll() is None, stage.stderr.read().decode()
         time.sleep(0.1)
-    time.sleep(1.0)
+    time.sleep(0.3)
     start = time.monotonic()
     # Ctrl-C reaches all processes of the terminal, SIGTERM the stage alone.
     (os.killpg if number == signal.SIGINT else os.kill)(stage.pid, number)
