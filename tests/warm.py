@@ -5,8 +5,8 @@ MLflow for seconds, which says nothing about them.
 `python -m stages.NAME ...` that is a fork of a process which has imported what is not the
 project's; the stage's own modules are imported by the fork, from the folder or the PYTHONPATH that
 it is called with. Any other words go to this Python.
-Processes of their own from beginning to end are the stages of the reproducibility gate, of the
-campaigns, and of all tests that do not name this.
+Processes of their own from beginning to end are the stages of the campaigns, of one of the
+reproducibility gate's two clones, and of all tests that do not name this.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ def serve(address: str, leader: int) -> list[str]:
                 os.chdir(folder)
                 os.environ.clear()
                 os.environ.update(environment)
+                time.tzset()
                 return words
             caller.sendall(f"{stage}\n".encode())
             code = os.waitstatus_to_exitcode(os.waitpid(stage, 0)[1])
