@@ -38,17 +38,26 @@ def left_by(record: RunRecord, folder: Path) -> list[bytes]:
     return [record.to_json().encode(), *((folder / name).read_bytes() for name in files)]
 
 
-@pytest.fixture(scope="module")
-def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[bytes]]:
-    """What a configuration's run leaves that nothing interrupts, trained when it is first asked
-    for."""
+Wholes = Callable[[str], list[bytes]]
+
+
+def wholes(
+    spec_of: Callable[[str], RunSpec], data: Path, folders: pytest.TempPathFactory
+) -> Wholes:
+    """Gives what a configuration's run leaves that nothing interrupts, trained when it is first
+    asked for."""
 
     @cache
     def trained(configuration: str) -> list[bytes]:
-        folder = tmp_path_factory.mktemp(configuration)
-        return left_by(train(small_run(data, configuration).spec, data, folder), folder)
+        folder = folders.mktemp(configuration)
+        return left_by(train(spec_of(configuration), data, folder), folder)
 
     return trained
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Wholes:
+    return wholes(lambda name: small_run(data, name).spec, data, tmp_path_factory)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from amid.training.batches import batch_count, repeated_batches, training_batche
 from amid.training.trainer import Trainer
 from tests.small import small_run, sum_all, untrained, write_data
 from tests.training.test_strong import strong_run
-from tests.training.test_trainer import left_by, train
+from tests.training.test_trainer import Wholes, left_by, train, wholes
 
 USED_BY = ["amid", "amid_ccl", "fixed_teacher", "l_ft", "gmc", "ccl", "kd", "kd_joint", "lskd"]
 USED_BY += ["lskd_joint", "dist", "fitnets", "rkd", "c2kd", "c2kd_fixed", "cotrained", "mfh"]
@@ -231,18 +231,22 @@ def test_batches_are_counted_as_they_are_drawn(samples: int, size: int) -> None:
     assert batch_count(samples, size) == len(training_batches(samples, size))
 
 
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Wholes:
+    return wholes(lambda name: strong_run(data, name).spec, data, tmp_path_factory)
+
+
 @pytest.mark.parametrize("configuration", ["student_alone", "amid", "gmc"])
 @pytest.mark.parametrize("batches", [3, 12])
 def test_a_run_stopped_within_an_epoch_ends_in_the_same_bytes(
-    configuration: str, batches: int, data: Path, tmp_path: Path
+    configuration: str, batches: int, whole, data: Path, tmp_path: Path
 ) -> None:
     spec = strong_run(data, configuration).spec
-    whole = train(spec, data, tmp_path / "whole")
     left = iter(range(batches))
     with pytest.raises(Stopped):
         train(spec, data, tmp_path / "cut", stop=lambda: next(left, None) is None)
     resumed = train(spec, data, tmp_path / "cut")
-    assert left_by(resumed, tmp_path / "cut") == left_by(whole, tmp_path / "whole")
+    assert left_by(resumed, tmp_path / "cut") == whole(configuration)
 
 
 def test_small_loss_ranks_labelled_samples(data: Path) -> None:
