@@ -129,6 +129,7 @@ def test_configurations_that_cannot_be_chosen_are_named(named, words, tmp_path: 
         load_params(tmp_path / "params.yaml")
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
     write_params(tmp_path, lambda values: None)
     refused(stage(tmp_path, "stages.student", "avlips"), 1, "record.json is missing", "dvc repro")
