@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
@@ -44,6 +45,8 @@ def once(name: str, make: Callable[[Path], None], *, of_copies: bool = False) ->
 
     of_copies: also what a session within this one uses, on a copy of the project.
     """
+    if begin():  # outside a session of pytest: a campaign, say
+        atexit.register(end)
     path = folder() / (name if of_copies else f"{HERE}-{name}")
     with FileLock(f"{path}.lock"):
         if not path.exists():
