@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ TABLES_ON_REQUEST = {"table_selection", "tune_report", "table_adversarial", "tab
 TABLES_ON_REQUEST |= {"table_benchmark", "table_modalities", "table7"}
 
 
+@cache
 def stages() -> dict[str, dict]:
     """Name -> definition of all stages, before the matrix over data sets is unrolled.
 
@@ -118,6 +120,11 @@ def test_every_stage_says_what_it_does_and_runs_a_thin_file_that_exists() -> Non
         assert str(path.relative_to(ROOT)) in stage["deps"], name
 
 
+@cache
+def values_of(path: Path) -> dict:
+    return YAML(typ="safe").load(path.read_text())
+
+
 def test_every_code_dependency_and_parameter_exists() -> None:
     seen = set()
     for name, stage in stages().items():
@@ -130,7 +137,7 @@ def test_every_code_dependency_and_parameter_exists() -> None:
                 for path in ROOT.glob(filled(file, "*")):
                     seen.add(path.relative_to(ROOT).as_posix())
                     for key in keys or ():
-                        value = YAML(typ="safe").load(path.read_text())
+                        value = values_of(path)
                         for part in key.split("."):
                             assert part in value, (name, path, key)
                             value = value[part]
@@ -189,10 +196,16 @@ WITHOUT_EFFECT += tuple(
 )
 
 
-def imported(path: Path) -> set[Path]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imported(path: Path) -> frozenset[Path]:
     """The files that a module of the project imports itself, at its top or inside functions."""
     found: set[Path] = set()
-    waiting = list(ast.parse(path.read_text()).body)
+    waiting = list(parsed(path).body)
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -207,7 +220,7 @@ def imported(path: Path) -> set[Path]:
         for name in names:
             place = ROOT / name.replace(".", "/")
             found |= {f for f in (place.with_suffix(".py"), place / "__init__.py") if f.exists()}
-    return found
+    return frozenset(found)
 
 
 def closure(*modules: str) -> set[str]:
@@ -239,7 +252,7 @@ def test_what_a_stage_imports_however_deep_lies_in_its_dependencies(name: str) -
         path
         for path in closure(*modules_of(stage))
         if not any(path == dep or path.startswith(f"{dep}/") for dep in listed)
-        and ast.parse((ROOT / path).read_text()).body[1:]  # more than a docstring
+        and parsed(ROOT / path).body[1:]  # more than a docstring
     }
     assert not missing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from amid.core.types import RunRecord
 from amid.report import dag
@@ -89,6 +90,12 @@ def report_data(
         [("Python", "3.11.2"), ("torch", "2.13.0")],
         pairs=records("avsentences_small", len(seeds)),
     )
+
+
+@cache
+def usual_page() -> str:
+    """`made_page()`, made once: to draw its figures takes seconds."""
+    return made_page()
 
 
 def made_page(benchmark: dict | None = None, **changes) -> str:

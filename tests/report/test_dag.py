@@ -102,7 +102,7 @@ print(hashlib.sha256((picture + alt).encode()).hexdigest())
 def test_the_drawing_does_not_depend_on_the_seed_of_hashes() -> None:
     """Whose order sets of names have: a page of another process has other bytes else."""
     found = set()
-    for seed in range(6):
+    for seed in range(4):
         environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", DRAW.format(files=ROOT_STAGES)]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)

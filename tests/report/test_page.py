@@ -21,7 +21,7 @@ from amid.report.sections import all_sections
 from amid.studies.recognition import table1
 from amid.studies.rendering import decimals
 from stages.report import FILES
-from tests.report.made import made_page, report_data
+from tests.report.made import made_page, report_data, usual_page
 from tests.small import ROOT, committed, small_params
 
 EMPTY = {at: {"student": [], "teacher": []} for at in ("best", "last")}
@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return made_page()
+    return usual_page()
 
 
 @pytest.fixture(scope="module")

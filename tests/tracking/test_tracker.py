@@ -58,8 +58,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory):
-    """Of a store for tests that have sections of their own in it: to make one takes a second."""
-    return open_client(tmp_path_factory.mktemp("store"))
+    """Of a store for tests that have sections of their own in it."""
+    folder = tmp_path_factory.mktemp("store")
+    put_store(folder)
+    return open_client(folder)
 
 
 @pytest.fixture
