@@ -3,11 +3,14 @@
 Of an extracted data set's training clips, some of each class keep their label. The rest are left
 out, or take part without one. Frozen encoders of auxiliary modalities that were trained on the
 training clips are trained again, on the labels that are left. Each configuration is compared with
-the first one, seed by seed: a paired t test, not corrected. Nothing is written but to a temporary
-folder.
+the first one, seed by seed: a paired t test, not corrected (benchmarks.paired corrects those of
+a table). Nothing is written but to a temporary folder. Rows can be given here in place of
+params.yaml; trials of them take seeds that no table reports.
 
     python -m benchmarks.few_labels avlips --data data/avlips --labels 4
     python -m benchmarks.few_labels avlips --data data/avlips --labels 4,8,16 --csv few.csv
+    python -m benchmarks.few_labels avlips --data data/avlips --others-only --first-seed 100 \\
+        --rows '{js_16: {method: amid, teacher: fixed, jensen_shannon: 16.0}}'
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from amid.config import Params
 from amid.core.types import RunRecord, RunSpec
 from amid.data.feature_store import FeatureStore
 from amid.data.splits import embeddings_folder, features_fingerprint
+from amid.errors import ConfigError
 from amid.io.checksums import record_checksums
 from amid.losses import UNLABELLED
 from amid.runs.embeddings import freeze, freeze_features
@@ -90,6 +95,24 @@ def encode_auxiliary(params: Params, dataset: str, data: Path, trained: Trained)
             freeze_features(modality, "train", store, out)
 
 
+def with_rows(params: Params, text: str) -> Params:
+    """The configurations in `text`, a mapping in YAML as of params.yaml, beside those of `params`.
+
+    Raises ConfigError where it is no such mapping, or where a number in it is wrong.
+    """
+    try:
+        rows = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--rows: no YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
+        raise ConfigError("--rows: wants a mapping, such as {mine: {method: amid, alpha: 1.0}}.")
+    update = {"configurations": {**params.configurations, **rows}}
+    params = params.model_copy(update=update)
+    for name in rows:
+        params.resolved(name)
+    return params
+
+
 def numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
@@ -108,12 +131,20 @@ def main() -> None:
     parser.add_argument(
         "--labels", type=numbers, default=(4,), help="of each class: one number or several"
     )
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--configurations", default="student_alone,kd,l_ft,amid,amid_unlabelled")
+    parser.add_argument("--rows", default="{}", help="more configurations, as of params.yaml")
     parser.add_argument("--others-only", action="store_true", help="no runs on the labelled alone")
     parser.add_argument("--csv", type=Path, help="gets a row a run, below those that it has")
     given = parser.parse_args()
-    params = load_params(given.params)
+    try:
+        params = with_rows(load_params(given.params), given.rows)
+    except ConfigError as error:
+        parser.error(str(error))
+    names = given.configurations.split(",")
+    names += [name for name in yaml.safe_load(given.rows) if name not in names]
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
     for labels, others in product(given.labels, (True,) if given.others_only else (False, True)):
         with tempfile.TemporaryDirectory() as place:
             data = with_few_labels(given.data, Path(place, "data"), labels, others=others)
@@ -123,9 +154,9 @@ def main() -> None:
             features_fingerprint.cache_clear()
             fingerprint = partial(features_fingerprint, data)
             first: list[float] = []
-            for name in given.configurations.split(","):
+            for name in names:
                 values, validated, taught = [], [], []
-                for seed in range(given.seeds):
+                for seed in seeds:
                     run = configured_run(params, given.dataset, name, seed, fingerprint)
                     teacher = None
                     if run.teacher:
