@@ -18,10 +18,20 @@ import numpy as np
 from amid.core.reproducible import PINS
 from benchmarks.side_by_side import arguments, ratio, show
 
+WIDTHS = (
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "NPY_DISABLE_CPU_FEATURES",
+)
+# AVX-512 only where the processor has it
 SETTINGS = {
     "all pins": {},
     "MKL's vector maths of its own choice": {"MKL_CBWR": ""},
     "numpy with AVX-512": {"NPY_DISABLE_CPU_FEATURES": ""},
+    "OpenBLAS with AVX-512": {"OPENBLAS_CORETYPE": ""},
+    "torch with AVX-512": {"ATEN_CPU_CAPABILITY": "", "ONEDNN_MAX_CPU_ISA": ""},
+    "all of them with AVX-512": dict.fromkeys(WIDTHS, ""),
     "products by MKL": {"ROUTED": "0"},
     "products by MKL, of its own choice": {"ROUTED": "0", "MKL_CBWR": ""},
 }

@@ -11,12 +11,12 @@ from amid.report.modalities import read_modalities
 from amid.report.page import page
 from amid.report.sections import all_sections
 from amid.runs.store import open_store
-from amid.studies import folds, load_params, rendering, sensitivity
+from amid.studies import contrastive, folds, load_params, rendering, sensitivity
 from amid.studies.base import load_records
 from amid.tracking.tracker import Tracker
 from stages.common import HOME, PARAMS, REPORTS, RUNS, run_stage
 
-FILES = ("data", "train", "ablation", "compared", "sensitivity", "report")
+FILES = ("data", "train", "ablation", "compared", "sensitivity", "contrastive_small", "report")
 
 
 def main() -> None:
@@ -27,8 +27,13 @@ def main() -> None:
             folds.load(params, RUNS),
             sensitivity.load(params, RUNS),
         )
+        pairs = contrastive.load(params, RUNS, contrastive.SMALL)
         keys = {
-            run.key for of in loaded for rows in of.values() for row in rows.values() for run in row
+            run.key
+            for of in (*loaded, pairs)
+            for rows in of.values()
+            for row in rows.values()
+            for run in row
         }
         trained_on = platforms(open_store(os.environ, HOME).root, keys)
         data = ReportData(
@@ -39,6 +44,7 @@ def main() -> None:
             facts(trained_on),
             read_benchmark(REPORTS),
             read_modalities(REPORTS),
+            pairs,
         )
         html = page(all_sections(data))
         tracker.log_files(rendering.write_text(REPORTS / "index.html", html))

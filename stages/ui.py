@@ -39,10 +39,10 @@ def main(port: str) -> None:
         print("no comparison yet: `make repro` trains and logs the runs they are made of")
 
 
-def current_runs(params: Params) -> dict[str, set[str]]:
-    """The keys of the runs of Tables 1, 4, 5 and 6 as they stand, by comparison; none of a table
-    whose runs are not there yet."""
-    found: dict[str, set[str]] = {}
+def current_runs(params: Params) -> dict[str, dict[str, str]]:
+    """Of Tables 1, 4, 5 and 6 as they stand, by comparison: key of a run -> its row, or its rows
+    where several share it. None of a table whose runs are not there yet."""
+    found: dict[str, dict[str, str]] = {}
     for dataset in params.datasets:
         only = params.model_copy(update={"datasets": [dataset]})
         loads = {
@@ -50,11 +50,19 @@ def current_runs(params: Params) -> dict[str, set[str]]:
             for number, rows in ((1, params.table1), (4, params.table4), (5, params.table5))
         }
         loads[f"table6-{dataset}"] = partial(sensitivity.load, only, RUNS)
-        for key, load in loads.items():
+        for view, load in loads.items():
             with suppress(AmidError):
-                rows = load()[dataset].values()
-                found[key] = {run.key for runs in rows for run in runs}
+                named: dict[str, list[str]] = {}
+                for row, runs in load()[dataset].items():
+                    for run in runs:
+                        named.setdefault(run.key, []).append(_name(row))
+                found[view] = {key: ", ".join(names) for key, names in named.items()}
     return found
+
+
+def _name(row: str | tuple[str, float]) -> str:
+    """A configuration, or `alpha 4.1`."""
+    return row if isinstance(row, str) else f"{row[0]} {row[1]:g}"
 
 
 if __name__ == "__main__":

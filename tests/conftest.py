@@ -2,6 +2,7 @@
 
 import amid.core.reproducible  # isort: skip  pins kernels before torch, numpy and OpenCV load
 
+import gc
 import os
 import sys
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import once
 from tests.warm import started
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +26,11 @@ APART = {
     "test_another_processor_gives_the_committed_bits",
     "test_what_additions_can_break_is_whole",
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if once.begin():
+        config.add_cleanup(once.end)
 
 
 def group(nodeid: str) -> str:
@@ -57,6 +64,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         slow = item.get_closest_marker("slow")
         seconds[group(item.nodeid)] += slow.kwargs.get("seconds", 0) if slow else 0
     items.sort(key=lambda item: -seconds[group(item.nodeid)])
+
+
+def pytest_collection_finish() -> None:
+    """No collector looks at modules and tests again: statsmodels' corrections call one for each
+    table, which with all that a worker has imported takes half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

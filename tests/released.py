@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from amid.serving.release import release
 from amid.training.job import TrainingJob
 from amid.training.train import train as train_job
 from tests.media.clips import write_video
+from tests.once import once
 from tests.params import put_params, read_params
 from tests.small import small_params, small_run, write_data
 from tests.stores import put_store
 
-CONFIGURATIONS = ("student_alone", "amid")
+CONFIGURATIONS = {"student_alone": "baselines", "amid": "amid"}  # and their sections
 SEEDS = (0, 1)
 # The features of tests.small, 8 x 6, as an extractor gives them: such a student takes real clips.
 EXTRACT = {"frames": 8, "box": None, "size": [4, 4], "coefficients": 3, "differences": True}
@@ -51,18 +53,30 @@ def train(configuration: str, seed: int, data: Path, folder: Path) -> tuple[RunR
 
 def put_runs(data: Path, runs: Path) -> tuple[dict[str, list[RunRecord]], dict[str, Path]]:
     """The runs of CONFIGURATIONS and SEEDS as the stages leave them; records and model files."""
+    for name, seed, folder in _folders(runs):
+        record, _ = train(name, seed, data, folder)
+        (folder / "record.json").write_text(record.to_json())
+        record_checksums(folder, "record.json")
+    return found_runs(runs)
+
+
+def found_runs(runs: Path) -> tuple[dict[str, list[RunRecord]], dict[str, Path]]:
+    """Records and model files of what `put_runs` has left in `runs`."""
     records: dict[str, list[RunRecord]] = {}
     models = {}
-    for name in CONFIGURATIONS:
-        section = "baselines" if name == "student_alone" else name
-        for seed in SEEDS:
-            folder = runs / section / "avlips" / name / f"seed{seed}"
-            record, model = train(name, seed, data, folder)
-            (folder / "record.json").write_text(record.to_json())
-            record_checksums(folder, "record.json")
-            records.setdefault(name, []).append(record)
-            models[record.key] = model
+    for name, _, folder in _folders(runs):
+        record = RunRecord.from_json((folder / "record.json").read_text())
+        records.setdefault(name, []).append(record)
+        models[record.key] = folder / "model.safetensors"
     return records, models
+
+
+def _folders(runs: Path) -> list[tuple[str, int, Path]]:
+    return [
+        (name, seed, runs / section / "avlips" / name / f"seed{seed}")
+        for name, section in CONFIGURATIONS.items()
+        for seed in SEEDS
+    ]
 
 
 def release_small(
@@ -79,9 +93,14 @@ def release_small(
 
 
 def made_student(place: Path) -> Path:
-    """Everything at once, below `place`."""
+    """Everything at once, below `place`: the student's folder there."""
+    shutil.copytree(once("student", _make), place, dirs_exist_ok=True)
+    return place / "student" / "avlips"
+
+
+def _make(place: Path) -> None:
     data = write_clips(place / "data" / "avlips")
-    return release_small(place / "student" / "avlips", data, *put_runs(data, place / "runs"))
+    release_small(place / "student" / "avlips", data, *put_runs(data, place / "runs"))
 
 
 def put_project(place: Path) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from functools import cache
 from pathlib import Path
 
 from amid.tracking.client import STORE, open_client
+from tests.once import once
 
 
 def put_store(place: Path) -> None:
     """A store without runs below `place`, as its first stage would make it."""
     folder = place / "mlruns"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / STORE).write_bytes(_empty())
+    shutil.copyfile(once("empty.db", _make), folder / STORE)
 
 
-@cache
-def _empty() -> bytes:
+def _make(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         open_client(Path(folder))
-        return (Path(folder) / "mlruns" / STORE).read_bytes()
+        shutil.copyfile(Path(folder) / "mlruns" / STORE, path)

@@ -259,13 +259,28 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("method: clip", "method: clap", ["'clap'", "did you mean 'clip'?"]),
         ("{temperature: 0.07}  #", "{temperture: 0.07}  #", ["table7.options.temperture"]),
         (
-            "{name: clipscore}",
-            "{name: clip_score}",
+            "clipscore: {name: clipscore}\n",
+            "clipscore: {name: clip_score}\n",
             ["table7.rules.clipscore"],
         ),
         ("warmup_epochs: 3  ", "warmup_epochs: 60  ", ["table7.training", "leaves none"]),
-        ("figure_ratio: 0.5", "figure_ratio: 0.4", ["table7.figure_ratio", "not among"]),
-        ("oracle: {name: oracle}", "all: {name: oracle}", ["table7.rules", "always there"]),
+        ("figure_ratio: 0.5  ", "figure_ratio: 0.4  ", ["table7.figure_ratio", "not among"]),
+        ("oracle: {name: oracle}  ", "all: {name: oracle}  ", ["table7.rules", "always there"]),
+        (
+            "datasets: [avsentences_small]",
+            "datasets: [avsentences]",
+            ["table7_small.datasets", "should be 'avsentences_small'"],
+        ),
+        (
+            "datasets: [avlips]",
+            "datasets: [avlips, avsentences_small]",
+            ["'datasets' names 'avsentences_small'", "copy dataset/avsentences_small.yaml"],
+        ),
+        (
+            "datasets: [avsentences]",
+            "datasets: [avsentences_small]",
+            ["'table7.datasets' names 'avsentences_small'", "'table7_small' make"],
+        ),
         (
             "student_alone: {method: baseline}",
             "student_alone: {method: baseline, selection: {name: random}}",

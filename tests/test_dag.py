@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from amid.core.types import RunRecord
 from amid.studies import STUDIES, get_study
 from amid.studies.runs import planned_runs
 from amid.studies.sections import ELSEWHERE
@@ -22,7 +25,7 @@ from tests.small import ROOT, project_params
 
 SECTIONS = (
     "data", "train", "ablation", "compared", "sensitivity", "selection", "tune", "adversarial",
-    "headroom", "benchmark", "modalities", "contrastive", "student", "report",
+    "headroom", "benchmark", "modalities", "contrastive", "contrastive_small", "student", "report",
 )  # fmt: skip
 REQUESTED = (
     "selection",
@@ -38,6 +41,7 @@ FILES = ("dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in SECTIONS if name
 FILES += tuple(f"pipelines/{name}/asked/dvc.yaml" for name in REQUESTED)
 A_DATA_SET = {"download", "extract", "auxiliary", "baselines", "warmup", "amid", "ablation"}
 A_DATA_SET |= {"croissant", "compared", "folds", "sensitivity", "exhibits"}
+SMALL = {"download_small", "extract_small", "contrastive_small"}  # of the one data set they name
 TABLES = {name for name in STUDIES if not get_study(name).on_request} | {"report"}
 ON_REQUEST = {"selection", "table_selection", "tune", "tune_report"}
 ON_REQUEST |= {"adversarial", "table_adversarial", "headroom", "table_headroom", "student"}
@@ -47,6 +51,7 @@ TABLES_ON_REQUEST = {"table_selection", "tune_report", "table_adversarial", "tab
 TABLES_ON_REQUEST |= {"table_benchmark", "table_modalities", "table7"}
 
 
+@cache
 def stages() -> dict[str, dict]:
     """Name -> definition of all stages, before the matrix over data sets is unrolled.
 
@@ -66,9 +71,9 @@ def filled(text: str, dataset: str = "avlips") -> str:
 
 
 def test_the_stages_of_the_paper_are_there() -> None:
-    assert set(stages()) == {"check", "request"} | A_DATA_SET | TABLES | ON_REQUEST
+    assert set(stages()) == {"check", "request"} | A_DATA_SET | SMALL | TABLES | ON_REQUEST
     both = ("avlips", "grid")  # run together
-    assert 2 + len(A_DATA_SET) * len(both) + len(TABLES) <= 40
+    assert 2 + len(A_DATA_SET) * len(both) + len(SMALL) + len(TABLES) <= 42
 
 
 def test_what_is_on_request_is_no_stage_before_it_is_asked_for() -> None:
@@ -100,10 +105,10 @@ def test_what_is_on_request_is_upstream_of_nothing_else() -> None:
     root = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
     assert set(root) == TABLES
     outs = ("runs/selection", "runs/tune", "runs/adversarial", "runs/headroom", "student")
-    outs += ("runs/benchmark", "runs/contrastive", "runs/modalities", "runs/missing")
+    outs += ("runs/benchmark", "runs/contrastive/", "runs/modalities", "runs/missing")
     for name, stage in stages().items():
         if name not in ON_REQUEST:
-            assert not any(dep.startswith(outs) for dep in stage["deps"]), name
+            assert not any(f"{dep}/".startswith(outs) for dep in stage["deps"]), name
 
 
 def test_every_stage_says_what_it_does_and_runs_a_thin_file_that_exists() -> None:
@@ -113,6 +118,11 @@ def test_every_stage_says_what_it_does_and_runs_a_thin_file_that_exists() -> Non
         path = ROOT / (module.replace(".", "/") + ".py")
         assert len(path.read_text().splitlines()) < 60, path
         assert str(path.relative_to(ROOT)) in stage["deps"], name
+
+
+@cache
+def values_of(path: Path) -> dict:
+    return YAML(typ="safe").load(path.read_text())
 
 
 def test_every_code_dependency_and_parameter_exists() -> None:
@@ -127,7 +137,7 @@ def test_every_code_dependency_and_parameter_exists() -> None:
                 for path in ROOT.glob(filled(file, "*")):
                     seen.add(path.relative_to(ROOT).as_posix())
                     for key in keys or ():
-                        value = YAML(typ="safe").load(path.read_text())
+                        value = values_of(path)
                         for part in key.split("."):
                             assert part in value, (name, path, key)
                             value = value[part]
@@ -186,10 +196,16 @@ WITHOUT_EFFECT += tuple(
 )
 
 
-def imported(path: Path) -> set[Path]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imported(path: Path) -> frozenset[Path]:
     """The files that a module of the project imports itself, at its top or inside functions."""
     found: set[Path] = set()
-    waiting = list(ast.parse(path.read_text()).body)
+    waiting = list(parsed(path).body)
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -204,7 +220,7 @@ def imported(path: Path) -> set[Path]:
         for name in names:
             place = ROOT / name.replace(".", "/")
             found |= {f for f in (place.with_suffix(".py"), place / "__init__.py") if f.exists()}
-    return found
+    return frozenset(found)
 
 
 def closure(*modules: str) -> set[str]:
@@ -236,7 +252,7 @@ def test_what_a_stage_imports_however_deep_lies_in_its_dependencies(name: str) -
         path
         for path in closure(*modules_of(stage))
         if not any(path == dep or path.startswith(f"{dep}/") for dep in listed)
-        and ast.parse((ROOT / path).read_text()).body[1:]  # more than a docstring
+        and parsed(ROOT / path).body[1:]  # more than a docstring
     }
     assert not missing
 
@@ -275,13 +291,25 @@ def upstream(name: str) -> set[str]:
 
 
 def test_a_quick_answer_trains_amid_alone() -> None:
-    """`dvc exp run -S alpha=5.0 table1`: of all stages that read alpha Table 1 needs two, and of
-    their runs those of the row `amid` depend on its value."""
+    """`dvc exp run -s -S alpha=5.0 pipelines/train/dvc.yaml:amid@avlips`: the stage has the number
+    among its metrics, and trains the runs of the row `amid`, with their warm-ups."""
+    (metrics,) = stages()["amid"]["metrics"]
+    assert list(metrics) == ["reports/trained/${item.dataset}.json"]
+    params = project_params()
+    before, after = (
+        {r.spec.key: r for r in planned_runs("amid", values, "avlips", lambda *_: "")}
+        for values in (params, params.model_copy(update={"alpha": 5.0}))
+    )
+    missing = [run for key, run in after.items() if key not in before]
+    assert [run.folder for run in missing] == [f"amid/seed{seed}" for seed in params.seeds]
+    assert all(run.parent.options["alpha"] == 5.0 for run in missing)  # which its worker trains
+
+
+def test_table_1_at_another_weight_trains_no_other_row() -> None:
+    """`dvc exp run -S alpha=5.0 table1`."""
     assert {"baselines", "compared", "warmup", "amid"} <= upstream("table1")
     read = {name for name in upstream("table1") if "alpha" in stages()[name]["params"]}
     assert read == {"warmup", "amid"}
-    (metrics,) = stages()["table1"]["metrics"]
-    assert list(metrics) == ["reports/table1.json"]  # what `dvc exp show` has as avlips.amid
     params = project_params()
     for name in ("warmup", "amid"):
         before, after = (
@@ -303,6 +331,7 @@ TINY = {
     "  epochs: 24 ": "  epochs: 3 ",
     "{epochs: 8,": "{epochs: 2,",
     "folds: all ": "folds: [0, 1] ",
+    "{epochs: 20, warmup_epochs: 2, batch_size: 64": "{epochs: 6, warmup_epochs: 1, batch_size: 32",
 }
 
 
@@ -324,6 +353,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
         text = text.replace(old, new)
     (place / "params.yaml").write_text(text)
     change(place / "dataset" / "avlips.yaml", {"options": tiny_project.FEW})
+    change(place / "dataset" / "avsentences_small.yaml", {"options": tiny_project.FEW_PAIRS})
     for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "start")):
         git(place, *words)
     run(place, "repro")
@@ -379,6 +409,26 @@ def test_commands_of_dvc_miss_nothing_that_was_never_made(tiny: Path) -> None:
         if name == "before":
             run(tiny, "repro", "pipelines/student/dvc.yaml")
             assert (tiny / "student" / "avlips" / "card.json").exists()
+
+
+@pytest.mark.slow(seconds=60)
+def test_a_quick_answer_is_beside_the_default(tiny: Path) -> None:
+    """By one stage; what it leaves stale is made by the next `dvc repro`, from the run store."""
+    shown = run(tiny, "exp", "show", "--csv").splitlines()[0].split(",")
+    assert "trained.avlips.amid" in shown
+    output = run(tiny, "exp", "run", "-s", "-S", "alpha=4.35", TRAINING[0])
+    assert trained(output) == {"amid": 1}
+    assert output.count("Running stage") == 1
+    (record,) = (tiny / "runs" / "amid" / "avlips" / "amid").glob("*/record.json")
+    accuracy = RunRecord.from_json(record.read_text()).accuracy("student")
+    told = json.loads((tiny / "reports" / "trained" / "avlips.json").read_text())["trained"]
+    assert told["avlips"]["amid"] == round(100 * accuracy, 2)
+    output = run(tiny, "repro", "table1")
+    assert trained(output) == {}
+    assert {"warmup@avlips", "amid@avlips", "table1"} <= set(re.findall(r"([\w@]+)':\n> ", output))
+    table = json.loads((tiny / "reports" / "table1.json").read_text())
+    assert table["avlips"]["amid"] == told["avlips"]["amid"]
+    assert trained(run(tiny, "exp", "run", "-S", "alpha=4.0", "table1")) == {}
 
 
 @pytest.mark.slow(seconds=300)

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +93,7 @@ def mounts_of(job: dict[str, Any]) -> list[dict[str, Any]]:
     return container(job)["volumeMounts"]
 
 
-def test_the_command_is_one_that_the_image_holds(job, tmp_path: Path) -> None:
+def test_the_command_is_one_that_the_image_holds(job, tmp_path: Path, warm: Path) -> None:
     """What the Dockerfile copies, in a folder of its own: the stage starts, and asks for more."""
     lines = (SCALE / "Dockerfile").read_text().splitlines()
     copies = [line.split()[1:] for line in lines if line.startswith("COPY")]
@@ -108,7 +107,7 @@ def test_the_command_is_one_that_the_image_holds(job, tmp_path: Path) -> None:
             copied(ROOT / name, place)
     kept = (SCALE / "Dockerfile.dockerignore").read_text()
     assert all(f"!{name}\n" in kept for *sources, _ in copies for name in sources)
-    command = [sys.executable, *container(job)["command"][1:]]
+    command = [warm / "python", *container(job)["command"][1:]]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AMID", "PYTHON"))}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr

@@ -23,9 +23,13 @@ pytestmark = pytest.mark.alone  # the gate: two clones at once, each with worker
 
 
 @pytest.fixture(scope="module")
-def clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The small profile in two folders, with one and two workers, in two time zones and locales."""
-    both = reproducibility_check.clones(tmp_path_factory.mktemp("gate"))
+def clones(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> tuple[Path, Path]:
+    """The small profile in two folders, with one and two workers, in two time zones and locales;
+    the stages of one are processes of their own from beginning to end, the other's are forked from
+    one process."""
+    one, two = reproducibility_check.clones(tmp_path_factory.mktemp("gate"))
+    path = os.pathsep.join((str(warm), str(Path(sys.executable).parent), os.environ["PATH"]))
+    both = one, two._replace(environment={**two.environment, "PATH": path})
     assert [clone.workers for clone in both] == [1, 2]
     assert all(both[0].environment[name] != both[1].environment[name] for name in ("TZ", "LC_ALL"))
     reproducibility_check.reproduce_all(ROOT, both)

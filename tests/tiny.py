@@ -18,6 +18,7 @@ FEW = {
     **{"words": ["bin", "lay", "red", "two"], "clips_per_word": 12},
     **{"train": 20, "validation": 12, "test": 16, "auxiliary_clips_per_word": 8},
 }
+FEW_PAIRS = {"train": 64, "validation": 10, "test": 10}
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 
 
@@ -42,9 +43,11 @@ def shrink(place: Path) -> None:
     values["table3"] |= {"folds": [0], "training": {"epochs": 2, "warmup_epochs": 1}}
     values["table3"]["training"]["milestones"] = []
     values["table6"] |= {"alpha": [3.7, 4.0], "beta": [1.5], "gamma": [1.0]}
+    values["table7_small"]["training"] |= {"epochs": 6, "warmup_epochs": 1, "batch_size": 32}
     with path.open("w") as file:
         yaml.dump(values, file)
     change(place / "dataset" / "avlips.yaml", {"options": FEW})
+    change(place / "dataset" / "avsentences_small.yaml", {"options": FEW_PAIRS})
 
 
 def reset(place: Path) -> None:

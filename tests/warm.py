@@ -1,11 +1,12 @@
 """Stages that start fast: for tests that run dozens of them, each of which would import torch and
 MLflow for seconds, which says nothing about them.
 
-`started` gives a folder with a `python` in it. As `python -m stages.NAME ...` that is a fork of a
-process which has imported what is not the project's; the stage's own modules are imported by the
-fork, from the folder or the PYTHONPATH that it is called with. Any other words go to this Python.
-Processes of their own from beginning to end are the stages of the reproducibility gate, of the
-campaigns, and of all tests that do not name this.
+`started` gives a folder with a `python` in it, one for all workers of a session. As
+`python -m stages.NAME ...` that is a fork of a process which has imported what is not the
+project's; the stage's own modules are imported by the fork, from the folder or the PYTHONPATH that
+it is called with. Any other words go to this Python.
+Processes of their own from beginning to end are the stages of the campaigns, of one of the
+reproducibility gate's two clones, and of all tests that do not name this.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 IMPORTS = (
     "cv2 matplotlib.pyplot networkx pandas psutil pyarrow.dataset pydantic ruamel.yaml safetensors",
@@ -61,38 +63,59 @@ def python() -> str:
 
 @contextlib.contextmanager
 def started() -> Iterator[Path]:
-    """A folder to be the first of a PATH; its `python` works until the block is left."""
+    """A folder to be the first of a PATH; its `python` works until the session ends."""
     from amid.tracking.client import silence_mlflow  # not for the process that has nothing of amid
+    from tests.once import once
 
     silence_mlflow()  # which would start a thread when it is imported
-    with tempfile.TemporaryDirectory() as name:
-        address = Path(name, "socket")
-        server = subprocess.Popen([sys.executable, __file__, str(address)])
-        try:
-            while not address.exists():
-                assert server.poll() is None
-                time.sleep(0.05)
-            program = Path(name, "bin", "python")
-            program.parent.mkdir()
-            program.write_text(CLIENT.format(python=sys.executable, address=str(address)))
-            program.chmod(0o755)
-            _running.append(program.parent)
-            yield program.parent
-        finally:
-            _running.clear()
-            server.kill()
-            server.wait()
+    _running.append(once("warm", _start, of_copies=True) / "bin")
+    try:
+        yield _running[-1]
+    finally:
+        _running.clear()
 
 
-def serve(address: str) -> list[str] | None:
-    """Forks for each caller. Returns in the process that is to be a stage, with its words."""
+def _start(folder: Path) -> None:
+    """The server, which lives as long as the session, and its program in folder/bin."""
+    from tests.once import leader
+
+    folder.mkdir()
+    address, said = folder.with_name("socket"), folder.with_name("warm.log")
+    with said.open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, __file__, str(address), str(leader())],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    while not address.exists():
+        assert server.poll() is None, said.read_text()
+        time.sleep(0.05)
+    program = folder / "bin" / "python"
+    program.parent.mkdir()
+    program.write_text(CLIENT.format(python=sys.executable, address=str(address)))
+    program.chmod(0o755)
+
+
+def serve(address: str, leader: int) -> list[str]:
+    """Forks for each caller, until the session's folder or its leader is gone. Returns in the
+    process that is to be a stage, with its words."""
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(f"{address}.new")
     listening.listen()
     os.rename(f"{address}.new", address)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for a stage
+    listening.settimeout(1.0)
     while True:
-        caller, _ = listening.accept()
+        try:
+            caller, _ = listening.accept()
+        except TimeoutError:
+            if os.path.exists(address) and psutil.pid_exists(leader):
+                continue
+            os._exit(0)
+        caller.setblocking(True)
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             listening.close()
@@ -108,6 +131,7 @@ def serve(address: str) -> list[str] | None:
                 os.chdir(folder)
                 os.environ.clear()
                 os.environ.update(environment)
+                time.tzset()
                 return words
             caller.sendall(f"{stage}\n".encode())
             code = os.waitstatus_to_exitcode(os.waitpid(stage, 0)[1])
@@ -117,13 +141,13 @@ def serve(address: str) -> list[str] | None:
         caller.close()
 
 
-def main(address: str) -> None:
+def main(address: str, leader: int) -> None:
     for modules in IMPORTS:
         for module in modules.split():
             __import__(module)
     gc.collect()
     gc.freeze()  # a fork's collector would touch, and so copy, all that was imported
-    module, *words = serve(address)
+    module, *words = serve(address, leader)
     below = os.environ.get("PYTHONPATH", "")
     sys.path[:1] = [os.getcwd(), *filter(None, below.split(os.pathsep))]
     sys.argv = [module, *words]
@@ -146,4 +170,4 @@ def main(address: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

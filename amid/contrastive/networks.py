@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from amid.contrastive.pooling import fuse_pooling
 from amid.core.types import Representations
 from amid.networks import load_encoder
 from amid.networks.crossmodal import init_seeded
@@ -42,6 +43,7 @@ class PairEncoders(nn.Module):
                 seed,
                 f"encoder of {modality}",
             )
+            fuse_pooling(self.encoders[modality])
 
     def prepare(self, train: PairBatch) -> None:
         """Called once with the training pairs, whose mean and deviation the encoders keep; of more

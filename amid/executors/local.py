@@ -30,12 +30,18 @@ def executor(value: str, environment: Mapping[str, str]) -> Local:
 
 
 class Local:
-    """One process a core, or a single one on a GPU."""
+    """One process a core, or a single one on a GPU.
+
+    Jobs that are less than two a core get a process each: sharing the cores, three jobs on two of
+    them take as long as one and a half, where the third would leave a core idle until it ends.
+    """
 
     here = True
 
     def pool(self, workers: int, *, jobs: int, gpu: bool = False, processes: int = 1) -> LocalPool:
         usual = 1 if gpu else max(available_cores() // processes, 1)
+        if not gpu and jobs < 2 * usual:
+            usual = jobs
         return LocalPool(min(workers or usual, jobs))
 
 

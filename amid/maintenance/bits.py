@@ -1,8 +1,9 @@
 """The bits of all that computes a result here, as sha256 sums of small made-up work.
 
-What is summed: the training of every method and encoder with what it writes, a frozen extractor's
-embeddings, features, nearest neighbours, statistics, t-SNE and a figure. The sums of a portable
-platform (amid.core.reproducible) are the same on every processor, and GOLDEN holds them.
+What is summed: the training of every method and encoder with what it writes, contrastive
+pre-training, a frozen extractor's embeddings, features, nearest neighbours, statistics, t-SNE and a
+figure. The sums of a portable platform (amid.core.reproducible) are the same on every processor,
+and GOLDEN holds them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from amid.contrastive.train import train as train_pairs
 from amid.core.reproducible import platform_fingerprint, use_deterministic_kernels
 from amid.core.types import RunRecord, RunSpec
 from amid.data.feature_store import FeatureStore
@@ -96,6 +98,10 @@ OFAKD = {
 }
 MFH = {"classification_weight": 0.5, "weight": 1.0, "temperature": 1.0, "ratio": 0.75}
 DISSECT = {"name": "dissect", "ratio": 0.5, "version": "momentum", "between": "teacher"}
+PAIRS = {
+    **{"epochs": 3, "warmup_epochs": 1, "batch_size": 16, "learning_rate": 0.01},
+    **{"weight_decay": 0.1, "schedule": "cosine", "gradient_clip": 1.0},
+}
 WIDE = {
     **NETWORK,
     "dim": 128,
@@ -169,6 +175,24 @@ def runs() -> dict[str, RunSpec]:
         "amid, strong": spec("amid", AMID, training={**STRONG, "modality_dropout": 0.5}),
         "crd, strong": spec("crd", {"weight": 0.8, **CONTRASTIVE}, training=STRONG, **fixed),
     }  # fmt: skip
+
+
+def pair_runs() -> dict[str, RunSpec]:
+    """Contrastive pre-training of a CNN and an MLP, by what the runs show."""
+    encoders = {"encoders": {"audio": "cnn", "text": "mlp"}, "cnn": CNN["cnn"], "mlp": MLP["mlp"]}
+    fields = {
+        **{"target": "audio", "auxiliary": ("text",), "training": PAIRS, "mismatch_ratio": 0.3},
+        "network": {"dim": NETWORK["dim"], "slope": 0.2, **encoders},
+    }
+    rules = {
+        "clip": None,
+        "clip, clipscore": {"name": "clipscore", "ratio": 0.5},
+        "clip, dissect": {"name": "dissect_warmup", "ratio": 0.5, "warmup_epochs": 1},
+    }
+    return {
+        name: spec("clip", {"temperature": 0.07}, selection=selection, **fields)
+        for name, selection in rules.items()
+    }
 
 
 def write_data(folder: Path) -> None:
@@ -248,6 +272,10 @@ def _work(place: Path) -> Iterator[tuple[str, bytes]]:
     write_data(data)
     yield "made-up data", b"".join(path.read_bytes() for path in sorted(data.rglob("*.npy")))
     yield from _trained(data, place)
+    for number, (name, run) in enumerate(pair_runs().items()):
+        folder = place / f"pairs{number}"
+        folder.mkdir()
+        yield name, _files(train_pairs(TrainingJob(run, data, folder)), folder)
     yield from _features(place)
     yield "nearest neighbours", _neighbours()
     yield "statistics", _statistics()

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from amid.report import svg
 
 BOX, GAP, TALL, ROW = 98.0, 27.0, 30.0, 44.0  # pixels: eight columns fit a desktop
+FITS = 13  # letters of a name in a box; of longer ones they are narrower
 Edges = Mapping[str, set[str]]  # stage -> the stages it needs
 
 
@@ -138,11 +139,12 @@ def draw(stages: Mapping[str, Stage], ends: Sequence[str]) -> tuple[Markup, str]
         rects = [box.format("node", x, y, BOX, TALL)]
         if stage.each:  # a sheet for every data set
             rects.insert(0, box.format("node behind", x + 3, y - 3, BOX, TALL))
-        label = Markup('<text class="node middle" x="{:.0f}" y="{:.0f}">{}</text>')
+        label = Markup('<text class="node middle" x="{:.0f}" y="{:.0f}"{}>{}</text>')
+        fit = Markup(' textLength="{:.0f}" lengthAdjust="spacingAndGlyphs"').format(BOX - 8)
         parts.append(
             Markup("<g><title>{}: {}</title>{}{}</g>").format(
                 name, stage.desc, Markup("").join(rects),
-                label.format(x + BOX / 2, y + TALL / 2 + 4, name),
+                label.format(x + BOX / 2, y + TALL / 2 + 4, fit if len(name) > FITS else "", name),
             )
         )  # fmt: skip
     width = 20 + (BOX + GAP) * len(layers) - GAP

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,8 @@ class ReportData:
 
     records: of every configuration shown. exhibits: data set -> as from `read_exhibits`.
     stages: as from dag.read_stages. environment: as from environment.facts. benchmark: as from
-    benchmark.read_benchmark. modalities: as from modalities.read_modalities.
+    benchmark.read_benchmark. modalities: as from modalities.read_modalities. pairs: of Table 7 in
+    small, as from studies.contrastive.load.
     """
 
     params: Params
@@ -42,6 +43,7 @@ class ReportData:
     environment: Sequence[tuple[str, str]]
     benchmark: Mapping[str, pd.DataFrame] | None = None
     modalities: Mapping[str, pd.DataFrame] | None = None
+    pairs: Records = field(default_factory=dict)
 
     def rows(self, names: Sequence[str]) -> Records:
         """The records of some configurations, in the order of `names`."""

@@ -17,7 +17,7 @@ def of_configurations(
     """Provenance of rows that are configurations. what: as in Provenance."""
     stages = {name: data.stages[stage_of(data.params, name)] for name in rows}
     origins = [
-        Origin(short(name), _seeds(runs), stages[name].command(dataset))
+        Origin(short(name), seeds(runs), stages[name].command(dataset))
         for name, runs in rows.items()
     ]
     return Provenance(dataset, origins, what)
@@ -44,11 +44,12 @@ def of_weights(data: ReportData, dataset: str) -> Provenance:
     """Provenance of Table 6."""
     command = data.stages["sensitivity"].command(dataset)
     origins = [
-        Origin(sensitivity.folder_name(weight, value).replace("_", " = "), _seeds(runs), command)
+        Origin(sensitivity.folder_name(weight, value).replace("_", " = "), seeds(runs), command)
         for (weight, value), runs in data.sensitivity[dataset].items()
     ]
     return Provenance(dataset, origins)
 
 
-def _seeds(runs: Iterable[RunRecord]) -> list[tuple[str, str, int]]:
+def seeds(runs: Iterable[RunRecord]) -> list[tuple[str, str, int]]:
+    """Of each run its seed in words, its key and the epoch that it is reported at."""
     return [(f"seed {run.spec.seed}", run.key, run.best_epoch + 1) for run in runs]

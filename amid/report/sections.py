@@ -8,6 +8,7 @@ from amid.report.blocks import Picture, Pictures, Section, Text
 from amid.report.data import ReportData
 from amid.report.headline import headline
 from amid.report.modalities import missing_modalities
+from amid.report.pairs import noisy_pairs
 from amid.report.paper_tables import numbers_of_the_paper, paper_tables
 from amid.report.table_blocks import Code, plain_table
 
@@ -20,6 +21,7 @@ def all_sections(data: ReportData) -> list[Section]:
         paper_tables(data),
         figures.paper_figures(data),
         *missing_modalities(data),
+        *noisy_pairs(data),
         training_curves.training(data),
         training_curves.weights(data),
         clips.quarantine(data),

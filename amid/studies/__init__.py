@@ -34,6 +34,7 @@ STUDIES: dict[str, str] = {
     "table_modalities": "amid.studies.modalities:TABLE_MODALITIES",
     "tune": "amid.studies.tune:TUNE",
     "table7": "amid.studies.contrastive:TABLE7",
+    "table7_small": "amid.studies.contrastive:TABLE7_SMALL",
 }
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from amid.config import Name, Params
+from amid.config import Name, Params, block_file
 from amid.core.types import RunRecord
 from amid.errors import AmidError, ConfigError
 from amid.runs.pairs import PairBlock, Rule, check_block, check_mismatch, check_ratio, pair_run
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ALL = "all"
-KEY = "table7"
+KEY = "table7"  # on request
+SMALL = "table7_small"  # of every `dvc repro`
+RUNS = {KEY: "contrastive", SMALL: "contrastive_small"}  # folders below runs/
 CURVES = {"r1": "validation_retrieval", "r5": "validation_r5", "kept_wrong": "kept_wrong"}
 PROBE_COLUMNS = (
     *("dataset", "mismatched", "ratio", "rule", "modality", "seeds"),
@@ -43,6 +46,20 @@ class Block(PairBlock):
     figure_ratio: float
 
 
+class SmallBlock(Block):
+    """The same for `dvc repro`: on the one data set that its stages name, with the project's
+    seeds."""
+
+    datasets: Annotated[list[Literal["avsentences_small"]], Field(min_length=1, max_length=1)]
+    seeds: None = None
+
+
+def block_of(params: Params, key: str) -> Block:
+    """The block of Table 7 or of its small version, its seeds filled in."""
+    block = getattr(params, key)
+    return block if block.seeds is not None else block.model_copy(update={"seeds": params.seeds})
+
+
 def grid(block: Block) -> list[tuple[str, float, float]]:
     """(rule, ratio, share of wrong pairs) of every row of the table; rule "all" at 1.0."""
     chosen = [(ALL, 1.0), *((rule, ratio) for ratio in block.ratios for rule in block.rules)]
@@ -54,9 +71,11 @@ def folder_name(rule: str, ratio: float, mismatched: float) -> str:
     return f"{rule}_r{100 * ratio:g}_m{100 * mismatched:g}"
 
 
-def plan(params: Params, dataset: str, fingerprint: Fingerprint) -> list[PlannedRun]:
-    """The runs of the table on one data set."""
-    block = params.table7
+def plan(
+    params: Params, dataset: str, fingerprint: Fingerprint, *, key: str = KEY
+) -> list[PlannedRun]:
+    """The runs of the table, or of its small version, on one data set."""
+    block = block_of(params, key)
     return [
         pair_run(
             params,
@@ -74,12 +93,12 @@ def plan(params: Params, dataset: str, fingerprint: Fingerprint) -> list[Planned
     ]
 
 
-def load(params: Params, runs: Path) -> Records:
+def load(params: Params, runs: Path, key: str = KEY) -> Records:
     """Row: (rule, kept ratio, share of wrong pairs). Records in the order of the seeds."""
-    block = params.table7
+    block = block_of(params, key)
     return {
         dataset: {
-            row: read_records(runs / "contrastive" / dataset / folder_name(*row), block.seeds)
+            row: read_records(runs / RUNS[key] / dataset / folder_name(*row), block.seeds)
             for row in grid(block)
         }
         for dataset in block.datasets
@@ -312,33 +331,60 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _check(params: Params) -> None:
-    block = params.table7
-    check_block(params, block, KEY)
-    check_mismatch(block.mismatch_ratios, f"{KEY}.mismatch_ratios")
+def _check(key: str, params: Params) -> None:
+    block = block_of(params, key)
+    check_block(params, block, key)
+    check_mismatch(block.mismatch_ratios, f"{key}.mismatch_ratios")
     for name in ("ratios", "mismatch_ratios", "seeds", "datasets"):
-        check_distinct(f"{KEY}.{name}", getattr(block, name))
+        check_distinct(f"{key}.{name}", getattr(block, name))
     for ratio in block.ratios:
-        check_ratio(block, ratio, f"{KEY}.ratios")
+        check_ratio(block, ratio, f"{key}.ratios")
     if block.figure_ratio not in block.ratios:
         raise ConfigError(
-            f"params.yaml: '{KEY}.figure_ratio' is {block.figure_ratio:g}, which is not among "
-            f"'{KEY}.ratios': choose one of them."
+            f"params.yaml: '{key}.figure_ratio' is {block.figure_ratio:g}, which is not among "
+            f"'{key}.ratios': choose one of them."
         )
     if ALL in block.rules:
-        raise ConfigError(f"params.yaml: '{KEY}.rules' names '{ALL}', which is always there.")
+        raise ConfigError(f"params.yaml: '{key}.rules' names '{ALL}', which is always there.")
 
 
-def _write(params: Params, runs: Path, reports: Path) -> list[Path]:
-    block, records = params.table7, load(params, runs)
-    files = rendering.write(contrastive(records), LAYOUT, reports, KEY)
-    files += rendering.write(probes(records), PROBE_LAYOUT, reports, f"{KEY}_probes")
+def _check_small(params: Params) -> None:
+    """As `_check`; what the small version's stages make, no other stage may make too."""
+    _check(SMALL, params)
+    others = {"datasets": params.datasets}
+    if params.table7 is not None:
+        others[f"{KEY}.datasets"] = params.table7.datasets
+    for key, names in others.items():
+        for name in set(names) & set(getattr(params, SMALL).datasets):
+            raise ConfigError(
+                f"params.yaml: '{key}' names '{name}', whose data the stages of '{SMALL}' make: "
+                f"copy {block_file(name)} to another name, and take that."
+            )
+
+
+def _write(key: str, params: Params, runs: Path, reports: Path) -> list[Path]:
+    block, records = block_of(params, key), load(params, runs, key)
+    figure = reports / f"{key.replace('table', 'figure')}.png"
+    files = rendering.write(contrastive(records), LAYOUT, reports, key)
+    files += rendering.write(probes(records), PROBE_LAYOUT, reports, f"{key}_probes")
     drawn = curves(records, block.figure_ratio)
-    files.append(rendering.write_text(reports / "figure7.csv", rendering.to_csv(drawn)))
-    save_png(draw(drawn), reports / "figure7.png")
-    return [*files, reports / "figure7.png"]
+    files.append(rendering.write_text(figure.with_suffix(".csv"), rendering.to_csv(drawn)))
+    save_png(draw(drawn), figure)
+    return [*files, figure]
 
 
 TABLE7 = Study(
-    block=Block, write=_write, check=_check, trains="contrastive", plan=plan, on_request=True
+    block=Block,
+    write=partial(_write, KEY),
+    check=partial(_check, KEY),
+    trains=RUNS[KEY],
+    plan=plan,
+    on_request=True,
+)
+TABLE7_SMALL = Study(
+    block=SmallBlock,
+    write=partial(_write, SMALL),
+    check=_check_small,
+    trains=RUNS[SMALL],
+    plan=partial(plan, key=SMALL),
 )

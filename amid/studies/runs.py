@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from amid.config import Params, unknown
+from amid.core.types import RunRecord
 from amid.data.feature_store import FeatureStore
 from amid.errors import ConfigError
 from amid.runs.plan import (
@@ -87,3 +90,15 @@ def all_runs(
         return with_needed(runs, set())
     shared = {run.spec.key for run in warmup_runs(params, dataset, fingerprint)}
     return with_needed(runs, shared)
+
+
+def student_means(runs: Sequence[PlannedRun], records: Mapping[str, RunRecord]) -> dict[str, float]:
+    """Test Top-1 of each configuration's student, the mean over seeds in per cent, as in Table 1.
+
+    records: of the runs, by their keys. A configuration without a student has none.
+    """
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        if (accuracy := records[run.spec.key].accuracy("student")) is not None:
+            found.setdefault(run.configuration, []).append(100 * accuracy)
+    return {configuration: round(fmean(values), 2) for configuration, values in found.items()}

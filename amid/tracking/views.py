@@ -3,24 +3,28 @@
 A prepared comparison is what the UI's own "Save current view" would have made: a tag on an
 experiment, whose value is JSON, opened by the tag's key in the address. The fields are those of
 MLflow 3.17's UI (`ExperimentPageUIState`); another version ignores what it does not know.
+
+A run that several tables share, or several rows, is logged once: in the experiment of whichever
+stage trained it, under the name that it has there. So a comparison neither looks for its runs in
+some sections alone nor groups them by that name: each run is marked with its row in each table.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from amid.config import Params
-from amid.tracking.client import experiment_name
+from amid.tracking.client import experiments
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TAG = "mlflow.sharedViewState."
-TABLES = "amid.tables"  # tag of a run: the comparisons that it belongs to, as the tables stand
+ROW = "amid."  # tag of a run, the table's name after it: its row there, as the table stands
 COLUMNS = (
     *("params.`seed`", "metrics.`best_validation_student`"),
     *("metrics.`best_test_student`", "metrics.`best_test_teacher`", "metrics.`best_test_r_at_1`"),
@@ -33,28 +37,46 @@ SHOWN, MORE = "table", "more"  # the sections of the page
 
 @dataclass(frozen=True)
 class View:
-    """One prepared comparison. sections: whose experiments are compared; groups: configurations
-    whose runs are shown as their mean, none: each run by itself."""
+    """One prepared comparison, of a `table` on a `dataset`. grouped: the runs of a row are shown as
+    their mean; else each run by itself."""
 
-    key: str
+    table: str
+    dataset: str
     title: str
-    sections: tuple[str, ...]
-    filter: str
     columns: tuple[str, ...]
     charts: tuple[dict[str, Any], ...]
-    groups: tuple[str, ...]
+    grouped: bool
 
-    def state(self) -> str:
-        """As the UI stores it."""
+    @property
+    def key(self) -> str:
+        return f"{self.table}-{self.dataset}"
+
+    @property
+    def tag(self) -> str:
+        """Of a run: its row in this table."""
+        return ROW + self.table
+
+    @property
+    def filter(self) -> str:
+        """Of the table as it stands: not the runs of other weights and numbers that were tried
+        before, which have the same data set and configuration."""
+        return (
+            f"tags.dataset = '{self.dataset}' and attributes.status = 'FINISHED' "
+            f"and tags.`{self.tag}` LIKE '%'"
+        )
+
+    def state(self, rows: Iterable[str]) -> str:
+        """As the UI stores it. rows: of the runs that are there."""
+        row = f"tags.`{self.tag}`"
         page = {
             "searchFilter": self.filter,
-            "orderByKey": "tags.`configuration`",
+            "orderByKey": row,
             "orderByAsc": True,
-            "selectedColumns": ["tags.`configuration`", *self.columns],
+            "selectedColumns": [row, *self.columns],
             "runsHiddenMode": "SHOW_ALL",
-            "groupBy": _by_configuration() if self.groups else None,
-            "groupsExpanded": {f"tag.configuration.{name}": False for name in self.groups},
-            "useGroupedValuesInCharts": bool(self.groups),
+            "groupBy": _by(self.tag) if self.grouped else None,
+            "groupsExpanded": {f"tag.{self.tag}.{name}": False for name in rows if self.grouped},
+            "useGroupedValuesInCharts": self.grouped,
             "compareRunCharts": list(self.charts),
             # The UI adds a chart of each other metric to the section of this very name.
             "compareRunSections": [
@@ -67,8 +89,8 @@ class View:
             {"name": self.title, "createdAt": 0, "updatedAt": 0, "state": json.dumps(page)}
         )
 
-    def path(self, experiments: Sequence[str]) -> str:
-        """Of the page below the server's address; experiments: the ids of the sections'."""
+    def path(self, experiments: Iterable[str]) -> str:
+        """Of the page below the server's address; experiments: the ids of those with its runs."""
         ids = sorted(experiments)  # as the UI does; the first one's tags are read
         if len(ids) == 1:
             page = f"experiments/{ids[0]}/runs?"
@@ -82,72 +104,82 @@ def views(params: Params) -> list[View]:
     """Tables 1, 4, 5 and 6 of each data set."""
     made = []
     for dataset in params.datasets:
-        for number, rows in ((1, params.table1), (4, params.table4), (5, params.table5)):
-            made.append(_of_rows(params, number, dataset, rows))
-        made.append(_of_weights(params, dataset))
+        for number in (1, 4, 5):
+            made.append(_of_rows(number, dataset))
+        made.append(_of_weights(dataset))
     return made
 
 
 def prepare_views(
-    client: MlflowClient, views: Sequence[View], current: Mapping[str, Collection[str]]
+    client: MlflowClient, views: Sequence[View], current: Mapping[str, Mapping[str, str]]
 ) -> dict[str, str]:
     """Store each comparison in MLflow; title -> path of its page below the UI's address.
 
-    current: the keys of the runs of each table as it stands, by the comparison's key; the runs are
-    marked with the tag TABLES, by which comparisons find them. Comparisons of experiments that do
-    not exist yet are left out.
+    current: by a comparison's key, the runs of the table as it stands: key of the run -> its row.
+    Of a run that was logged twice the later one is shown. Comparisons none of whose runs are logged
+    are left out.
     """
     paths = {}
-    _mark(client, views, current)
+    found = _mark(client, views, current)
     for view in views:
-        named = map(client.get_experiment_by_name, map(experiment_name, view.sections))
-        found = [one.experiment_id for one in named if one and one.lifecycle_stage == "active"]
-        if len(found) == len(view.sections):
-            for one in found:
-                client.set_experiment_tag(one, TAG + view.key, view.state())
-            paths[view.title] = view.path(found)
+        if places := found[view.key]:
+            state = view.state(sorted(set(current[view.key].values())))
+            for one in places:
+                client.set_experiment_tag(one, TAG + view.key, state)
+            paths[view.title] = view.path(places)
     return paths
 
 
 def _mark(
-    client: MlflowClient, views: Sequence[View], current: Mapping[str, Collection[str]]
-) -> None:
-    names = {experiment_name(section) for view in views for section in view.sections}
-    found = [one.experiment_id for name in names if (one := client.get_experiment_by_name(name))]
-    token = None
-    while found:  # page by page
+    client: MlflowClient, views: Sequence[View], current: Mapping[str, Mapping[str, str]]
+) -> dict[str, set[str]]:
+    """Marks the runs of each comparison, and no others, with their rows; the comparison's key ->
+    ids of the experiments that these runs are in."""
+    places: dict[str, set[str]] = {view.key: set() for view in views}
+    seen: set[str] = set()
+    token, searched = None, experiments(client)
+    while searched:  # page by page, the latest run first
         page = client.search_runs(
-            found, "attributes.status = 'FINISHED'", max_results=1000, page_token=token
+            searched,
+            "attributes.status = 'FINISHED'",
+            max_results=1000,
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
         )
         for run in page:
-            key = run.data.tags.get("amid.run")
-            tables = " ".join(sorted(view for view, keys in current.items() if key in keys))
-            if tables != run.data.tags.get(TABLES, ""):
-                client.set_tag(run.info.run_id, TABLES, tables)
+            key, tags = run.data.tags.get("amid.run"), run.data.tags
+            for view in views:
+                if tags.get("dataset") != view.dataset:
+                    continue
+                row = None if key in seen else current.get(view.key, {}).get(key)
+                if row is not None:
+                    places[view.key].add(run.info.experiment_id)
+                    if tags.get(view.tag) != row:
+                        client.set_tag(run.info.run_id, view.tag, row)
+                elif view.tag in tags:
+                    client.delete_tag(run.info.run_id, view.tag)
+            if key is not None:
+                seen.add(key)
         token = page.token
         if not token:
             break
+    return places
 
 
-def _of_rows(params: Params, number: int, dataset: str, rows: Sequence[str]) -> View:
+def _of_rows(number: int, dataset: str) -> View:
     """The runs of a table's rows, averaged over seeds."""
-    sections = [name for name, of in params.sections.items() if set(of) & set(rows)]
-    key, title = f"table{number}-{dataset}", f"Table {number} on {dataset}"
     return View(
-        key=key,
-        title=title,
-        sections=tuple(sections),
-        filter=_trainings(dataset, key),
+        table=f"table{number}",
+        dataset=dataset,
+        title=f"Table {number} on {dataset}",
         columns=COLUMNS,
         charts=(*_curves(), *_bars()),
-        groups=tuple(rows),
+        grouped=True,
     )
 
 
-def _of_weights(params: Params, dataset: str) -> View:
+def _of_weights(dataset: str) -> View:
     """Table 6: the student over each weight, a point a run."""
-    swept = params.table6.configuration
-    home = [name for name, rows in params.sections.items() if swept in rows]
     scatters = tuple(
         _chart(
             "SCATTER",
@@ -159,24 +191,13 @@ def _of_weights(params: Params, dataset: str) -> View:
         for weight in WEIGHTS
     )
     lines = _chart("PARALLEL", "all", selectedParams=WEIGHTS, selectedMetrics=CHOSEN)
-    key = f"table6-{dataset}"
     return View(
-        key=key,
+        table="table6",
+        dataset=dataset,
         title=f"Table 6 on {dataset}",
-        sections=(*home, "sensitivity"),
-        filter=_trainings(dataset, key),
         columns=(*(f"params.`{weight}`" for weight in WEIGHTS), *COLUMNS),
         charts=(*scatters, lines),
-        groups=(),
-    )
-
-
-def _trainings(dataset: str, key: str) -> str:
-    """Of a table as it stands: not the runs of other weights and numbers that were tried before,
-    which have the same data set and configuration."""
-    return (
-        f"tags.dataset = '{dataset}' and attributes.status = 'FINISHED' "
-        f"and tags.`{TABLES}` LIKE '%{key}%'"
+        grouped=False,
     )
 
 
@@ -222,6 +243,6 @@ def _chart(kind: str, name: str, **settings: Any) -> dict[str, Any]:
     }
 
 
-def _by_configuration() -> dict[str, Any]:
-    keys = [{"mode": "tag", "groupByData": "configuration"}]
+def _by(tag: str) -> dict[str, Any]:
+    keys = [{"mode": "tag", "groupByData": tag}]
     return {"aggregateFunction": "average", "groupByKeys": keys}

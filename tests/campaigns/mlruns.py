@@ -125,7 +125,7 @@ def kill_and_restart(
             if _ended(process, root, patience) == 0:
                 return start
             continue
-        _wait_until_counting(process, root)
+        _wait_until_counting(process, root, patience)
         time.sleep(chosen.uniform(*KILL_SECONDS))
         aim = chosen.choice(["stage", "worker"])
         if not _killed(process, aim, chosen):
@@ -169,15 +169,21 @@ def _ended(process: subprocess.Popen, root: Path, patience: float) -> int:
     try:
         return process.wait(patience)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGABRT)
-        process.wait()
-        raise AssertionError(f"a stage hangs: {(root / 'stage.log').read_text()}") from None
+        raise _hangs(process, root) from None
 
 
-def _wait_until_counting(process: subprocess.Popen, root: Path) -> None:
+def _hangs(process: subprocess.Popen, root: Path) -> AssertionError:
+    process.send_signal(signal.SIGABRT)
+    process.wait()
+    return AssertionError(f"a stage hangs: {(root / 'stage.log').read_text()}")
+
+
+def _wait_until_counting(process: subprocess.Popen, root: Path, patience: float) -> None:
     """Until a worker of this start has written to its journal."""
-    begun = time.time()
+    begun, end = time.time(), time.monotonic() + patience
     while process.poll() is None:
+        if time.monotonic() > end:
+            raise _hangs(process, root)
         journals = list((root / ".runs").glob(f"*/*/{JOURNAL}"))
         if any(path.stat().st_mtime > begun for path in journals):
             return

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray", reason="ray is not installed: requirements-scale.txt")
-
 from tests.campaigns.ray_extraction import campaign, failures
 
-pytestmark = pytest.mark.alone  # two nodes, one killed by the clock
+pytestmark = [
+    pytest.mark.alone,  # two nodes, one killed by the clock
+    pytest.mark.skipif(find_spec("ray") is None, reason="not installed: requirements-scale.txt"),
+]
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +15,7 @@ from ruamel.yaml import YAML
 
 from tests.params import change, write_params
 from tests.small import ROOT
+from tests.warm import python
 
 WALK = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
 SCRIPT, FEW_LABELS = re.findall(r"```python\n(.*?)```", WALK, re.S)
@@ -24,15 +24,15 @@ BLOCK = re.search(r"```yaml\n(.*?)```", WALK, re.S)[1]
 MANIFEST, ERRORS = re.findall(r"```text\n(id,label.*?|error: .*?)```", WALK, re.S)
 
 
-def run(place: Path, *words: str, python: str = sys.executable) -> subprocess.CompletedProcess:
+def run(place: Path, *words: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place)}
     return subprocess.run(
-        [python, *words], cwd=place, env=environment, capture_output=True, text=True
+        [python(), *words], cwd=place, env=environment, capture_output=True, text=True
     )
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
     """The walk's data beside a folder with the walk's block, two epochs and one seed."""
     place = tmp_path_factory.mktemp("own") / "project"
     place.mkdir()
@@ -99,8 +99,7 @@ def test_few_labels_as_the_walk_makes_them(place: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow(seconds=120)
-def test_the_walk_ends_in_table_1(place: Path, warm: Path) -> None:
-    python = str(warm / "python")
+def test_the_walk_ends_in_table_1(place: Path) -> None:
     stages = (
         "download",
         "extract",
@@ -111,7 +110,7 @@ def test_the_walk_ends_in_table_1(place: Path, warm: Path) -> None:
     )
     for stage in (*stages, "train amid"):
         name, *words = stage.split()
-        done = run(place, "-m", f"stages.{name}", *words, "digits", python=python)
+        done = run(place, "-m", f"stages.{name}", *words, "digits")
         assert done.returncode == 0, done.stderr
         if name == "extract":
             assert done.stdout.strip() in WALK
@@ -119,7 +118,7 @@ def test_the_walk_ends_in_table_1(place: Path, warm: Path) -> None:
             probed = [line for line in done.stdout.splitlines() if "linear probe" in line]
             assert len(probed) == 2
             assert "\n".join(probed) in WALK
-    done = run(place, "-m", "stages.table", "table1", python=python)
+    done = run(place, "-m", "stages.table", "table1")
     assert done.returncode == 0, done.stderr
     counts = json.loads((place / "data" / "digits" / "extract.json").read_text())
     table = pd.read_csv(place / "reports" / "table1.csv").set_index("configuration")

@@ -171,7 +171,7 @@ def test_dvc_sees_what_is_followed_and_nothing_else(mine: Path, tmp_path: Path) 
     assert ".dvcignore file should not be in" in dvc("repro")
 
 
-def test_the_stage_check_lists_them(tmp_path: Path) -> None:
+def test_the_stage_check_lists_them(tmp_path: Path, warm: Path) -> None:
     values = read_params()
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "a.npy").symlink_to("nowhere")
@@ -181,7 +181,7 @@ def test_the_stage_check_lists_them(tmp_path: Path) -> None:
     values["datasets"] = ["mine"]
     put_params(tmp_path, values)
     done = subprocess.run(
-        [sys.executable, "-m", "stages.check"],
+        [warm / "python", "-m", "stages.check"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": "", "DVC_ROOT": str(tmp_path)},
         capture_output=True,

@@ -23,6 +23,7 @@ from amid.executors import (
     clear_stop,
     executor_from_env,
     forward_result,
+    local,
     request_stop,
     stop_requested,
 )
@@ -138,6 +139,29 @@ def test_results_and_errors_of_jobs_come_back_as_themselves() -> None:
     assert [futures[0].result(), futures[2].result()] == [2, 6]
     with pytest.raises(AmidError, match="-1 is negative"):
         futures[1].result()
+
+
+@pytest.mark.parametrize(
+    ("workers", "jobs", "gpu", "processes", "expected"),
+    [
+        (0, 1, False, 1, 1),
+        (0, 5, False, 1, 5),  # they share four cores, and none waits for the fifth
+        (0, 7, False, 1, 7),
+        (0, 8, False, 1, 4),
+        (0, 3, False, 2, 3),
+        (0, 4, False, 2, 2),
+        (0, 3, True, 1, 1),
+        (2, 3, False, 1, 2),
+    ],
+)
+def test_jobs_that_are_fewer_than_two_a_core_start_at_once(
+    workers: int, jobs: int, gpu: bool, processes: int, expected: int, monkeypatch
+) -> None:
+    monkeypatch.setattr(local, "available_cores", lambda: 4)
+    made = []
+    monkeypatch.setattr(local, "LocalPool", made.append)
+    Local().pool(workers, jobs=jobs, gpu=gpu, processes=processes)
+    assert made == [expected]
 
 
 def test_a_killed_worker_is_lost() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from tests.campaigns.ray_cluster import complete, killed_when, sweep, train, two
 from tests.executors.jobs import doubled, ended, waiting
 from tests.small import ROOT, write_data
 
-pytest.importorskip("ray", reason="ray is not installed: requirements-scale.txt")
-
-pytestmark = pytest.mark.alone  # two nodes, one killed by the clock
+pytestmark = [
+    pytest.mark.alone,  # two nodes, one killed by the clock
+    pytest.mark.skipif(find_spec("ray") is None, reason="not installed: requirements-scale.txt"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,9 @@ from amid.inspection.croissant import CONTEXT, croissant, write_croissant
 from amid.io.checksums import sha256_file
 from tests.params import write_params
 from tests.small import ROOT
+from tests.warm import python
+
+pytestmark = pytest.mark.usefixtures("warm")
 
 BLOCK = """\
 source: own
@@ -58,7 +60,7 @@ def project(tmp_path: Path) -> Path:
 
 def described(project: Path) -> Path:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "stages.croissant", "mine"]
+    words = [python(), "-m", "stages.croissant", "mine"]
     done = subprocess.run(words, cwd=project, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return project / "reports" / "croissant" / "mine.json"

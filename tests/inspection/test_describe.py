@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -236,7 +235,7 @@ def test_advice_follows_the_warnings(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------- the command
 
 
-def test_a_folder_of_films_becomes_a_data_set(tmp_path: Path) -> None:
+def test_a_folder_of_films_becomes_a_data_set(tmp_path: Path, warm: Path) -> None:
     """The command itself: manifest and block are written, and the stages take them."""
     films = tmp_path / "my films"
     for label, name in enumerate(("clap", "wave")):
@@ -245,7 +244,7 @@ def test_a_folder_of_films_becomes_a_data_set(tmp_path: Path) -> None:
             write_avi(films / name / f"{number}.avi", pictures, sound)
     project = tmp_path / "project"
     before = write_params(project).read_bytes()
-    command = [sys.executable, "-m", "stages.describe", str(films)]
+    command = [warm / "python", "-m", "stages.describe", str(films)]
     options = {"cwd": project, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
     shown = subprocess.run(command, capture_output=True, text=True, **options)
     assert shown.returncode == 0, shown.stderr

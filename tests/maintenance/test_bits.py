@@ -14,7 +14,7 @@ import pytest
 from amid.core.reproducible import not_portable, platform_fingerprint
 from amid.errors import AmidError, ConfigError
 from amid.maintenance import bits
-from amid.methods import METHODS
+from amid.methods import METHODS, PAIR_METHODS
 from amid.networks import ENCODERS
 from stages import check_repro
 from tests.small import ROOT
@@ -48,25 +48,25 @@ def test_this_processor_gives_the_committed_bits() -> None:
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_another_processor_gives_the_committed_bits(processor: str) -> None:
     """Emulated, by the command: all sums of a process of its own."""
-    if shutil.which("qemu-x86_64") is None:
-        pytest.skip("qemu-x86_64 is not installed (Debian's package qemu-user)")
-    wanted, found = golden(), emulated(processor)
+    wanted = golden()
+    printed = emulated(processor, "-m", "stages.check_repro", "--bits")
+    lines = [line.split("  ", 1) for line in printed.splitlines()]
+    found = {line[1]: line[0] for line in lines if len(line) == 2 and len(line[0]) == 64}
     assert {name: found[name] for name in wanted if found.get(name) != wanted[name]} == {}
     assert found.keys() == wanted.keys()
 
 
-def emulated(processor: str) -> dict[str, str]:
-    """What `check_repro --bits` prints on an emulated processor."""
-    words = [str(Path(sys.executable).resolve()), "-m", "stages.check_repro", "--bits"]
-    words = ["qemu-x86_64", "-cpu", processor, *words]
+def emulated(processor: str, *words: str) -> str:
+    """What this Python prints on an emulated processor."""
+    if shutil.which("qemu-x86_64") is None:
+        pytest.skip("qemu-x86_64 is not installed (Debian's package qemu-user)")
+    command = ["qemu-x86_64", "-cpu", processor, str(Path(sys.executable).resolve()), *words]
     path = os.pathsep.join((sysconfig.get_path("purelib"), str(ROOT)))
     done = subprocess.run(
-        words, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )
-    lines = [line.split("  ", 1) for line in done.stdout.splitlines()]
-    sums = {line[1]: line[0] for line in lines if len(line) == 2 and len(line[0]) == 64}
-    assert bits.ALL in sums, done.stdout + done.stderr
-    return sums
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_every_method_and_encoder_is_among_the_runs() -> None:
@@ -74,6 +74,9 @@ def test_every_method_and_encoder_is_among_the_runs() -> None:
     assert {run.method for run in runs} == set(METHODS)
     assert {run.network["encoder"] for run in runs} == set(ENCODERS)
     assert len({run.key for run in runs}) == len(runs)
+    pairs = bits.pair_runs().values()
+    assert {run.method for run in pairs} == set(PAIR_METHODS)
+    assert len({run.key for run in pairs}) == len(pairs)
 
 
 MADE_UP = {"one": "1" * 64, "two": "2" * 64, bits.ALL: "3" * 64}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,12 +93,12 @@ def test_a_folder_without_runs(tmp_path) -> None:
         compare(tmp_path, tmp_path)
 
 
-def test_the_command(tmp_path) -> None:
+def test_the_command(tmp_path, warm: Path) -> None:
     one = write(tmp_path / "one", "seed0")
     other = write(tmp_path / "other", "seed0", changed(1, "train_loss", 9.0))
 
     def run(*folders: Path) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "stages.compare", *map(str, folders)]
+        command = [warm / "python", "-m", "stages.compare", *map(str, folders)]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     same, differing, wrong = run(one, one), run(one, other), run(one, tmp_path / "nowhere")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from amid.maintenance.table_diff import CellChange, as_markdown, diff_tables
 from tests.small import ROOT
+from tests.warm import python
 
 HEAD = "dataset,weight,value,student\n"
 BEFORE = HEAD + "avlips,alpha,1,70.5\navlips,alpha,2,71.0\navlips,beta,1,72.0\n"
@@ -47,6 +47,7 @@ def test_cells_cannot_break_the_table() -> None:
     assert line == "| a\\|b | c | &lt;img&gt; | - |  |"
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("within", [".", "research/amid"])
 def test_the_command(tmp_path: Path, within: str) -> None:
     """Also where the project is a folder of a larger repository."""
@@ -67,18 +68,18 @@ def test_the_command(tmp_path: Path, within: str) -> None:
     run("git", "add", "reports/table1.csv")
     run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "one")
     (reports / "table1.csv").write_text(BEFORE.replace("71.0", "69.0"))
-    summary = run(sys.executable, "-m", "stages.summary", "main")
+    summary = run(python(), "-m", "stages.summary", "main")
     assert summary.returncode == 0, summary.stderr
     assert "## table1\n\n### avlips" in summary.stdout
     assert "1 cells of reports/table1.csv differ from main." in summary.stdout
     assert "| avlips alpha 2 | student | 71.0 | 69.0 | -2 |" in summary.stdout
     assert "New: main has no reports/table2.csv." in summary.stdout
     for base in ("nowhere", "--output=x"):
-        wrong = run(sys.executable, "-m", "stages.summary", base)
+        wrong = run(python(), "-m", "stages.summary", base)
         assert wrong.returncode == 1
         assert wrong.stderr.startswith(f"error: git knows no commit '{base}'")
     assert not (project / "x").exists()
-    command = f"{sys.executable} -m stages.summary main | head -n 1; echo ${{PIPESTATUS[0]}}"
+    command = f"{python()} -m stages.summary main | head -n 1; echo ${{PIPESTATUS[0]}}"
     (reports / "table1.md").write_text("# table1\n" + "long\n" * 100_000)
     piped = run("bash", "-c", command)
     assert (piped.stdout, piped.stderr) == ("## table1\n141\n", "")

@@ -35,7 +35,7 @@ CONTAINERS = {
 
 def pictures(rng: np.random.Generator, seconds: float) -> np.ndarray:
     """(25 a second, 72, 96, 3) uint8: waves that wander, and noise."""
-    rows, columns = np.mgrid[:72, :96]
+    rows, columns = np.arange(72)[:, None], np.arange(96)
     time = np.arange(round(25 * seconds))[:, None, None]
     pace = rng.uniform(1, 4, 2)
     waves = 60 * np.sin((columns + pace[0] * time) / 9) + 40 * np.cos((rows - pace[1] * time) / 7)

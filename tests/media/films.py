@@ -70,7 +70,7 @@ def picture(number: int, flash: bool, size: tuple[int, int] = SIZE) -> np.ndarra
 
     Ten squares in its last rows show `number` in binary.
     """
-    rows, columns = np.mgrid[: size[0], : size[1]]
+    rows, columns = np.arange(size[0])[:, None], np.arange(size[1])
     if flash:
         luma, low, high = np.full(size, 230.0), 180, 230
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from amid.core.types import RunRecord
 from amid.report import dag
@@ -14,6 +15,7 @@ from amid.studies import sensitivity
 from stages.report import FILES
 from tests.recorded import record
 from tests.small import ROOT, project_params
+from tests.studies.test_contrastive import records
 
 LABELS = [n % 3 for n in range(30)]
 CLASSES = ("bin", "lay", "red")
@@ -86,7 +88,14 @@ def report_data(
         {dataset: exhibits_of(classes, clip) for dataset in datasets},
         dag.read_stages(ROOT, ["dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in FILES)]),
         [("Python", "3.11.2"), ("torch", "2.13.0")],
+        pairs=records("avsentences_small", len(seeds)),
     )
+
+
+@cache
+def usual_page() -> str:
+    """`made_page()`, made once: to draw its figures takes seconds."""
+    return made_page()
 
 
 def made_page(benchmark: dict | None = None, **changes) -> str:

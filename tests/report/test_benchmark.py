@@ -18,7 +18,7 @@ from amid.report.page import page
 from amid.studies.rendering import UNDEFINED, decimals
 from stages import known
 from tests import benchmarked
-from tests.report.made import made_page, report_data
+from tests.report.made import made_page, report_data, usual_page
 from tests.small import ROOT, committed
 
 FEW = ["student_alone", "kd", "amid"]
@@ -61,7 +61,7 @@ def words_of(blocks: list) -> str:
 def test_it_is_the_first_table_and_the_rest_of_the_page_is_as_without_it(
     frames: dict[str, pd.DataFrame], blocks: list
 ) -> None:
-    bare, html = made_page(), made_page(frames)
+    bare, html = usual_page(), made_page(frames)
     ids = re.findall(r'<section id="([a-z-]+)"', html)
     assert ids[:3] == ["result", "benchmark", "tables"]
     first = html[: html.index("</caption>")]

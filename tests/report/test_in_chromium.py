@@ -16,7 +16,7 @@ import pytest
 from amid.report.benchmark import read_benchmark
 from tests import benchmarked
 from tests.browser import browser, opened
-from tests.report.made import made_page
+from tests.report.made import made_page, usual_page
 from tests.small import ROOT
 
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -36,7 +36,7 @@ def path(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Path:
     if committed.exists():
         return committed
     path = tmp_path_factory.mktemp("page") / "index.html"
-    path.write_text(made_page(), encoding="utf-8")
+    path.write_text(usual_page(), encoding="utf-8")
     return path
 
 
@@ -78,7 +78,7 @@ def test_what_is_undefined_is_last_whichever_way_a_table_is_sorted(
     chromium: Any, tmp_path: Path
 ) -> None:
     made = tmp_path / "index.html"
-    made.write_text(made_page(), encoding="utf-8")
+    made.write_text(usual_page(), encoding="utf-8")
     with opened(chromium, made) as (page, _, _):
         table = page.locator("table").first  # Table 1, whose first row has no teacher
         header = table.locator("thead th").filter(has_text="teacher").first
@@ -136,16 +136,23 @@ def test_a_shade_tells_that_a_table_goes_on_to_the_right(chromium: Any, path: Pa
         page.wait_for_function("document.querySelectorAll('.scroll.more:has(table)').length === 0")
 
 
+@pytest.fixture(scope="module")
+def with_benchmark(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Path:
+    """A page with the benchmark of all configurations."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    of = benchmarked.params(["avlips"], {"paper": 3})
+    found = read_benchmark(benchmarked.write_reports(of, folder))
+    (folder / "index.html").write_text(made_page(found), encoding="utf-8")
+    return folder / "index.html"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_benchmark_fits_a_desktop_and_scrolls_on_a_phone(
-    chromium: Any, tmp_path: Path, scheme: str
+    chromium: Any, with_benchmark: Path, scheme: str
 ) -> None:
-    of = benchmarked.params(["avlips"], {"paper": 3})
-    made = tmp_path / "index.html"
-    found = read_benchmark(benchmarked.write_reports(of, tmp_path))
-    made.write_text(made_page(found), encoding="utf-8")
     for size, scrolls in (("desktop", False), ("phone", True)):
-        with opened(chromium, made, size, color_scheme=scheme) as (page, asked, complaints):
+        with opened(chromium, with_benchmark, size, color_scheme=scheme) as opening:
+            page, asked, complaints = opening
             part = page.locator("#benchmark")
             assert part.locator("svg").count() == 2
             assert part.locator("table").first.locator("tbody tr").count() == 18

@@ -21,7 +21,7 @@ from amid.report.sections import all_sections
 from amid.studies.recognition import table1
 from amid.studies.rendering import decimals
 from stages.report import FILES
-from tests.report.made import made_page, report_data
+from tests.report.made import made_page, report_data, usual_page
 from tests.small import ROOT, committed, small_params
 
 EMPTY = {at: {"student": [], "teacher": []} for at in ("best", "last")}
@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return made_page()
+    return usual_page()
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def parsed(html: str) -> Page:
 
 def test_the_sections_stand_in_their_order(parsed: Page) -> None:
     assert [section["id"] for section in parsed.all("section")] == [
-        *("result", "tables", "figures", "training", "weights", "quarantine", "representations"),
-        *("confusion", "clips", "pipeline", "environment", "the-paper"),
+        *("result", "tables", "figures", "pairs", "training", "weights", "quarantine"),
+        *("representations", "confusion", "clips", "pipeline", "environment", "the-paper"),
     ]
 
 
@@ -129,6 +129,9 @@ def test_every_run_behind_a_number_is_named_with_its_command(html: str) -> None:
     made = report_data()
     for runs in made.records["avlips"].values():
         assert all(run.key in html for run in runs)
+    for runs in made.pairs["avsentences_small"].values():
+        assert all(run.key in html for run in runs)
+    assert "dvc repro pipelines/contrastive_small/dvc.yaml:contrastive_small<" in html
     assert "dvc repro pipelines/train/dvc.yaml:amid@avlips" in html
     assert "dvc repro pipelines/compared/dvc.yaml:folds@avlips" in html
     assert "dvc repro pipelines/sensitivity/dvc.yaml:sensitivity@avlips" in html

@@ -23,11 +23,12 @@ from tests.small import ROOT
 from tests.stages.test_mistakes import stage
 
 NAME = "amid-avlips-student"
-pytestmark = pytest.mark.slow(seconds=10)  # with the fixtures, each in the mean
+# 10 s with the fixtures, each in the mean
+pytestmark = [pytest.mark.slow(seconds=10), pytest.mark.usefixtures("warm")]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
     """A project in which the stage has run, with two silent clips."""
     folder = tmp_path_factory.mktemp("served")
     put_project(folder)

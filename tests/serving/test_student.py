@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,6 @@ from amid.serving import student
 from amid.serving.choice import choose, validation
 from amid.serving.export import (
     Deployed,
-    export_in_fresh_process,
     export_onnx,
     export_program,
     trace,
@@ -35,7 +35,7 @@ from amid.studies import load_params
 from amid.training.model_file import load_model
 from tests.campaigns.exports import differences
 from tests.recorded import record
-from tests.released import CONFIGURATIONS, put_runs, release_small, train, write_clips
+from tests.released import CONFIGURATIONS, found_runs, made_student, release_small, train
 from tests.small import ROOT, small_params
 from tests.stages.test_mistakes import refused, stage, write_params
 
@@ -47,18 +47,33 @@ Runs = tuple[dict[str, list[RunRecord]], dict[str, Path]]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clips(tmp_path_factory.mktemp("data") / "avlips")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("place")
+    made_student(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    return put_runs(data, tmp_path_factory.mktemp("runs"))
+def data(place: Path) -> Path:
+    return place / "data" / "avlips"
 
 
 @pytest.fixture(scope="module")
-def made(data: Path, runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return release_small(tmp_path_factory.mktemp("made") / "avlips", data, *runs)
+def runs(place: Path) -> Runs:
+    return found_runs(place / "runs")
+
+
+@pytest.fixture(scope="module")
+def made(place: Path) -> Path:
+    return place / "student" / "avlips"
+
+
+@pytest.fixture(scope="module")
+def again(data: Path, runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second release, in a process that cannot trace networks itself."""
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr("amid.serving.export.trace", None)
+        return release_small(tmp_path_factory.mktemp("again") / "elsewhere", data, *runs)
 
 
 def run_of(validated: float, tested: int, seed: int = 0) -> RunRecord:
@@ -114,6 +129,7 @@ def test_configurations_that_cannot_be_chosen_are_named(named, words, tmp_path: 
         load_params(tmp_path / "params.yaml")
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
     write_params(tmp_path, lambda values: None)
     refused(stage(tmp_path, "stages.student", "avlips"), 1, "record.json is missing", "dvc repro")
@@ -196,15 +212,10 @@ def test_the_exported_files_give_the_networks_numbers(made: Path) -> None:
             assert np.abs(by_onnx[0] - model.classify(features)).max() <= 1e-5
 
 
-def test_the_files_are_exported_in_a_process_of_their_own(
-    made: Path, tmp_path: Path, monkeypatch
-) -> None:
-    """Where nothing was traced before: this process has no part in it."""
-    monkeypatch.setattr("amid.serving.export.trace", None)
-    assert export_in_fresh_process(made / "model.safetensors", [8, 6], tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["program.pt2", "student.onnx"]
-    for path in tmp_path.iterdir():
-        assert path.read_bytes() == (made / path.name).read_bytes()
+def test_the_files_are_exported_in_a_process_of_their_own(made: Path, again: Path) -> None:
+    """Where nothing was traced before: the process that releases has no part in it."""
+    for name in ("program.pt2", "student.onnx"):
+        assert (again / name).read_bytes() == (made / name).read_bytes()
 
 
 @pytest.mark.slow
@@ -236,6 +247,14 @@ def networks(encoder: str, shape: tuple[int | None, ...], directions: bool = Fal
     ).eval()
 
 
+@cache
+def exported(encoder: str, shape: tuple[int | None, ...], directions: bool = False):
+    """Networks, and their program as a .pt2 and as an .onnx file."""
+    made = networks(encoder, shape, directions)
+    program = trace(made, shape)
+    return made, export_program(program), export_onnx(program)
+
+
 @pytest.mark.parametrize(
     ("encoder", "shape", "lengths", "directions"),
     [
@@ -250,11 +269,10 @@ def networks(encoder: str, shape: tuple[int | None, ...], directions: bool = Fal
 def test_every_encoder_can_be_exported_with_its_length_free(
     encoder: str, shape: tuple, lengths: tuple[int, ...], directions: bool, tmp_path: Path
 ) -> None:
-    made = networks(encoder, shape, directions)
-    program = trace(made, shape)
-    (tmp_path / "program.pt2").write_bytes(export_program(program))
+    made, program, onnx = exported(encoder, shape, directions)
+    (tmp_path / "program.pt2").write_bytes(program)
     loaded = torch.export.load(tmp_path / "program.pt2").module()
-    session = onnxruntime.InferenceSession(export_onnx(program))
+    session = onnxruntime.InferenceSession(onnx)
     named = session.get_inputs()[0].shape
     assert named == (["batch", "steps", shape[1]] if lengths else ["batch", *shape])
     for count, steps in enumerate(lengths or (None,), start=1):
@@ -281,13 +299,10 @@ def test_a_network_on_windows_of_a_video_is_exported_for_films_of_any_length() -
 
 
 def test_an_export_depends_on_nothing_that_was_exported_before() -> None:
-    def exported() -> tuple[bytes, bytes]:
-        program = trace(networks("gru", (8, 6)), (8, 6))
-        return export_program(program), export_onnx(program)
-
-    first = exported()
-    export_onnx(trace(networks("cnn", (12, 10)), (12, 10)))
-    assert exported() == first
+    _, *first = exported("gru", (8, 6), True)
+    exported("cnn", (12, 10))
+    program = trace(networks("gru", (8, 6), True), (8, 6))
+    assert [export_program(program), export_onnx(program)] == first
 
 
 class OfOneLength(torch.nn.Module):
@@ -390,9 +405,6 @@ def test_nothing_in_the_folder_is_a_pickle(made: Path) -> None:
     np.load(made / "training.npy", allow_pickle=False)
 
 
-def test_a_second_release_has_the_same_bytes(
-    made: Path, data: Path, runs: Runs, tmp_path: Path
-) -> None:
-    again = release_small(tmp_path / "elsewhere", data, *runs)
+def test_a_second_release_has_the_same_bytes(made: Path, again: Path) -> None:
     for name in FILES:
         assert (again / name).read_bytes() == (made / name).read_bytes(), name

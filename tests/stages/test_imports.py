@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from amid.studies import STUDIES, get_study, load_params
+from amid.studies import STUDIES, contrastive, get_study, load_params
 from amid.studies.sensitivity import folder_name, grid
 from tests.recorded import put, record
 from tests.small import ROOT
+from tests.studies.test_contrastive import run
 
 # table3 and figure3 compute with the functions that training has; table4 names torch's platform.
 WITH_TORCH = {"table3", "figure3", "table4"}
@@ -44,6 +45,12 @@ def test_tables_are_written_without_torch(tmp_path: Path) -> None:
             heads = {"student": 20 + seed, "teacher": 30 + seed}
             made = record(heads, seed, history=history, retrieval=retrieval)
             put(made, tmp_path / "runs" / row / f"seed{seed}")
+    small = contrastive.block_of(params, contrastive.SMALL)
+    for rule, *shares in contrastive.grid(small):
+        place = tmp_path / "runs" / "contrastive_small" / "avsentences_small"
+        for seed in small.seeds:
+            folder = contrastive.folder_name(rule, *shares)
+            put(run(rule, seed, 0.3 + 0.01 * seed), place / folder / f"seed{seed}")
     words = [tmp_path / "runs", tmp_path / "reports", *sorted(WITHOUT_TORCH)]
     subprocess.run([sys.executable, "-c", WRITE, *map(str, words)], cwd=ROOT, check=True)
     written = {path.stem for path in (tmp_path / "reports").iterdir()}

@@ -180,6 +180,7 @@ def small(values) -> None:
 
 
 @pytest.mark.slow(seconds=30)
+@pytest.mark.usefixtures("warm")
 def test_a_download_onto_a_full_disk(tmp_path: Path, mount: Mount) -> None:
     place = tmp_path / "place"
     mount(place, "size=64m")
@@ -192,6 +193,7 @@ def test_a_download_onto_a_full_disk(tmp_path: Path, mount: Mount) -> None:
 
 
 @pytest.mark.slow(seconds=50)
+@pytest.mark.usefixtures("warm")
 def test_an_extraction_onto_a_full_disk_leaves_the_earlier_one(tmp_path, mount: Mount) -> None:
     place = tmp_path / "place"
     mount(place, "size=64m")

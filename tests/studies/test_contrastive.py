@@ -23,7 +23,7 @@ def run(rule: str, seed: int, first: float):
     """Three epochs of 100 pairs, of which 40 are wrong: `all` trains on 100, rules on 50."""
     trained = 100 if rule == "all" else 50
     scored = 100 if rule == "clipscore" else 0
-    wrong = {"all": 0.4, "random": 0.4 + 0.01 * seed, "clipscore": 0.1 - 0.02 * seed}[rule]
+    wrong = {"all": 0.4, "random": 0.4 + 0.01 * seed, "clipscore": 0.1 - 0.02 * seed}.get(rule, 0.2)
     history = []
     for epoch in range(3):
         metrics = {
@@ -48,10 +48,10 @@ def run(rule: str, seed: int, first: float):
 RECALLS = {"all": (0.3, 0.32, 0.31), "random": (0.2, 0.25, 0.24), "clipscore": (0.35, 0.3, 0.4)}
 
 
-def records() -> dict:
+def records(dataset: str = "avsentences", seeds: int = 3) -> dict:
     return {
-        "avsentences": {
-            row: [run(row[0], seed, first) for seed, first in enumerate(RECALLS[row[0]])]
+        dataset: {
+            row: [run(row[0], seed, first) for seed, first in enumerate(RECALLS[row[0]][:seeds])]
             for row in ROWS
         }
     }
@@ -166,6 +166,34 @@ def test_everything_is_written_and_read_by_rule_ratio_and_share(tmp_path: Path) 
     assert list(written["rule"]) == ["all", "random", "clipscore"]
     without_labels = (tmp_path / "reports" / "table7_probes.md").read_text()
     assert "No data set of the table has labels" in without_labels
+
+
+def test_the_small_version_has_the_projects_seeds_and_files_of_its_own(tmp_path: Path) -> None:
+    params = pair_params().model_copy(update={"seeds": [0, 1, 2]})
+    rules = {name: params.table7_small.rules[name] for name in ("random", "clipscore")}
+    block = params.table7_small.model_copy(update={"rules": rules})
+    params = params.model_copy(update={"table7_small": block})
+    assert params.table7_small.seeds is None
+    assert contrastive.block_of(params, "table7_small").seeds == [0, 1, 2]
+    planned = contrastive.TABLE7_SMALL.plan(params, "avsentences_small", lambda *_: "")
+    found = records("avsentences_small")["avsentences_small"]
+    places = {
+        f"{contrastive.folder_name(*row)}/seed{one.spec.seed}": one
+        for row, runs in found.items()
+        for one in runs
+    }
+    assert {run.folder for run in planned} == set(places)
+    for name, one in places.items():
+        put(one, tmp_path / "contrastive_small" / "avsentences_small" / name)
+    files = contrastive.TABLE7_SMALL.write(params, tmp_path, tmp_path / "reports")
+    ends = ("csv", "md", "tex")
+    assert sorted(path.name for path in files) == [
+        *("figure7_small.csv", "figure7_small.png"),
+        *(f"table7_small.{end}" for end in ends),
+        *(f"table7_small_probes.{end}" for end in ends),
+    ]
+    written = pd.read_csv(tmp_path / "reports" / "table7_small.csv")
+    assert list(written["seeds"]) == [3, 3, 3]
 
 
 def test_the_layout_shows_every_row() -> None:

@@ -58,8 +58,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory):
-    """Of a store for tests that have sections of their own in it: to make one takes a second."""
-    return open_client(tmp_path_factory.mktemp("store"))
+    """Of a store for tests that have sections of their own in it."""
+    folder = tmp_path_factory.mktemp("store")
+    put_store(folder)
+    return open_client(folder)
 
 
 @pytest.fixture
@@ -179,14 +181,24 @@ def test_an_experiment_says_what_it_holds_and_one_deleted_in_the_ui_comes_back(c
     assert client.get_experiment(made).lifecycle_stage == "active"
 
 
-def test_comparisons_are_prepared_where_their_experiments_are(client) -> None:
-    view = View("one", "One", ("amid", "compared"), "", (), (), ())
-    ids = [experiment(client, "amid", None)]
-    assert prepare_views(client, [view], {}) == {}
-    ids.append(experiment(client, "compared", None))
-    assert prepare_views(client, [view], {}) == {"One": view.path(ids)}
-    stored = [client.get_experiment(one).tags[f"{TAG}one"] for one in ids]
-    assert stored == [view.state()] * 2
+def view_of(table: str) -> View:
+    return View(table, "avlips", table.title(), (), (), grouped=True)
+
+
+def test_comparisons_are_prepared_where_their_runs_are(client) -> None:
+    view, key, ids = view_of("table4"), "table4-avlips", []
+    assert prepare_views(client, [view], {key: {"in amid": "amid", "in mine": "mine"}}) == {}
+    for section in ("amid", "mine"):
+        ids.append(experiment(client, section, None))
+        tags = {"amid.run": f"in {section}", "dataset": "avlips"}
+        client.set_terminated(client.create_run(ids[-1], tags=tags).info.run_id)
+    assert prepare_views(client, [view], {}) == {}  # no record of the table is there
+    current = {key: {"in amid": "amid", "in mine": "mine"}}
+    assert prepare_views(client, [view], current) == {"Table4": view.path(ids)}
+    stored = [client.get_experiment(one).tags[TAG + key] for one in ids]
+    assert stored == [view.state(["amid", "mine"])] * 2
+    one = {"Table4": view.path(ids[1:])}
+    assert prepare_views(client, [view], {key: {"in mine": "mine"}}) == one
 
 
 def test_a_comparison_finds_the_runs_of_the_table_as_it_stands(project: Path) -> None:
@@ -199,13 +211,47 @@ def test_a_comparison_finds_the_runs_of_the_table_as_it_stands(project: Path) ->
         runs[key] = client.create_run(made, tags=tags).info.run_id
         client.log_param(runs[key], "alpha", alpha)
         client.set_terminated(runs[key])
-    text = "tags.dataset = 'avlips' and tags.`amid.tables` LIKE '%table1-avlips%'"
-    view = View("table1-avlips", "One", ("amid",), text, (), (), ())
+    tables = [view_of("table1"), view_of("table4")]
     for current in ("old", "new", "newest"):
-        prepare_views(client, [view], {"table1-avlips": {current}, "table4-avlips": {current}})
+        prepare_views(client, tables, {view.key: {current: "amid"} for view in tables})
+        for view in tables:
+            found = client.search_runs([made], view.filter)
+            assert [run.info.run_id for run in found] == [runs[current]]
+            assert found[0].data.tags[view.tag] == "amid"
+
+
+def test_of_a_run_that_was_logged_twice_the_later_one_is_shown(project: Path) -> None:
+    """As after its folder in the run store was deleted: a mean over seeds has it once."""
+    client, view = open_client(project), view_of("table1")
+    made = experiment(client, "amid", None)
+    tags = {"amid.run": "key", "dataset": "avlips"}
+    for start in (1, 2):
+        run = client.create_run(made, start_time=start, tags=tags)
+        client.set_terminated(run.info.run_id)
+        prepare_views(client, [view], {view.key: {"key": "amid"}})
         found = client.search_runs([made], view.filter)
-        assert [run.info.run_id for run in found] == [runs[current]]
-        assert found[0].data.tags["amid.tables"] == "table1-avlips table4-avlips"
+        assert [one.info.run_id for one in found] == [run.info.run_id]
+
+
+def test_a_run_that_tables_share_is_in_the_comparison_of_each(trained, project: Path) -> None:
+    """After `dvc exp run -S alpha=4.1`: the run of the row `amid` was logged for Table 6, which
+    has trained the same one at that value, and in its experiment."""
+    run, record, lines, student = trained
+    table6 = replace(run, configuration="amid", folder="alpha_4.1/seed0")
+    with Tracker("sensitivity@avlips", project, {}) as tracker:
+        tracker.log_run(table6, record, lines, student)
+    with Tracker("amid@avlips", project, {}) as tracker:  # its record is in the store
+        tracker.log_known(run, record, lines, student)
+    client = open_client(project)
+    place = client.get_experiment_by_name("amid: sensitivity").experiment_id
+    rows = {"table1-avlips": "amid, amid_tuned", "table6-avlips": "alpha 4.1"}
+    tables = [view_of("table1"), view_of("table6")]
+    current = {key: {record.key: row} for key, row in rows.items()}
+    for view in tables:
+        assert prepare_views(client, tables, current)[view.title] == view.path([place])
+        (found,) = client.search_runs([place], view.filter)
+        assert found.data.tags["amid.run"] == record.key
+        assert found.data.tags[view.tag] == rows[view.key]
 
 
 def test_a_stage_that_fails_is_marked_failed(project) -> None:

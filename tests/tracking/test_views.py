@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from amid.core.types import RunRecord
 from amid.errors import AmidError
 from amid.tracking.views import TAG, View, views
 from stages import ui
@@ -23,7 +24,7 @@ def of(title: str) -> View:
 
 
 def page(view: View) -> dict:
-    return json.loads(json.loads(view.state())["state"])
+    return json.loads(json.loads(view.state(["ccl", "amid"]))["state"])
 
 
 def test_tables_1_4_5_and_6_of_each_data_set() -> None:
@@ -31,15 +32,17 @@ def test_tables_1_4_5_and_6_of_each_data_set() -> None:
     assert titles == [f"Table {n} on {name}" for name in ("avlips", "grid") for n in (1, 4, 5, 6)]
 
 
-def test_a_table_compares_the_experiments_of_its_rows_and_leaves_others_out() -> None:
+def test_a_table_shows_the_mean_of_each_row() -> None:
     view = of("Table 1 on avlips")
-    assert view.sections == ("baselines", "amid", "compared")
     assert view.filter == (
-        "tags.dataset = 'avlips' and attributes.status = 'FINISHED' "
-        "and tags.`amid.tables` LIKE '%table1-avlips%'"
+        "tags.dataset = 'avlips' and attributes.status = 'FINISHED' and tags.`amid.table1` LIKE '%'"
     )
     shown = page(view)
-    assert shown["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "configuration"}]
+    assert shown["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "amid.table1"}]
+    assert shown["groupsExpanded"] == {
+        "tag.amid.table1.ccl": False,
+        "tag.amid.table1.amid": False,
+    }
     assert [chart["metricKey"] for chart in shown["compareRunCharts"]] == [
         *("validation_student", "validation_teacher"),
         *("best_test_student", "best_test_teacher"),
@@ -53,8 +56,8 @@ def test_a_table_compares_the_experiments_of_its_rows_and_leaves_others_out() ->
 def test_the_sensitivity_is_a_point_a_run() -> None:
     view = of("Table 6 on avlips")
     shown = page(view)
-    assert view.sections == ("amid", "sensitivity")
-    assert shown["groupBy"] is None
+    assert (shown["groupBy"], shown["groupsExpanded"]) == (None, {})
+    assert shown["selectedColumns"][:2] == ["tags.`amid.table6`", "params.`alpha`"]
     assert [c["xaxis"]["key"] for c in shown["compareRunCharts"] if c["type"] == "SCATTER"] == [
         *("alpha", "beta", "gamma")
     ]
@@ -123,17 +126,36 @@ def test_another_store_is_refused(monkeypatch) -> None:
         assert "pw" not in str(caught.value)
 
 
+def put(made: RunRecord, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(made.to_json())
+    sum_all(folder)
+
+
 def test_the_runs_of_a_table_are_those_of_its_records(tmp_path: Path, monkeypatch) -> None:
     params = small_params(seeds=[0], table1=["student_alone"], table4=["amid"], table5=["amid"])
     made = record({"student": 1}, 0)
     monkeypatch.setattr(ui, "RUNS", tmp_path)
     assert ui.current_runs(params) == {}
     section = next(name for name, of in params.sections.items() if "student_alone" in of)
-    folder = tmp_path / section / "avlips" / "student_alone" / "seed0"
-    folder.mkdir(parents=True)
-    (folder / "record.json").write_text(made.to_json())
-    sum_all(folder)
-    assert ui.current_runs(params) == {"table1-avlips": {made.key}}
+    put(made, tmp_path / section / "avlips" / "student_alone" / "seed0")
+    assert ui.current_runs(params) == {"table1-avlips": {made.key: "student_alone"}}
+
+
+def test_a_run_has_its_row_in_each_table(tmp_path: Path, monkeypatch) -> None:
+    """Rows with equal numbers, and values of Table 6 that are the default, share their runs."""
+    values = {"alpha": [4.0, 4.1], "beta": [1.5], "gamma": []}
+    table6 = small_params().table6.model_copy(update=values)
+    params = small_params(seeds=[0], table1=["amid", "amid_tuned"], table6=table6)
+    default, other = record({"student": 1}, 0), record({"student": 1}, 1)
+    monkeypatch.setattr(ui, "RUNS", tmp_path)
+    for name, made in (("alpha_4", default), ("alpha_4.1", other), ("beta_1.5", default)):
+        put(made, tmp_path / "sensitivity" / "avlips" / name / "seed0")
+    for name in ("amid", "amid_tuned"):
+        put(default, tmp_path / "amid" / "avlips" / name / "seed0")
+    found = ui.current_runs(params)
+    assert found["table1-avlips"] == {default.key: "amid, amid_tuned"}
+    assert found["table6-avlips"] == {default.key: "alpha 4, beta 1.5", other.key: "alpha 4.1"}
 
 
 def test_a_server_that_is_away_is_one_sentence(monkeypatch) -> None:

@@ -105,7 +105,7 @@ def test_all_whole_is_no_mask_to_the_last_bit(configuration: str, tmp_path: Path
             whole = torch.ones(len(trainer.data.train), dtype=torch.bool)
             batch = dataclasses.replace(trainer.data.train, complete=whole)
             trainer.data = dataclasses.replace(trainer.data, train=batch)
-        metrics = [trainer.train_epoch(epoch) for epoch in range(3)]
+        metrics = [trainer.train_epoch(epoch) for epoch in (0, 2)]  # of the warm-up, and joint
         trained.append((metrics, trainer.weights.state_dict(), trainer.state.steps))
     (one, tensors, steps), (other, others, counted) = trained
     assert one == other

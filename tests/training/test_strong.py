@@ -20,7 +20,7 @@ from amid.training.job import MODEL
 from amid.training.model_file import load_model
 from amid.training.trainer import Trainer
 from tests.small import ROOT, small_params, small_run, write_data
-from tests.training.test_trainer import left_by, train
+from tests.training.test_trainer import Wholes, left_by, train, wholes
 
 STRONG = {
     **load_params(ROOT / "params.yaml").training.strong,
@@ -42,19 +42,23 @@ def strong_run(data: Path, configuration: str, seed: int = 0, **numbers: object)
     return small_run(data, configuration, seed, training=training, data=blocks)
 
 
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Wholes:
+    return wholes(lambda name: strong_run(data, name).spec, data, tmp_path_factory)
+
+
 @pytest.mark.parametrize("configuration", ["student_alone", "amid", "gmc"])
 @pytest.mark.parametrize("batches", [3, 11])
 def test_a_run_stopped_within_an_epoch_ends_in_the_same_bytes(
-    configuration: str, batches: int, data: Path, tmp_path: Path
+    configuration: str, batches: int, whole, data: Path, tmp_path: Path
 ) -> None:
     spec = strong_run(data, configuration).spec
     assert spec.training["augmentation"]
-    whole = train(spec, data, tmp_path / "whole")
     left = iter(range(batches))
     with pytest.raises(Stopped):
         train(spec, data, tmp_path / "cut", stop=lambda: next(left, None) is None)
     resumed = train(spec, data, tmp_path / "cut")
-    assert left_by(resumed, tmp_path / "cut") == left_by(whole, tmp_path / "whole")
+    assert left_by(resumed, tmp_path / "cut") == whole(configuration)
 
 
 def test_warm_up_and_joint_training_end_as_an_unbroken_run(data: Path, tmp_path: Path) -> None:

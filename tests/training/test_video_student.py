@@ -24,7 +24,7 @@ from tests.media.clips import activity, write_avi
 from tests.params import put_params, read_params
 from tests.sharing import write_films
 from tests.small import ROOT, small_run
-from tests.training.test_trainer import left_by, stopping_after, train
+from tests.training.test_trainer import Wholes, left_by, stopping_after, train, wholes
 
 SMALL = {"blocks": 1, "width": 4, "window": 4, "size": 16}
 
@@ -52,13 +52,17 @@ def test_it_learns_from_frames(data: Path, tmp_path: Path) -> None:
     assert record.retrieval["best"]["r@1"] > 0.5
 
 
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Wholes:
+    return wholes(lambda name: spec(data, name), data, tmp_path_factory)
+
+
 @pytest.mark.parametrize("batches", [2, 8, 11])
-def test_it_goes_on_from_any_batch(batches: int, data: Path, tmp_path: Path) -> None:
-    whole = train(spec(data), data, tmp_path / "whole")
+def test_it_goes_on_from_any_batch(batches: int, whole, data: Path, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         train(spec(data), data, tmp_path / "cut", stop=stopping_after(batches))
     resumed = train(spec(data), data, tmp_path / "cut")
-    assert left_by(resumed, tmp_path / "cut") == left_by(whole, tmp_path / "whole")
+    assert left_by(resumed, tmp_path / "cut") == whole("amid")
 
 
 def test_parts_and_mixed_precision_train_too(data: Path, tmp_path: Path) -> None:
