@@ -3,11 +3,15 @@
 Of an extracted data set's training clips, some of each class keep their label. The rest are left
 out, or take part without one. Frozen encoders of auxiliary modalities that were trained on the
 training clips are trained again, on the labels that are left. Each configuration is compared with
-the first one, seed by seed: a paired t test, not corrected. Nothing is written but to a temporary
-folder.
+the first one, seed by seed: a paired t test, not corrected (benchmarks.paired corrects those of
+a table). Nothing is written but to a temporary folder. Rows can be given here in place of
+params.yaml; trials of them, told by --on-validation, take seeds that no table reports.
 
     python -m benchmarks.few_labels avlips --data data/avlips --labels 4
     python -m benchmarks.few_labels avlips --data data/avlips --labels 4,8,16 --csv few.csv
+    python -m benchmarks.few_labels avlips --data data/avlips --others-only --configurations kd \\
+        --first-seed 100 --on-validation \\
+        --rows '{js_16: {method: amid, teacher: fixed, jensen_shannon: 16.0}}'
 """
 
 from __future__ import annotations
@@ -17,18 +21,21 @@ import amid.core.reproducible  # isort: skip  # noqa: F401  pins kernels before 
 import shutil
 import tempfile
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import yaml
 
-from amid.config import Params
+from amid.config import Params, unknown
 from amid.core.types import RunRecord, RunSpec
 from amid.data.feature_store import FeatureStore
 from amid.data.splits import embeddings_folder, features_fingerprint
+from amid.errors import ConfigError
 from amid.io.checksums import record_checksums
 from amid.losses import UNLABELLED
 from amid.runs.embeddings import freeze, freeze_features
@@ -90,8 +97,74 @@ def encode_auxiliary(params: Params, dataset: str, data: Path, trained: Trained)
             freeze_features(modality, "train", store, out)
 
 
+def with_rows(params: Params, text: str) -> Params:
+    """The configurations in `text`, a mapping in YAML as of params.yaml, beside those of `params`.
+
+    Raises ConfigError where it is no such mapping, or where a number in it is wrong.
+    """
+    try:
+        rows = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--rows: no YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
+        raise ConfigError("--rows: wants a mapping, such as {mine: {method: amid, alpha: 1.0}}.")
+    update = {"configurations": {**params.configurations, **rows}}
+    params = params.model_copy(update=update)
+    for name in rows:
+        params.resolved(name)
+    return params
+
+
 def numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
+
+
+class Accuracies(NamedTuple):
+    """Top-1 of a run in percent; NaN without validation clips."""
+
+    test: float
+    validation: float
+
+
+def accuracies(record: RunRecord) -> Accuracies:
+    history = record.history[record.best_epoch]
+    validated = history.get(f"validation_{record.selected_on}", np.nan)
+    return Accuracies(100 * record.accuracy(record.selected_on), 100 * validated)
+
+
+def told(
+    found: Sequence[Accuracies],
+    taught: Sequence[Accuracies],
+    first: Sequence[float],
+    *,
+    on_validation: bool = False,
+) -> tuple[str, list[float]]:
+    """What is said of a configuration's runs, and the accuracies that it is said of.
+
+    found, taught: of the students and of their fixed teachers, one a seed. first: accuracies of the
+    first configuration, empty for itself. on_validation: nothing of the test split is said.
+    """
+    at = "validation" if on_validation else "test"
+    values = [getattr(one, at) for one in found]
+    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    shown = f"{np.mean(values):.1f} ± {spread:.1f}"
+    shown += " on validation" if on_validation else ""
+    if first and len(values) > 1:
+        p = paired_t(values, first)
+        gain = f"{np.mean(values) - np.mean(first):+.1f}"
+        shown += f", {gain} to the first (p = {'-' if p is None else f'{p:.1g}'})"
+    validated = np.mean([one.validation for one in found])
+    if not on_validation and not np.isnan(validated):
+        shown += f"; on validation {validated:.1f}"
+    if taught:
+        shown += f"; its fixed teacher {np.mean([getattr(one, at) for one in taught]):.1f}"
+    return shown, values
+
+
+def validated_on(data: Path) -> bool:
+    """Whether the data set has validation clips."""
+    index = pd.read_parquet(data / "features" / "index.parquet", columns=["split"])
+    return bool((index["split"] == "validation").any())
 
 
 def append(path: Path, row: dict[str, object]) -> None:
@@ -108,12 +181,32 @@ def main() -> None:
     parser.add_argument(
         "--labels", type=numbers, default=(4,), help="of each class: one number or several"
     )
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--configurations", default="student_alone,kd,l_ft,amid,amid_unlabelled")
+    parser.add_argument("--rows", default="{}", help="more configurations, as of params.yaml")
     parser.add_argument("--others-only", action="store_true", help="no runs on the labelled alone")
     parser.add_argument("--csv", type=Path, help="gets a row a run, below those that it has")
+    parser.add_argument(
+        "--on-validation",
+        action="store_true",
+        help="tell the accuracy on validation in place of test: for a choice among rows",
+    )
     given = parser.parse_args()
-    params = load_params(given.params)
+    if given.on_validation and given.csv:
+        parser.error("--csv is of test accuracies: leave it or --on-validation out")
+    names = given.configurations.split(",")
+    try:
+        params = with_rows(load_params(given.params), given.rows)
+        names += [name for name in yaml.safe_load(given.rows) if name not in names]
+        for name in names:
+            if name not in params.configurations:
+                known = params.configurations
+                raise ConfigError(unknown(f"configuration '{name}'", name, known, ""))
+        if given.on_validation and not validated_on(given.data):
+            raise ConfigError(f"--on-validation: '{given.dataset}' has no validation clips.")
+    except ConfigError as error:
+        parser.error(str(error))
     for labels, others in product(given.labels, (True,) if given.others_only else (False, True)):
         with tempfile.TemporaryDirectory() as place:
             data = with_few_labels(given.data, Path(place, "data"), labels, others=others)
@@ -122,33 +215,21 @@ def main() -> None:
             encode_auxiliary(params, given.dataset, data, trained)
             features_fingerprint.cache_clear()
             fingerprint = partial(features_fingerprint, data)
+            beside = "with the others" if others else "labelled alone"
             first: list[float] = []
-            for name in given.configurations.split(","):
-                values, validated, taught = [], [], []
-                for seed in range(given.seeds):
+            for name in names:
+                found, taught = [], []
+                for seed in range(given.first_seed, given.first_seed + given.seeds):
                     run = configured_run(params, given.dataset, name, seed, fingerprint)
                     teacher = None
                     if run.teacher:
                         known, teacher = trained(run.teacher)
-                        taught.append(100 * known.accuracy("teacher"))
-                    record, _ = trained(run.spec, teacher)
-                    values.append(100 * record.accuracy(record.selected_on))
-                    history = record.history[record.best_epoch]
-                    validated.append(100 * history.get(f"validation_{record.selected_on}", np.nan))
+                        taught.append(accuracies(known))
+                    found.append(accuracies(trained(run.spec, teacher)[0]))
                     if given.csv:
-                        row = [given.dataset, labels, int(others), name, seed, values[-1]]
+                        row = [given.dataset, labels, int(others), name, seed, found[-1].test]
                         append(given.csv, dict(zip(COLUMNS, row, strict=True)))
-                spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
-                beside = "with the others" if others else "labelled alone"
-                shown = f"{np.mean(values):.1f} ± {spread:.1f}"
-                if first and len(values) > 1:
-                    p = paired_t(values, first)
-                    gain = f"{np.mean(values) - np.mean(first):+.1f}"
-                    shown += f", {gain} to the first (p = {'-' if p is None else f'{p:.1g}'})"
-                if not np.isnan(validated).any():
-                    shown += f"; on validation {np.mean(validated):.1f}"
-                if taught:
-                    shown += f"; its fixed teacher {np.mean(taught):.1f}"
+                shown, values = told(found, taught, first, on_validation=given.on_validation)
                 first = first or values
                 print(f"{given.dataset}, {labels} a class, {beside}: {name} {shown}", flush=True)
 
