@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ def browser() -> Iterator[Any]:
         launched = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield launched
         launched.close()
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Asks until it is true. playwright's `wait_for_function` evaluates its words inside the page
+    from the second time on, which the page's own policy forbids."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not so after {seconds} s"
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from amid.report.benchmark import read_benchmark
 from tests import benchmarked
-from tests.browser import browser, opened
+from tests.browser import browser, opened, wait_until
 from tests.report.made import made_page, usual_page
 from tests.small import ROOT
 
@@ -131,9 +132,15 @@ def test_a_shade_tells_that_a_table_goes_on_to_the_right(chromium: Any, path: Pa
         first = page.locator(".scroll.more").first
         box = first.element_handle()
         box.evaluate("box => { box.scrollLeft = box.scrollWidth; }")
-        page.wait_for_function("box => !box.classList.contains('more')", arg=box)
+        wait_until(lambda: not box.evaluate("box => box.classList.contains('more')"))
         page.set_viewport_size({"width": 1600, "height": 900})
-        page.wait_for_function("document.querySelectorAll('.scroll.more:has(table)').length === 0")
+        shaded = "document.querySelectorAll('.scroll.more:has(table)').length"
+        wait_until(lambda: page.evaluate(shaded) == 0)
+
+
+def _goes_on(page: Any, so: bool) -> bool:
+    """Whether a table of the benchmark is told to go on to the right, if `so`, or none is."""
+    return page.evaluate("!!document.querySelector('#benchmark .scroll.more')") is so
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +163,7 @@ def test_the_benchmark_fits_a_desktop_and_scrolls_on_a_phone(
             part = page.locator("#benchmark")
             assert part.locator("svg").count() == 2
             assert part.locator("table").first.locator("tbody tr").count() == 18
-            page.wait_for_function(
-                "scrolls => !!document.querySelector('#benchmark .scroll.more') === scrolls",
-                arg=scrolls,
-            )
+            wait_until(partial(_goes_on, page, scrolls))
             assert page.evaluate(WIDER) <= 0
             assert (asked, complaints) == ([], [])
             ink = "getComputedStyle(document.querySelector('#benchmark svg.plot text')).fill"
