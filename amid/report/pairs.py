@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -21,11 +22,17 @@ if TYPE_CHECKING:
     from amid.report.data import ReportData
 
 
+# Of the table's columns, those that the file alone has: all of them do not fit on a screen.
+LEFT_OUT = ("r10", "median_rank", "r1_last", "precision", "recall", "reached", "to_level")
+
+
 def noisy_pairs(data: ReportData) -> list[Section]:
     """The section; none without the runs."""
     if not data.pairs:
         return []
     table = contrastive(data.pairs)
+    shown = tuple(column for column in LAYOUT.columns if column.name not in LEFT_OUT)
+    missing = [column.header for column in LAYOUT.columns if column.name in LEFT_OUT]
     ratio = block_of(data.params, SMALL).figure_ratio
     command = data.stages[RUNS[SMALL]].command("")
     origins = {name: _provenance(name, rows, command) for name, rows in data.pairs.items()}
@@ -35,9 +42,10 @@ def noisy_pairs(data: ReportData) -> list[Section]:
         Text(
             "Encoders of two modalities aligned without labels on pairs of which some hold another "
             "clip's modality: all pairs, and rules that train on a part of each batch. The small "
-            "version of a study; the whole of it is in docs/contrastive.md."
+            "version of a study; the whole of it is in docs/contrastive.md. Only in "
+            f"reports/table7_small.md: {', '.join(missing)}."
         ),
-        *tables(table, LAYOUT, {}, origins),
+        *tables(table, replace(LAYOUT, columns=shown), {}, origins),
         Pictures([Picture(Markup(figure), _told(table), caption, layout="wide")]),
         Text(LAYOUT.note.replace("`", ""), "note"),
     ]

@@ -13,9 +13,12 @@ def test_the_table_the_picture_and_the_runs_are_those_of_the_records() -> None:
     (section,) = noisy_pairs(data)
     (table,) = (block for block in section.blocks if block.kind == "table")
     assert [row.cells[2].text for row in table.rows] == ["all", "random", "clipscore"]
+    assert {len(row.cells) for row in table.rows} == {10}
     assert [row.cells[3].text for row in table.rows] == [
         *("31.0 ± 1.0", "23.0 ± 2.6", "35.0 ± 5.0"),
     ]
+    words = next(block for block in section.blocks if block.kind == "text")
+    assert "Only in reports/table7_small.md: R@10, median rank," in str(words)
     (picture,) = next(block for block in section.blocks if block.kind == "pictures").items
     assert "clipscore: R@1 35.0, wrong pairs 18.7" in picture.alt
     origins = {row.name: row for row in table.provenance.rows}
