@@ -272,8 +272,8 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
             ["table7_small.datasets", "should be 'avsentences_small'"],
         ),
         (
-            "datasets: [avlips]",
-            "datasets: [avlips, avsentences_small]",
+            "datasets: [avlips",
+            "datasets: [avsentences_small, avlips",
             ["'datasets' names 'avsentences_small'", "copy dataset/avsentences_small.yaml"],
         ),
         (
