@@ -25,11 +25,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
+from ruamel.yaml import YAML, YAMLError
 
 from amid.config import Params, unknown
 from amid.core.types import RunRecord, RunSpec
@@ -97,17 +97,19 @@ def encode_auxiliary(params: Params, dataset: str, data: Path, trained: Trained)
             freeze_features(modality, "train", store, out)
 
 
-def with_rows(params: Params, text: str) -> Params:
-    """The configurations in `text`, a mapping in YAML as of params.yaml, beside those of `params`.
-
-    Raises ConfigError where it is no such mapping, or where a number in it is wrong.
-    """
+def read_rows(text: str) -> dict[str, dict[str, Any]]:
+    """Configurations, a mapping in YAML as of params.yaml. Raises ConfigError if it is none."""
     try:
-        rows = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        rows = YAML(typ="safe").load(text)  # as params.yaml is read: 1e-3 is a number
+    except YAMLError as error:
         raise ConfigError(f"--rows: no YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise ConfigError("--rows: wants a mapping, such as {mine: {method: amid, alpha: 1.0}}.")
+    return rows
+
+
+def with_rows(params: Params, rows: dict[str, dict[str, Any]]) -> Params:
+    """`params` with more configurations. Raises ConfigError where a number in one is wrong."""
     update = {"configurations": {**params.configurations, **rows}}
     params = params.model_copy(update=update)
     for name in rows:
@@ -197,8 +199,9 @@ def main() -> None:
         parser.error("--csv is of test accuracies: leave it or --on-validation out")
     names = given.configurations.split(",")
     try:
-        params = with_rows(load_params(given.params), given.rows)
-        names += [name for name in yaml.safe_load(given.rows) if name not in names]
+        rows = read_rows(given.rows)
+        params = with_rows(load_params(given.params), rows)
+        names += [name for name in rows if name not in names]
         for name in names:
             if name not in params.configurations:
                 known = params.configurations

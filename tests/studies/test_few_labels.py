@@ -9,7 +9,7 @@ from scipy.stats import ttest_rel
 
 from amid.errors import AmidError, ConfigError
 from benchmarks import few_labels, paired
-from benchmarks.few_labels import with_rows
+from benchmarks.few_labels import read_rows, with_rows
 from tests.small import project_params, small_params, write_data
 
 PARAMS = project_params()
@@ -28,8 +28,8 @@ def runs(**configurations: list[float]) -> pd.DataFrame:
 
 
 def test_a_row_of_the_command_line_is_as_one_of_params() -> None:
-    row = "{mine: {method: amid, teacher: fixed, jensen_shannon: 4.0}}"
-    params = with_rows(PARAMS, row)
+    row = "{mine: {method: amid, teacher: fixed, jensen_shannon: 4e0}}"  # YAML 1.2: a number
+    params = with_rows(PARAMS, read_rows(row))
     assert params.resolved("mine") == PARAMS.resolved("amid_unlabelled")
     assert params.resolved("kd") == PARAMS.resolved("kd")
     assert "mine" not in PARAMS.configurations
@@ -47,7 +47,7 @@ def test_a_row_of_the_command_line_is_as_one_of_params() -> None:
 )
 def test_a_wrong_row_is_told(rows: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        with_rows(PARAMS, rows)
+        with_rows(PARAMS, read_rows(rows))
 
 
 def test_comparisons_are_paired_by_seed_and_corrected_together() -> None:
