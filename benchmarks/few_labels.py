@@ -5,13 +5,16 @@ out, or take part without one. Frozen encoders of auxiliary modalities that were
 training clips are trained again, on the labels that are left. Each configuration is compared with
 the first one, seed by seed: a paired t test, not corrected (benchmarks.paired corrects those of
 a table). Nothing is written but to a temporary folder. Rows can be given here in place of
-params.yaml; trials of them, told by --on-validation, take seeds that no table reports.
+params.yaml; trials of them, told by --on-validation, take seeds that no table reports. So can
+numbers of the training and of the networks, for students and teachers; frozen encoders keep theirs.
 
     python -m benchmarks.few_labels avlips --data data/avlips --labels 4
     python -m benchmarks.few_labels avlips --data data/avlips --labels 4,8,16 --csv few.csv
     python -m benchmarks.few_labels avlips --data data/avlips --others-only --configurations kd \\
         --first-seed 100 --on-validation \\
         --rows '{js_16: {method: amid, teacher: fixed, jensen_shannon: 16.0}}'
+    python -m benchmarks.few_labels avlips --data data/avlips --others-only \\
+        --training '{augmentation: {}}' --network '{gru: {hidden: [32, 16], state: 32}}'
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML, YAMLError
 
-from amid.config import Params, unknown
+from amid.config import Params, check, unknown
 from amid.core.types import RunRecord, RunSpec
 from amid.data.feature_store import FeatureStore
 from amid.data.splits import embeddings_folder, features_fingerprint
@@ -97,14 +100,23 @@ def encode_auxiliary(params: Params, dataset: str, data: Path, trained: Trained)
             freeze_features(modality, "train", store, out)
 
 
+def read_mapping(option: str, text: str, example: str) -> dict[str, Any]:
+    """An option's mapping, in YAML as of params.yaml. Raises ConfigError if it is none."""
+    try:
+        values = YAML(typ="safe").load(text)  # as params.yaml is read: 1e-3 is a number
+    except YAMLError as error:
+        raise ConfigError(f"{option}: no YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{option}: wants a mapping, such as {example}.")
+    return values
+
+
 def read_rows(text: str) -> dict[str, dict[str, Any]]:
     """Configurations, a mapping in YAML as of params.yaml. Raises ConfigError if it is none."""
-    try:
-        rows = YAML(typ="safe").load(text)  # as params.yaml is read: 1e-3 is a number
-    except YAMLError as error:
-        raise ConfigError(f"--rows: no YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
-        raise ConfigError("--rows: wants a mapping, such as {mine: {method: amid, alpha: 1.0}}.")
+    example = "{mine: {method: amid, alpha: 1.0}}"
+    rows = read_mapping("--rows", text, example)
+    if not all(isinstance(row, dict) for row in rows.values()):
+        raise ConfigError(f"--rows: wants a mapping, such as {example}.")
     return rows
 
 
@@ -114,6 +126,24 @@ def with_rows(params: Params, rows: dict[str, dict[str, Any]]) -> Params:
     params = params.model_copy(update=update)
     for name in rows:
         params.resolved(name)
+    return params
+
+
+def with_numbers(
+    params: Params, dataset: str, training: dict[str, Any], network: dict[str, Any]
+) -> Params:
+    """`params` with other numbers of the data set's training and of the networks. Raises
+    ConfigError where one is wrong."""
+    block = params.dataset(dataset)
+    block = block.model_copy(update={"training": {**block.training, **training}})
+    values = params.network.model_dump()
+    for name, given in network.items():
+        both = isinstance(given, dict) and isinstance(values.get(name), dict)
+        values[name] = {**values[name], **given} if both else given
+    networks = check(type(params.network), values, "network")
+    update = {"data": {**params.data, dataset: block}, "network": networks}
+    params = params.model_copy(update=update)
+    params.training_of(dataset)
     return params
 
 
@@ -187,6 +217,8 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--configurations", default="student_alone,kd,l_ft,amid,amid_unlabelled")
     parser.add_argument("--rows", default="{}", help="more configurations, as of params.yaml")
+    parser.add_argument("--training", default="{}", help="numbers of the block's training")
+    parser.add_argument("--network", default="{}", help="numbers of the networks, but frozen ones")
     parser.add_argument("--others-only", action="store_true", help="no runs on the labelled alone")
     parser.add_argument("--csv", type=Path, help="gets a row a run, below those that it has")
     parser.add_argument(
@@ -200,7 +232,10 @@ def main() -> None:
     names = given.configurations.split(",")
     try:
         rows = read_rows(given.rows)
-        params = with_rows(load_params(given.params), rows)
+        base = with_rows(load_params(given.params), rows)
+        training = read_mapping("--training", given.training, "{augmentation: {}}")
+        network = read_mapping("--network", given.network, "{gru: {state: 32}}")
+        params = with_numbers(base, given.dataset, training, network)
         names += [name for name in rows if name not in names]
         for name in names:
             if name not in params.configurations:
@@ -215,7 +250,7 @@ def main() -> None:
             data = with_few_labels(given.data, Path(place, "data"), labels, others=others)
             trained = trainer_in(Path(place), data)
             features_fingerprint.cache_clear()
-            encode_auxiliary(params, given.dataset, data, trained)
+            encode_auxiliary(base, given.dataset, data, trained)
             features_fingerprint.cache_clear()
             fingerprint = partial(features_fingerprint, data)
             beside = "with the others" if others else "labelled alone"

@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
+from amid.core.types import RunRecord, RunSpec
 from amid.errors import AmidError, ConfigError
+from amid.training.job import TrainingJob
 from benchmarks import few_labels, paired
 from benchmarks.few_labels import read_rows, with_rows
-from tests.small import project_params, small_params, write_data
+from tests.small import project_params, small_params, sum_all, write_data
 
 PARAMS = project_params()
 STUDENT, KD, AMID = [16.0, 17.0, 15.5, 18.0], [29.0, 31.0, 30.5, 28.0], [30.0, 31.5, 31.0, 28.0]
@@ -108,9 +110,43 @@ def test_a_row_is_trained_with_the_seeds_asked_for(tmp_path: Path, monkeypatch, 
         assert "; on validation" not in other
 
 
+def test_numbers_given_are_those_of_students_and_teachers_not_of_frozen_encoders(
+    tmp_path: Path, monkeypatch
+) -> None:
+    data = write_data(tmp_path / "data")
+    index = pd.read_parquet(data / "features" / "index.parquet")
+    index.loc[index["split"] == "auxiliary", "split"] = "unused"  # encoders are trained anew
+    index.to_parquet(data / "features" / "index.parquet", index=False)
+    sum_all(data / "features")
+    specs: list[RunSpec] = []
+    train = few_labels.train
+
+    def recorded(job: TrainingJob) -> RunRecord:
+        specs.append(job.spec)
+        return train(job)
+
+    monkeypatch.setattr(few_labels, "train", recorded)
+    rows = ("--configurations", "student_alone,kd", "--seeds", "1")
+    benchmark(monkeypatch, data, *rows)
+    before, specs[:] = [*specs], []
+    training = "{augmentation: {jitter: {noise: 0.25}}, label_smoothing: 0.5}"
+    benchmark(monkeypatch, data, *rows, "--training", training, "--network", "{gru: {state: 5}}")
+    assert [spec.target for spec in specs] == ["audio", "video", "video", "video"]
+    assert [spec.method for spec in specs] == ["baseline", "baseline", "teacher", "kd"]
+    assert specs[0] == before[0]
+    for old, new in zip(before[1:], specs[1:], strict=True):
+        assert new.training["augmentation"] == {"jitter": {"noise": 0.25}}
+        assert new.training["label_smoothing"] == 0.5
+        assert new.network == {**old.network, "gru": {**old.network["gru"], "state": 5}}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("--training", "{augmentatoin: {}}"), "augmentatoin"),
+        (("--training", "[]"), "--training: wants a mapping, such as {augmentation: {}}."),
+        (("--network", "{gru: {states: 3}}"), "gru.states"),
+        (("--network", "{gru"), "--network: no YAML"),
         (("--configurations", "amidd"), "unknown configuration 'amidd'; did you mean 'amid'?"),
         (("--rows", "{mine: {method: amid, jensen: 4.0}}"), "jensen"),
         (("--on-validation",), "'avlips' has no validation clips"),
