@@ -123,12 +123,13 @@ LAYOUT = Layout(
         Column("test", "test", "test"),
         Column("p_test", "p (test)", "$p$ (test)", p_value),
     ),
-    "The student's Top-1 in per cent at its best epoch on validation, mean ± sample standard "
-    "deviation over seeds that no other table uses; difference: to the row `without`, which has "
-    "gamma = 0, in points; p: two-sided paired t test over seeds against it, with Holm's "
-    "correction over the readings of a data set. What each reading changes stands in params.yaml "
-    "(table_adversarial.variants). Chosen: the highest mean difference on validation; of it and of "
-    "`without` alone the test split is shown, with the p of their one comparison.",
+    "The student's Top-1 in per cent at its best epoch on validation (under the protocol `strong`: "
+    "at the last one), mean ± sample standard deviation over seeds that no other table uses; "
+    "difference: to the row `without`, which has gamma = 0, in points; p: two-sided paired t test "
+    "over seeds against it, with Holm's correction over the readings of a data set. What each "
+    "reading changes stands in pipelines/adversarial/params.yaml (table_adversarial.variants). "
+    "Chosen: the highest mean difference on validation; of it and of `without` alone the test "
+    "split is shown, with the p of their one comparison.",
 )
 
 

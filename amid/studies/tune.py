@@ -106,10 +106,11 @@ LAYOUT = Layout(
         Column("mean_over_data_sets", "mean over data sets", None, number),
         Column("chosen", "chosen", None, mark),
     ),
-    "The student's Top-1 on validation in per cent, at its best epoch, mean ± sample standard "
-    "deviation over seeds that no reported number uses. changes: on top of the configuration in "
-    "params.yaml. Every method has the same number of trials. Chosen: the highest mean over data "
-    "sets, of equals the earlier trial. The test split takes no part.",
+    "The student's Top-1 on validation in per cent, at its best epoch (under the protocol "
+    "`strong`: at the last one), mean ± sample standard deviation over seeds that no reported "
+    "number uses. changes: on top of the configuration in params.yaml. Every method has the same "
+    "number of trials. Chosen: the highest mean over data sets, of equals the earlier trial. The "
+    "test split takes no part.",
 )
 
 
