@@ -197,7 +197,8 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     last = max(last, first + 1)
-    return [round(number * step, 10) for number in range(first, last + 1)]
+    digits = max(10, 4 - math.floor(math.log10(step)))  # after the point: four of the step itself
+    return [round(number * step, digits) for number in range(first, last + 1)]
 
 
 def shortened(name: str) -> str:
