@@ -20,6 +20,7 @@ import torch
 
 from amid.contrastive.pairs import PairBatch, PairSplits
 from amid.contrastive.trainer import PairTrainer
+from amid.core.reproducible import use_deterministic_kernels
 from amid.runs.pairs import Rule, pair_run
 from amid.selection.pair_rules import RULES
 from amid.studies import load_params
@@ -53,12 +54,11 @@ def trainer(rule: str | None) -> PairTrainer:
 
 def main() -> None:
     given = arguments(__doc__, repeats=40)
-    torch.set_num_threads(1)
-    step.PRODUCTS |= CONVOLUTIONS
+    use_deterministic_kernels()  # as trainings do
     whole = trainer(None)
     chosen = torch.randperm(PAIRS, generator=torch.Generator().manual_seed(1))[:BATCH]
     batch = whole.data.train.take(chosen)
-    calls = step.products(whole, chosen)
+    calls = step.products(whole, batch, CONVOLUTIONS)
     scores = whole._score(batch)
     selectors = {rule: trainer(rule).selector for rule in RULES}
     buffer = torch.zeros(2**25)  # 128 MiB

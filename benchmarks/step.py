@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from benchmarks.side_by_side import arguments, ratio, show, timed  # isort: skip  pins kernels first
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,27 +25,46 @@ from amid.studies import load_params
 from amid.training.trainer import Trainer
 from benchmarks.methods import samples, trainer
 
-PRODUCTS = {"aten.mm.default", "aten.addmm.default", "aten.bmm.default", "aten.baddbmm.default"}
+if TYPE_CHECKING:
+    from amid.contrastive.pairs import PairBatch
+    from amid.contrastive.trainer import PairTrainer
+    from amid.core.types import Batch
 
 
-class Products(TorchDispatchMode):
-    """Records the matrix products that are called: the function and its operands."""
+class Operations(TorchDispatchMode):
+    """Records the calls of some of torch's operations: the function and its operands."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Collection[str], calls: list[Callable[[], object]]) -> None:
         super().__init__()
-        self.calls: list[Callable[[], Tensor]] = []
+        self.names, self.calls = names, calls
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if str(function) in PRODUCTS:
-            held = [x.detach() if isinstance(x, Tensor) else x for x in args]
-            self.calls.append(lambda: function(*held))
+        if str(function) in self.names:
+            kept = [arg.detach() if isinstance(arg, Tensor) else arg for arg in args]
+            self.calls.append(partial(function, *kept, **(kwargs or {})))
         return function(*args, **(kwargs or {}))
 
 
-def products(one: Trainer, rows: Tensor) -> list[Callable[[], Tensor]]:
-    with Products() as recorded:
-        one.step(one.data.train.take(rows))
-    return recorded.calls
+def products(
+    one: Trainer | PairTrainer, batch: Batch | PairBatch, beside: Collection[str] = ()
+) -> list[Callable[[], object]]:
+    """The matrix products of a step, to be called again: those of numpy, by which torch computes
+    its own here (amid.core.portable), and which fused layers call themselves. beside: operations of
+    torch that count as well."""
+    calls: list[Callable[[], object]] = []
+    matmul = np.matmul
+
+    def recorded(*args, **kwargs):
+        calls.append(partial(matmul, *args, **kwargs))
+        return matmul(*args, **kwargs)
+
+    np.matmul = recorded
+    try:
+        with Operations(beside, calls):
+            one.step(batch)
+    finally:
+        np.matmul = matmul
+    return calls
 
 
 def optimiser_bytes(one: Trainer) -> int:
@@ -64,7 +85,7 @@ def main() -> None:
         splits = samples(2000, dim, 51)
         one = trainer(configured_run(params, "avlips", "amid", 0, lambda *_: "made up"), splits)
         chosen = torch.randperm(len(one.data.train))[:batch]
-        calls = products(one, chosen)
+        calls = products(one, one.data.train.take(chosen))
         times = timed(
             {
                 "step": lambda one=one, chosen=chosen: one.step(one.data.train.take(chosen)),
