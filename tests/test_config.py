@@ -145,6 +145,16 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("jitter: {noise: 0.05}", "jiter: {noise: 0.05}", ["'jiter'", "did you mean 'jitter'?"]),
         ("jitter: {noise: 0.05}", "jitter: {nois: 0.05}", ["augmentation.jitter.nois", "'noise'?"]),
         ("jitter: {noise: 0.05}", "jitter: {noise: -1.0}", ["augmentation.jitter.noise", "-1.0"]),
+        (
+            "jitter: {noise: 0.05}",
+            "mixup: {share: 0.6, probability: 1.0}",
+            ["'augmentation.mixup.share' is 0.6", "less than or equal to 0.5"],
+        ),
+        (
+            "jitter: {noise: 0.05}",
+            "cutmix: {share: 0.5}",
+            ["'augmentation.cutmix.probability' is missing"],
+        ),
         ("kernel: 5, dropout: 0.3", "kernel: 4, dropout: 0.3", ["resnet.kernel", "odd"]),
         (
             "{method: amid, contrastive: ccl}",
@@ -473,6 +483,20 @@ def test_an_augmentation_is_told_with_the_file_it_stands_in(changed) -> None:
     told = "dataset/avlips.yaml: unknown augmentation 'jiter'"
     with pytest.raises(ConfigError, match=told):
         changed(avlips(training=own))
+
+
+def test_clips_are_mixed_in_one_way_only(changed) -> None:
+    mixup, cutmix = ({"share": 0.5, "probability": 1.0} for _ in range(2))
+    own = {"strong": {"augmentation": {"jitter": {"noise": 0.1}, "mixup": mixup}}}
+    params = changed(avlips(training={"protocol": "strong", **own}))
+    assert params.training_of("avlips").augmentation["mixup"] == mixup
+    assert params.training_of("avlips", auxiliary=True).augmentation["mixup"] == mixup
+    both = {"mixup": mixup, "cutmix": cutmix}
+    told = "'augmentation' has 'mixup' and 'cutmix', .* in one way only: leave one of them out"
+    with pytest.raises(ConfigError, match=f"^dataset/avlips.yaml: {told}"):
+        changed(avlips(training={"augmentation": both}))
+    with pytest.raises(ConfigError, match=f"^params.yaml: {told}"):
+        changed({"training": {"augmentation": both}})
 
 
 def test_blocks_of_an_older_params_yaml_are_told_where_to_go(tmp_path: Path) -> None:

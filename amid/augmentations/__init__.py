@@ -6,12 +6,20 @@ A module has
     AXES: tuple[int, ...]                      # of one clip's features: 1 vector, 2 sequence
     def augment(clip, options, random) -> np.ndarray
 
+or, in place of `augment`, for one that mixes clips, whose Options are MixingOptions,
+
+    def mix(clip, partner, options, random) -> tuple[np.ndarray, float]
+
 `clip` is (steps, features) float64, standardised by the training clips (mean 0, deviation 1 of each
 feature), without padding; a vector is a clip of one step. `options` are the numbers as a dict. The
 result may have another number of steps, at least one. `random` is a generator of the clip's own,
 seeded by (run's seed, epoch, clip, name of the augmentation): what is drawn depends on no other
 clip, no other augmentation, and not on the order. Only operations of numpy whose results are the
 same on every processor are used (amid.core.portable): no sine, no power.
+
+`partner` is another training clip, drawn and resampled to the clip's steps (amid.training.mixing);
+`mix` returns a clip of the same shape and the partner's share in it, 0 .. options["share"]. A run
+has one such augmentation at most, and it comes before the others, which see the mixed clip.
 """
 
 from __future__ import annotations
@@ -21,6 +29,8 @@ from types import ModuleType
 
 # In the order in which they are applied.
 AUGMENTATIONS: dict[str, str] = {
+    "mixup": "amid.augmentations.mixup",
+    "cutmix": "amid.augmentations.cutmix",
     "crop": "amid.augmentations.crop",
     "time_warp": "amid.augmentations.time_warp",
     "frame_dropout": "amid.augmentations.frame_dropout",

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from amid.augmentations import AUGMENTATIONS, load_augmentation
-from amid.config.messages import block_file, check, sentence, unknown
+from amid.config.messages import PARAMS, block_file, check, sentence, unknown
 from amid.datasets import DATASETS
 from amid.errors import ConfigError
 from amid.io.redact import escape_control
@@ -116,6 +116,13 @@ class Training(Model):
                 what = f"augmentation '{escape_control(name)}'"
                 raise ConfigError(unknown(what, name, AUGMENTATIONS, "augmentation"))
             check(load_augmentation(name).Options, numbers, f"augmentation.{name}")
+        mixing = [name for name in chosen if hasattr(load_augmentation(name), "mix")]
+        if len(mixing) > 1:
+            both = " and ".join(f"'{name}'" for name in mixing)
+            raise ConfigError(
+                f"{PARAMS}: 'augmentation' has {both}, but a clip is mixed in one way only: leave "
+                "one of them out."
+            )
         return chosen
 
     @property

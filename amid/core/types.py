@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from amid.io.canonical_json import canonical_json
@@ -33,6 +33,9 @@ class Batch:
         and among these the ones with a label.
     seen: per auxiliary modality (B,), 0 for samples whose embedding a teacher in training does not
         see, else 1; None where it sees all.
+    partner_labels, partner_shares: (B,) int64 and float32, of the sample that is mixed into each
+        (amid.training.mixing): its class index, UNLABELLED where the sample itself has no label,
+        and its share in 0..0.5; None in a run that mixes nothing.
     """
 
     target: Tensor | Clips | BatchSlice
@@ -43,6 +46,8 @@ class Batch:
     teacher_logits: Tensor | None = None
     complete: Tensor | None = None
     seen: dict[str, Tensor] | None = None
+    partner_labels: Tensor | None = None
+    partner_shares: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,19 +55,14 @@ class Batch:
     def take(self, rows: Tensor) -> Batch:
         """The samples at `rows` (K,) int64."""
 
-        def at(values: Tensor) -> Tensor:
+        def at(values: Any) -> Any:
+            if values is None:
+                return None
+            if isinstance(values, dict):
+                return {name: at(value) for name, value in values.items()}
             return values.index_select(0, rows)  # several times faster than values[rows]
 
-        return Batch(
-            at(self.target),
-            {name: at(values) for name, values in self.auxiliary.items()},
-            at(self.labels),
-            at(self.samples),
-            None if self.teacher is None else at(self.teacher),
-            None if self.teacher_logits is None else at(self.teacher_logits),
-            None if self.complete is None else at(self.complete),
-            None if self.seen is None else {name: at(values) for name, values in self.seen.items()},
-        )
+        return Batch(**{name: at(getattr(self, name)) for name in self.__dataclass_fields__})
 
     def to(self, device: torch.device) -> Batch:
         """The same samples on `device`. Videos that are not read yet are not moved."""
@@ -104,6 +104,12 @@ class Representations:
     teacher: Tensor | None = None
     teacher_logits: Tensor | None = None
     modalities: dict[str, Tensor] = field(default_factory=dict)
+
+    def as_float32(self) -> Representations:
+        """The same in float32, but for the modalities' embeddings, which no network computed."""
+        names = ("student", "student_logits", "auxiliary", "teacher", "teacher_logits")
+        found = {name: getattr(self, name) for name in names}
+        return replace(self, **{n: None if v is None else v.float() for n, v in found.items()})
 
 
 @dataclass(frozen=True)

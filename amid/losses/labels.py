@@ -1,8 +1,8 @@
-"""Samples without a label: which terms of a batch know them.
+"""Samples without a label, and mixed ones, which have two: which terms of a batch know them.
 
 A label of `amid.losses.UNLABELLED` means that the class is not known. Cross-entropy leaves such a
 sample out; of its pairs only the one with itself is known to be of one class, and none to be of
-two.
+two. A sample that another was mixed into has a label of both, by their shares, for cross-entropy.
 """
 
 from __future__ import annotations
@@ -21,6 +21,22 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """
     total = functional.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
     return total / (labels != UNLABELLED).sum().clamp(min=1)
+
+
+def partner_excess(logits: Tensor, labels: Tensor, partners: Tensor, shares: Tensor) -> Tensor:
+    """Mean over the samples with a label of s (cross-entropy to the partner's label minus that to
+    the own one), in nats; 0 where there is none.
+
+    (B, C), (B,) and (B,) class indices or UNLABELLED, the same rows in both, (B,) shares s ->
+    scalar. Beside the cross-entropy it makes (1 - s) CE to the own label + s CE to the partner's,
+    which is the cross-entropy to mixed labels (Zhang et al., "mixup", ICLR 2018). The softmax of
+    both is the same, so that the difference of two logits is left.
+    """
+    own, other = (
+        -functional.nll_loss(logits, of, ignore_index=UNLABELLED, reduction="none")
+        for of in (labels, partners)
+    )  # (B,) each: the logit of that class
+    return (shares * (own - other)).sum() / (labels != UNLABELLED).sum().clamp(min=1)
 
 
 def labelled_rows(labels: Tensor) -> Tensor | None:

@@ -69,6 +69,8 @@ STRONG = {
         "spec_augment": {"bands": 0.2, "band_masks": 1, "steps": 0.3, "step_masks": 1},
     },
 }
+MIXED = {"mixup": {"share": 0.5, "probability": 0.8}, "scaling": {"clip": 0.1, "feature": 0.1}}
+CUT = {"cutmix": {"share": 0.5, "probability": 0.8}, "jitter": {"noise": 0.1}}
 SGD = {"optimiser": "sgd", "momentum": 0.9}
 CONTRASTIVE = {"temperature": 0.07, "negatives": 64, "dim": 18, "momentum": 0.5}
 AMID = {
@@ -174,6 +176,13 @@ def runs() -> dict[str, RunSpec]:
         ),
         "amid, strong": spec("amid", AMID, training={**STRONG, "modality_dropout": 0.5}),
         "crd, strong": spec("crd", {"weight": 0.8, **CONTRASTIVE}, training=STRONG, **fixed),
+        "amid, mixup": spec(
+            "amid", AMID, training={**STRONG, "augmentation": MIXED, "modality_dropout": 0.5}
+        ),
+        "baseline, resnet, unequal lengths, cutmix": spec(
+            "baseline", network={"dim": NETWORK["dim"], "slope": 0.2, **RESNET}, target="speech",
+            auxiliary=(), training={**STRONG, "augmentation": CUT},
+        ),
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from amid.losses.labels import labelled_rows
+from amid.losses.labels import labelled_rows, partner_excess
 from amid.losses.logits import uniform_excess
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ class Method(nn.Module, ABC):
         """
 
     def classified(self, reps: Representations) -> list[tuple[float, Tensor]]:
-        """Logits (B, C) whose cross-entropy `losses` holds, which label smoothing is for, with its
-        weight: of the heads that are trained. The student's weight is the option
+        """Logits (B, C) whose cross-entropy `losses` holds, which label smoothing and mixed labels
+        are for, with its weight: of the heads that are trained. The student's weight is the option
         `classification_weight`, 1 for methods without it."""
         weight = getattr(self, "options", {}).get("classification_weight", 1.0)
         weights = {"student": weight, "teacher": 1.0}
@@ -129,6 +129,16 @@ class Method(nn.Module, ABC):
             heads = [(w, logits.index_select(0, rows)) for w, logits in heads]
         excess = [w * uniform_excess(logits, labels) for w, logits in heads]
         return {"smoothing": share * sum(excess)}
+
+    def mixing(self, reps: Representations, batch: Batch, smoothing: float) -> dict[str, Tensor]:
+        """The term `mixing`, which beside `losses` and `smoothing` (by that share) makes their
+        cross-entropies those to the labels of mixed samples: (1 - s) of a sample's own and s of its
+        partner's. {} where nothing is mixed."""
+        if batch.partner_shares is None:
+            return {}
+        mixed = batch.labels, batch.partner_labels, batch.partner_shares
+        excess = [w * partner_excess(logits, *mixed) for w, logits in self.classified(reps)]
+        return {"mixing": (1 - smoothing) * sum(excess)}
 
     def similarity_pair(self, reps: Representations, between: str) -> tuple[Tensor, Tensor]:
         """The two representations (B, D) whose similarity sample selection uses."""

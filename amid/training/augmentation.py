@@ -2,8 +2,9 @@
 
 Student and teacher see the same draw ("consistent teaching", Beyer et al., CVPR 2022): a teacher
 trained together with the student encodes the augmented clip by the student's own encoder, a fixed
-one sees the augmented clip too. Frozen embeddings of auxiliary modalities stay as they are; a
-teacher in training may go without some of them (ModalityDropout).
+one sees the augmented clip too. Frozen embeddings of auxiliary modalities stay as they are, unless
+clips are mixed (amid.training.mixing); a teacher in training may go without some of them
+(ModalityDropout).
 Sequences that are equally long in the data set stay so: what a crop leaves is played more slowly.
 """
 
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from amid.augmentations import AUGMENTATIONS, load_augmentation
 from amid.augmentations.base import at_times
 from amid.core.reproducible import derive_seed
 from amid.networks.encoders import Standardise
 from amid.training.evaluation import teacher_outputs
+from amid.training.mixing import Mixer
 
 if TYPE_CHECKING:
     from amid.core.types import Batch, RunSpec
@@ -33,7 +34,7 @@ class Augmenter:
     Args:
         chosen: names of augmentations with their numbers, as in a run's specification. They are
             applied in the order of AUGMENTATIONS.
-        samples: target features of all training samples, (N, features) or (N, steps, features);
+        train: all training samples, with target features (N, features) or (N, steps, features);
             rows of NaN at the end of a sequence are padding.
         seed: of the run.
         teacher: a fixed teacher, which has to see what is drawn.
@@ -42,10 +43,11 @@ class Augmenter:
     def __init__(
         self,
         chosen: dict[str, dict[str, Any]],
-        samples: Tensor,
+        train: Batch,
         seed: int,
         teacher: CrossModal | None = None,
     ) -> None:
+        samples = train.target
         standard = Standardise(samples.shape[-1])
         standard.fit(samples)
         self._mean = standard.mean.double().numpy()  # (features,)
@@ -59,19 +61,27 @@ class Augmenter:
         if samples.ndim == 3 and not samples[:, -1, 0].isnan().any():
             self._steps = samples.shape[1]
             self._evenly = np.arange(self._steps) / max(self._steps - 1, 1)  # in 0 .. 1
-        self._chosen = [
-            (name, load_augmentation(name).augment, chosen[name])
-            for name in AUGMENTATIONS
-            if name in chosen
-        ]
+        self._mixer: Mixer | None = None
+        self._chosen = []
+        for name in AUGMENTATIONS:
+            if name not in chosen:
+                continue
+            module, options = load_augmentation(name), chosen[name]
+            if hasattr(module, "mix"):
+                self._mixer = Mixer(name, options, train, self._standardised, self._stream)
+            else:
+                self._chosen.append((name, module.augment, options))
 
     def __call__(self, batch: Batch, epoch: int) -> Batch:
         """The batch with augmented targets and a fixed teacher's outputs on them; sequences end in
         rows of NaN up to the longest."""
         rows = batch.target.numpy()
+        clips = [self._standardised(row) for row in rows]
+        if self._mixer is not None:
+            clips, batch = self._mixer(clips, batch, epoch)
         clips = [
-            self.augment(row, epoch, sample)
-            for row, sample in zip(rows, batch.samples.tolist(), strict=True)
+            self._augmented(clip, epoch, sample)
+            for clip, sample in zip(clips, batch.samples.tolist(), strict=True)
         ]
         if rows.ndim == 2:
             target = np.concatenate(clips)
@@ -82,21 +92,24 @@ class Augmenter:
         batch = replace(batch, target=torch.from_numpy(target))
         return batch if self._teacher is None else teacher_outputs(self._teacher, batch)
 
-    def augment(self, row: np.ndarray, epoch: int, sample: int) -> np.ndarray:
-        """One sample (features,) or (steps, features), drawn for (seed, epoch, sample), as
-        (new steps, features) float32."""
+    def _standardised(self, row: np.ndarray) -> np.ndarray:
+        """One sample (features,) or (steps, features) as augmentations see it: (steps, features)
+        float64, without padding."""
         clip = np.atleast_2d(row).astype(np.float64)
-        clip = (clip[~np.isnan(clip[:, 0])] - self._mean) * self._scale
+        return (clip[~np.isnan(clip[:, 0])] - self._mean) * self._scale
+
+    def _augmented(self, clip: np.ndarray, epoch: int, sample: int) -> np.ndarray:
+        """A standardised clip, changed as drawn for (seed, epoch, sample), as (new steps, features)
+        float32 in the features' own units."""
         for name, augment, options in self._chosen:
-            self._begin_stream(epoch, sample, name)
-            clip = augment(clip, options, self._random)
+            clip = augment(clip, options, self._stream(epoch, sample, name))
         if self._steps is not None and len(clip) != self._steps:
             clip = at_times(clip, self._evenly * (len(clip) - 1))
         return (clip * self._deviation + self._mean).astype(np.float32)
 
-    def _begin_stream(self, *parts: object) -> None:
-        """Sets the generator to the stream of (seed, parts): what a new one seeded by them would
-        do, in a fifth of the time."""
+    def _stream(self, *parts: object) -> np.random.Generator:
+        """The generator at the start of the stream of (seed, parts): what a new one seeded by them
+        would draw, in a fifth of the time. The next call sets the same one to another stream."""
         start, step = (derive_seed(self._seed, "augmentation", *parts, n) for n in (0, 1))
         self._random.bit_generator.state = {
             "bit_generator": "PCG64",
@@ -104,6 +117,7 @@ class Augmenter:
             "has_uint32": 0,
             "uinteger": 0,
         }
+        return self._random
 
 
 class ModalityDropout:
@@ -136,5 +150,5 @@ class ModalityDropout:
 def augmenter_of(spec: RunSpec, train: Batch, teacher: CrossModal | None) -> Augmenter | None:
     """The augmenter of a run on `train`; None for a run without augmentation."""
     if chosen := spec.training.get("augmentation"):
-        return Augmenter(chosen, train.target, spec.seed, teacher)
+        return Augmenter(chosen, train, spec.seed, teacher)
     return None

@@ -286,6 +286,7 @@ class Trainer:
                     self.adversary.step()
             terms = self.method.losses(reps, batch.labels)
             terms |= self.method.smoothing(reps, batch.labels, self.smoothing)
+            terms |= self.method.mixing(reps, batch, self.smoothing)
         if incomplete is not None:
             terms = self._add_incomplete(terms, len(batch), incomplete)
         loss = sum(terms.values())
@@ -316,10 +317,7 @@ class Trainer:
         if self.precision == torch.float32:
             return self.method(self.networks, batch)
         with torch.autocast(self.device.type, self.precision):
-            reps = self.method(self.networks, batch)
-        names = ("student", "student_logits", "auxiliary", "teacher", "teacher_logits")
-        found = {name: getattr(reps, name) for name in names}
-        return replace(reps, **{n: None if v is None else v.float() for n, v in found.items()})
+            return self.method(self.networks, batch).as_float32()
 
     def evaluate(self, batch: Batch) -> dict[str, Tensor]:
         """Representations and logits of a whole split, as `<head>` and `<head>_logits`."""

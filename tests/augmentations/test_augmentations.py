@@ -7,10 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from amid.augmentations import AUGMENTATIONS, load_augmentation
-from amid.augmentations.base import at_times
+from amid.augmentations.base import at_times, resampled
 
 STEPS, FEATURES = 40, 6
 IDLE = {
+    "mixup": {"share": 0.0, "probability": 1.0},
+    "cutmix": {"share": 0.0, "probability": 1.0},
     "crop": {"share": 0.0},
     "time_warp": {"speed": 0.0, "local": 0.0, "knots": 3},
     "frame_dropout": {"share": 0.0},
@@ -20,6 +22,8 @@ IDLE = {
     "spec_augment": {"bands": 0.0, "band_masks": 2, "steps": 0.0, "step_masks": 2},
 }
 STRONG = {
+    "mixup": {"share": 0.5, "probability": 1.0},
+    "cutmix": {"share": 0.5, "probability": 1.0},
     "crop": {"share": 0.5},
     "time_warp": {"speed": 0.4, "local": 0.6, "knots": 3},
     "frame_dropout": {"share": 0.3},
@@ -36,8 +40,19 @@ def clip() -> np.ndarray:
 
 
 def augmented(name: str, options: dict, seed: int, of: np.ndarray | None = None) -> np.ndarray:
+    of = clip() if of is None else of
     random = np.random.Generator(np.random.PCG64(seed))
-    return load_augmentation(name).augment(clip() if of is None else of, options, random)
+    module = load_augmentation(name)
+    if hasattr(module, "mix"):
+        return module.mix(of, -of, options, random)[0]
+    return module.augment(of, options, random)
+
+
+def mixed(name: str, share: float, seed: int, of: np.ndarray) -> tuple[np.ndarray, float]:
+    """The clip mixed with one whose values are those times -1, and the partner's share."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    options = {"share": share, "probability": 1.0}
+    return load_augmentation(name).mix(of, -of, options, random)
 
 
 def times(found: np.ndarray) -> np.ndarray:
@@ -151,6 +166,64 @@ def test_masks_are_neighbouring_bands_and_neighbouring_steps() -> None:
         widest, longest = max(widest, len(bands)), max(longest, len(steps))
     assert widest == 3  # half of 6
     assert longest == 16  # 0.4 of 40
+
+
+def test_mixup_is_a_weighted_mean_by_the_share_that_it_tells() -> None:
+    shares = []
+    for seed in range(400):
+        found, share = mixed("mixup", 0.4, seed, clip())
+        np.testing.assert_allclose(found, clip() * (1 - 2 * share), rtol=1e-12)
+        shares.append(share)
+    assert 0 <= min(shares) < 0.02
+    assert 0.38 < max(shares) <= 0.4
+    counts = np.histogram(shares, bins=8, range=(0, 0.4))[0]  # 50 each
+    assert abs(counts - 50).max() < 4 * 50**0.5
+
+
+def test_cutmix_is_the_clip_with_a_stretch_of_its_partners_same_steps() -> None:
+    lengths, starts = [], set()
+    for seed in range(600):
+        found, share = mixed("cutmix", 0.3, seed, clip())
+        theirs = (found < 0).all(axis=1)
+        np.testing.assert_array_equal(found, np.where(theirs[:, None], -clip(), clip()))
+        places = theirs.nonzero()[0]
+        assert (np.diff(places) == 1).all()
+        assert share == len(places) / STEPS
+        lengths.append(len(places))
+        if len(places) == 12:
+            starts.add(places[0])
+    counts = np.bincount(lengths)
+    assert len(counts) == 13  # none to 0.3 of 40 steps
+    assert abs(counts - 600 / 13).max() < 4 * (600 / 13) ** 0.5
+    assert min(starts) <= 3
+    assert max(starts) >= 25  # of 28 possible
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+@pytest.mark.parametrize("steps", [1, 2, 3, 7])
+def test_the_partner_is_never_the_larger_part(name: str, steps: int) -> None:
+    for seed in range(100):
+        found, share = mixed(name, 0.5, seed, clip()[:steps])
+        assert 0 <= share <= 0.5
+        if name == "cutmix":
+            assert (found < 0).all(axis=1).sum() <= steps / 2
+
+
+def test_a_share_above_half_is_refused() -> None:
+    for name in ("mixup", "cutmix"):
+        options = load_augmentation(name).Options
+        for wrong in ({"share": 0.51, "probability": 1.0}, {"share": 0.5, "probability": 1.01}):
+            with pytest.raises(ValidationError):
+                options.model_validate(wrong)
+
+
+def test_a_clip_of_other_steps_is_played_within_those_asked_for() -> None:
+    rows = np.array([[0.0, 10.0], [2.0, 30.0], [4.0, -10.0]])
+    assert resampled(rows, 3) is rows
+    assert resampled(rows, 5).tolist() == [[0, 10], [1, 20], [2, 30], [3, 10], [4, -10]]
+    assert resampled(rows, 2).tolist() == [[0, 10], [4, -10]]
+    assert resampled(rows, 1).tolist() == [[0, 10]]
+    assert resampled(rows[:1], 3).tolist() == [[0, 10]] * 3
 
 
 def test_between_two_steps_values_are_on_the_line() -> None:

@@ -231,6 +231,15 @@ def labelled_cross_entropy(logits: Rows, labels: Sequence[int]) -> Number:
     return mean([-log(probabilities(logits[n])[labels[n]]) for n in known]) if known else 0
 
 
+def partner_excess(
+    logits: Rows, labels: Sequence[int], partners: Sequence[int], shares: Sequence[Number]
+) -> Number:
+    known = [n for n, label in enumerate(labels) if label != UNLABELLED]
+    costs = [[-log(p) for p in probabilities(row)] for row in logits]
+    excess = [shares[n] * (costs[n][partners[n]] - costs[n][labels[n]]) for n in known]
+    return mean(excess) if known else 0
+
+
 def labelled_rows(labels: Sequence[int]) -> list[int]:
     return [n for n, label in enumerate(labels) if label != UNLABELLED]
 

@@ -193,6 +193,18 @@ def partly_labelled(draw: st.DrawFn) -> Arguments:
     return logits, truth.masked_fill(torch.tensor(hidden), UNLABELLED)
 
 
+@st.composite
+def partnered(draw: st.DrawFn) -> Arguments:
+    """Logits, labels, some of which are not known, those of the partners, and these' shares."""
+    logits, labels = draw(partly_labelled())
+    count, classes = logits.shape
+    several = st.lists(st.integers(0, classes - 1), min_size=count, max_size=count)
+    partners = torch.tensor(draw(several)).where(labels != UNLABELLED, labels)
+    part = st.sampled_from([0.0, 0.1, 0.5])
+    shares = draw(st.lists(part, min_size=count, max_size=count))
+    return logits, labels, partners, torch.tensor(shares, dtype=torch.float64)
+
+
 def rows_with_label(labels: Tensor) -> Tensor:
     found = of_labels.labelled_rows(labels)
     return torch.arange(len(labels)) if found is None else found
@@ -306,6 +318,7 @@ LOSSES: dict[str, Loss] = {
     "labelled_cross_entropy": Loss(
         of_labels.labelled_cross_entropy, by_loops.labelled_cross_entropy, partly_labelled()
     ),
+    "partner_excess": Loss(of_labels.partner_excess, by_loops.partner_excess, partnered()),
     "labelled_rows": Loss(rows_with_label, by_loops.labelled_rows, ANY_LABELS),
     "known_pairs": Loss(of_labels.known_pairs, by_loops.known_pairs, ANY_LABELS),
     "jensen_shannon": Loss(agreement.jensen_shannon, by_loops.jensen_shannon, classified()),

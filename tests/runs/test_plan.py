@@ -483,7 +483,8 @@ def test_a_run_on_a_gpu_has_the_gpu_in_its_key(tmp_path, monkeypatch) -> None:
 
 def test_augmentations_that_do_not_fit_the_features_are_left_out_and_change_the_code() -> None:
     training = project_params().training
-    chosen = {"crop": {"share": 0.1}, "jitter": {"noise": 0.1}}
+    mixed = {"share": 0.5, "probability": 1.0}
+    chosen = {"crop": {"share": 0.1}, "jitter": {"noise": 0.1}, "cutmix": mixed}
     training = training.model_copy(update={"augmentation": chosen, "schedule": "cosine"})
     of_sequences, of_vectors, of_frames = (
         plan._training(training, 3, encoder, teacher=True) for encoder in ("gru", "mlp", "r2plus1d")

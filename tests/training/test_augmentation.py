@@ -30,28 +30,33 @@ def sequences(steps: list[int] | None = None) -> torch.Tensor:
 
 def test_a_draw_depends_on_seed_epoch_and_clip_and_on_nothing_else() -> None:
     target = sequences()
-    one = Augmenter(CHOSEN, target, seed=1)
+    one = Augmenter(CHOSEN, batch(target), seed=1)
     whole = one(batch(target), 4).target
     part = one(batch(target).take(torch.tensor([5, 2])), 4).target
     assert torch.equal(part, whole[[5, 2]])
-    assert torch.equal(Augmenter(CHOSEN, target, seed=1)(batch(target), 4).target, whole)
-    for other in (one(batch(target), 5), Augmenter(CHOSEN, target, seed=2)(batch(target), 4)):
+    assert torch.equal(Augmenter(CHOSEN, batch(target), seed=1)(batch(target), 4).target, whole)
+    for other in (
+        one(batch(target), 5),
+        Augmenter(CHOSEN, batch(target), seed=2)(batch(target), 4),
+    ):
         assert not (other.target == whole).flatten(1).all(dim=1).any()
 
 
 def test_the_order_is_that_of_the_plug_ins_not_that_of_params() -> None:
     target = sequences()
     other_way = dict(reversed(CHOSEN.items()))
-    one, other = (Augmenter(chosen, target, 0)(batch(target), 0) for chosen in (CHOSEN, other_way))
+    one, other = (
+        Augmenter(chosen, batch(target), 0)(batch(target), 0) for chosen in (CHOSEN, other_way)
+    )
     assert torch.equal(one.target, other.target)
 
 
 def test_equally_long_sequences_stay_so_and_others_end_in_padding() -> None:
     target = sequences()
-    assert Augmenter(CHOSEN, target, 0)(batch(target), 0).target.shape == target.shape
+    assert Augmenter(CHOSEN, batch(target), 0)(batch(target), 0).target.shape == target.shape
     lengths = [12, 7, 1, 4, 9, 12]
     target = sequences(lengths)
-    found = Augmenter({"crop": {"share": 0.5}}, target, 0)(batch(target), 0).target
+    found = Augmenter({"crop": {"share": 0.5}}, batch(target), 0)(batch(target), 0).target
     real = ~found.isnan()
     assert (real == real[:, :, :1]).all()
     counts = real[:, :, 0].sum(1)
@@ -65,7 +70,7 @@ def test_equally_long_sequences_stay_so_and_others_end_in_padding() -> None:
 def test_noise_is_in_units_of_each_features_deviation_and_constants_stay() -> None:
     target = torch.randn(400, 3, generator=torch.Generator().manual_seed(3))
     target = target * torch.tensor([1.0, 100.0, 0.0]) + torch.tensor([0.0, 7.0, 3.0])
-    found = Augmenter({"jitter": {"noise": 0.5}}, target, 0)(batch(target), 0).target
+    found = Augmenter({"jitter": {"noise": 0.5}}, batch(target), 0)(batch(target), 0).target
     assert found.shape == target.shape
     noise = (found - target).numpy()
     ratio = noise[:, :2].std(axis=0) / target[:, :2].numpy().std(axis=0)
@@ -85,7 +90,7 @@ def test_a_fixed_teacher_sees_the_draw_that_the_student_sees() -> None:
     target, teacher = sequences(), Teacher(1, 1)
     given = batch(target)
     given = Batch(target, {}, given.labels, given.samples, target, target)
-    found = Augmenter(CHOSEN, target, 0, teacher)(given, 0)
+    found = Augmenter(CHOSEN, given, 0, teacher)(given, 0)
     assert torch.equal(teacher.seen, found.target)
     assert torch.equal(found.teacher, found.target + 1)
     assert torch.equal(found.teacher_logits, found.target + 2)
@@ -93,13 +98,12 @@ def test_a_fixed_teacher_sees_the_draw_that_the_student_sees() -> None:
 
 
 def test_the_streams_of_clips_are_uniform_and_unrelated() -> None:
-    one = Augmenter({}, sequences(), seed=0)
+    one = Augmenter({}, batch(sequences()), seed=0)
 
     def first(epoch: int, name: str) -> np.ndarray:
         drawn = []
         for sample in range(4000):
-            one._begin_stream(epoch, sample, name)
-            drawn.append(one._random.random(3))
+            drawn.append(one._stream(epoch, sample, name).random(3))
         return np.array(drawn)
 
     values = [first(0, "crop"), first(1, "crop"), first(0, "jitter")]
