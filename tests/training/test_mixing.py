@@ -199,7 +199,8 @@ def test_every_method_trains_on_mixed_clips(configuration: str, some: Path) -> N
     for epoch in (0, 3):  # of the warm-up, and joint
         found = trainer.train_epoch(epoch)
         assert np.isfinite(list(found.values())).all()
-        assert found["train_mixing"] != 0
+        if configuration != "mfh":  # which has no cross-entropy
+            assert found["train_mixing"] != 0
     assert all(value.isfinite().all() for value in trainer.weights.state_dict().values())
     assert trainer.state.steps.get("unlabelled", 0) == (
         2 * len(QUIET) if configuration in USED_BY else 0
