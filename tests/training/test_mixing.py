@@ -14,12 +14,12 @@ from amid.core.types import Batch
 from amid.data.splits import load_splits
 from amid.errors import Stopped
 from amid.losses import UNLABELLED
-from amid.runs.plan import PlannedRun
+from amid.runs.plan import PlannedRun, auxiliary_runs
 from amid.training.augmentation import Augmenter, augmenter_of
 from amid.training.job import MODEL
 from amid.training.model_file import load_model
 from amid.training.trainer import Trainer
-from tests.small import untrained, write_data
+from tests.small import small_params, untrained, write_data
 from tests.training.test_incomplete import LACKING, lacking
 from tests.training.test_strong import strong_run
 from tests.training.test_trainer import Wholes, left_by, train, wholes
@@ -276,6 +276,17 @@ def test_a_fixed_teacher_sees_the_mixed_clip_in_all_modalities(data: Path, tmp_p
         assert torch.equal(batch.teacher_logits, networks(seen).teacher_logits)
         other = Batch(batch.target, clean.auxiliary, batch.labels, batch.samples)
         assert not torch.equal(batch.teacher_logits, networks(other).teacher_logits)
+
+
+def test_a_frozen_encoder_is_trained_on_mixed_clips_too(data: Path) -> None:
+    params = small_params()
+    block = params.data["avlips"].model_copy(update={"training": {"augmentation": MIXUP}})
+    params = params.model_copy(update={"data": {"avlips": block}})
+    run, *_ = auxiliary_runs(params, "avlips", "auxiliary", lambda *_: "x")
+    trainer = Trainer(run.spec, load_splits(data, run.spec))
+    found = trainer.train_epoch(0)
+    assert np.isfinite(found["train_loss"])
+    assert found["train_mixing"] != 0
 
 
 def test_a_step_adds_the_partners_part_of_the_cross_entropy(data: Path) -> None:
