@@ -49,6 +49,10 @@ NETWORK = {"dim": 20, "slope": 0.2, "encoder": "gru", "gru": {"hidden": [24, 12]
 TEACHER = {"fusion": {"hidden": 28}}
 CNN = {"encoder": "cnn", "cnn": {"channels": [12, 20], "kernel": 3, "dropout": 0.2}}
 RESNET = {"encoder": "resnet", "resnet": {"channels": [12, 20], "kernel": 3, "dropout": 0.2}}
+TRANSFORMER = {
+    "encoder": "transformer",
+    "transformer": {"width": 12, "layers": 2, "heads": 3, "knots": 4, "kernel": 3, "dropout": 0.2},
+}
 MLP = {"encoder": "mlp", "mlp": {"hidden": 36, "dropout": 0.2}}
 FILM = {"encoder": "r2plus1d", "r2plus1d": {"blocks": 1, "width": 4, "window": 3, "size": 16}}
 TRAINING = {
@@ -173,6 +177,10 @@ def runs() -> dict[str, RunSpec]:
         "baseline, resnet, unequal lengths, strong": spec(
             "baseline", network={"dim": NETWORK["dim"], "slope": 0.2, **RESNET}, target="speech",
             auxiliary=(), training=STRONG,
+        ),
+        "baseline, transformer, unequal lengths, strong": spec(
+            "baseline", network={"dim": NETWORK["dim"], "slope": 0.2, **TRANSFORMER},
+            target="speech", auxiliary=(), training=STRONG,
         ),
         "amid, strong": spec("amid", AMID, training={**STRONG, "modality_dropout": 0.5}),
         "crd, strong": spec("crd", {"weight": 0.8, **CONTRASTIVE}, training=STRONG, **fixed),

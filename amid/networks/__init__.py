@@ -17,6 +17,7 @@ ENCODERS: dict[str, str] = {
     "gru": "amid.networks.encoders:GruEncoder",
     "cnn": "amid.networks.encoders:CnnEncoder",
     "resnet": "amid.networks.resnet:ResnetEncoder",
+    "transformer": "amid.networks.transformer:TransformerEncoder",
     "mlp": "amid.networks.encoders:MlpEncoder",
     "r2plus1d": "amid.networks.r2plus1d:R2Plus1d",
 }

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from amid.networks.fused import gru, perceptron
@@ -25,6 +25,15 @@ from amid.networks.normalise import BatchNorm1d
 
 Positive = Annotated[int, Field(gt=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _odd(kernel: int) -> int:
+    if kernel % 2 == 0:
+        raise ValueError("a kernel must be odd, so that a convolution keeps the number of steps")
+    return kernel
+
+
+OddKernel = Annotated[Positive, AfterValidator(_odd)]
 
 
 class EncoderOptions(BaseModel):

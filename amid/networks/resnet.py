@@ -6,24 +6,19 @@ from itertools import pairwise
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from amid.networks.encoders import (
     Dropout,
     EncoderOptions,
+    OddKernel,
     Positive,
     Standardise,
     Standardised,
     unpadded,
     within,
 )
-
-
-def _odd(kernel: int) -> int:
-    if kernel % 2 == 0:
-        raise ValueError("a kernel must be odd, so that a convolution keeps the number of steps")
-    return kernel
 
 
 class StepNorm(nn.BatchNorm1d):
@@ -73,7 +68,7 @@ class ResnetEncoder(Standardised):
 
     class Options(EncoderOptions):
         channels: Annotated[list[Positive], Field(min_length=1)]
-        kernel: Annotated[Positive, AfterValidator(_odd)]
+        kernel: OddKernel
         dropout: Dropout
 
     axes: ClassVar[int] = 2
@@ -85,7 +80,7 @@ class ResnetEncoder(Standardised):
         self.blocks = nn.ModuleList(
             Block(before, after, options["kernel"], slope) for before, after in pairwise(widths)
         )
-        self.pool = nn.MaxPool1d(2, ceil_mode=True)
+        self.pools = nn.ModuleList(nn.MaxPool1d(2, ceil_mode=True) for _ in self.blocks)
         self.dropout = nn.Dropout(options["dropout"])
         self.project = nn.Linear(2 * widths[-1], dim)
 
@@ -93,8 +88,8 @@ class ResnetEncoder(Standardised):
         x, lengths = unpadded(x)
         maps = self.standardise(x).transpose(1, 2)  # (B, features, steps)
         if lengths is None:
-            for block in self.blocks:
-                maps = self.pool(block(maps, None))  # (B, channels, steps / 2**n)
+            for block, pool in zip(self.blocks, self.pools, strict=True):
+                maps = pool(block(maps, None))  # (B, channels, steps / 2**n)
             pooled = torch.cat([maps.mean(-1), maps.amax(-1)], dim=1)  # (B, 2 channels)
         else:
             pooled = self._pooled(maps.nan_to_num(), lengths)
@@ -103,9 +98,9 @@ class ResnetEncoder(Standardised):
     def _pooled(self, maps: Tensor, lengths: Tensor) -> Tensor:
         """(B, features, steps), zero from `lengths` (B,) on, -> mean and maximum (B, 2 C)."""
         real = within(lengths, maps.shape[-1])  # (B, steps)
-        for block in self.blocks:
+        for block, pool in zip(self.blocks, self.pools, strict=True):
             maps = block(maps, real).masked_fill(~real[:, None], -torch.inf)
-            maps = self.pool(maps)  # (B, channels, steps / 2)
+            maps = pool(maps)  # (B, channels, steps / 2)
             lengths = (lengths + 1) // 2
             real = within(lengths, maps.shape[-1])
             maps = maps.masked_fill(~real[:, None], 0.0)

@@ -16,6 +16,10 @@ OPTIONS = {
     "gru": [{"hidden": [7], "state": 8}],
     "cnn": [{"channels": [8, 6], "kernel": k, "dropout": 0.0} for k in (1, 3, 4, 5)],
     "resnet": [{"channels": [8, 8, 6], "kernel": k, "dropout": 0.0} for k in (1, 3, 5)],
+    "transformer": [
+        {"width": 8, "layers": n, "heads": h, "knots": k, "kernel": 3, "dropout": 0.0}
+        for n, h, k in ((1, 2, 2), (2, 4, 5))
+    ],
 }
 CASES = [(kind, options) for kind, several in OPTIONS.items() for options in several]
 

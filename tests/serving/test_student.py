@@ -263,6 +263,8 @@ def exported(encoder: str, shape: tuple[int | None, ...], directions: bool = Fal
         ("mlp", (10,), (), False),
         ("gru", (8, 6), (8, 1, 90), True),
         ("gru", (None, 6), (8, 1, 90), False),
+        ("resnet", (None, 6), (12, 9, 90), False),
+        ("transformer", (None, 6), (8, 1, 90), False),
         ("r2plus1d", (4, 16, 16, 3), (), False),
     ],
 )
