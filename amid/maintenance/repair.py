@@ -20,6 +20,8 @@ import psutil
 from amid.tracking.dead_runs import close_left_running
 
 GRACE_SECONDS = 10.0  # in which an orphaned stage may save its checkpoint
+# Folders of files that are written whole or not at all; below them DVC removes outs before a stage.
+WRITTEN = ("data", "dataset", "mlruns", "pipelines", "reports")
 PART = re.compile(r"\..+\.(\d+)\.part")  # of write_atomic; those of downloads are resumed
 # Of the entries of a dvc.lock's files.
 TYPES = {"path": str, "hash": str, "size": int, "nfiles": int, "isexec": bool}
@@ -37,7 +39,8 @@ def repair(root: Path) -> Iterator[str]:
         yield from _drop_rwlock(root / ".dvc" / "tmp" / "rwlock", root)
         for path in (root / "dvc.lock", *sorted(root.glob("pipelines/**/dvc.lock"))):
             yield from _drop_torn_lock(path, root)
-        yield from _drop_parts(root / ".runs", root)
+        for path in _parts(root):
+            yield from _drop_part(path, root)
     if count := close_left_running(root):
         yield f"closed {count} MLflow runs as KILLED: their processes are gone"
 
@@ -192,9 +195,17 @@ def _drop_torn_lock(path: Path, root: Path) -> Iterator[str]:
         )
 
 
-def _drop_parts(folder: Path, root: Path) -> Iterator[str]:
-    for path in sorted(folder.rglob(".*.part")):
-        named = PART.fullmatch(path.name)
-        if named and not psutil.pid_exists(int(named[1])):
-            path.unlink(missing_ok=True)
-            yield f"dropped {path.relative_to(root)}: half written"
+def _parts(root: Path) -> list[Path]:
+    """What may be half written: in the run store, and beside what stages and users have made."""
+    found = [*root.glob(".*.part"), *(root / ".runs").rglob(".*.part")]
+    for name in WRITTEN:
+        for pattern in (".*.part", "*/.*.part", "*/*/.*.part"):
+            found += (root / name).glob(pattern)
+    return sorted(found)
+
+
+def _drop_part(path: Path, root: Path) -> Iterator[str]:
+    named = PART.fullmatch(path.name)
+    if named and not psutil.pid_exists(int(named[1])):
+        path.unlink(missing_ok=True)
+        yield f"dropped {path.relative_to(root)}: half written"

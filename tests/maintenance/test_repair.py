@@ -104,19 +104,38 @@ def test_torn_files_are_dropped_and_whole_ones_stay(place: Path) -> None:
     (place / ".dvc" / "tmp" / "rwlock").write_bytes(b"\xff{")
     store = place / ".runs" / "platform" / "key"
     store.mkdir(parents=True)
-    part = store / f".model.safetensors.{DEAD}.part"
-    kept = [store / f".model.safetensors.{os.getpid()}.part", store / "model.safetensors"]
-    for path in (part, *kept, place / "archive.zip.part"):
+    parts = [
+        store / f".model.safetensors.{DEAD}.part",
+        place / f".params.yaml.{DEAD}.part",
+        place / "data" / f".asked.{DEAD}.part",
+        place / "data" / "avlips" / f".extract.json.{DEAD}.part",
+        place / "pipelines" / "train" / "asked" / f".dvc.yaml.{DEAD}.part",
+        place / "reports" / f".table1.csv.{DEAD}.part",
+    ]
+    kept = [
+        store / f".model.safetensors.{os.getpid()}.part",
+        store / "model.safetensors",
+        place / "data" / "avlips" / "archive.zip.part",
+        place / "data" / "avlips" / "raw" / "clips" / f".of-a-user.{DEAD}.part",
+        place / "archive.zip.part",
+    ]
+    for path in (*parts, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
     assert list(repair(place)) == [
         "dropped .dvc/tmp/rwlock: it does not parse",
         "dropped pipelines/train/dvc.lock: it does not parse; its stages run again, with trained "
         "runs from the run store",
+        f"dropped .params.yaml.{DEAD}.part: half written",
         f"dropped .runs/platform/key/.model.safetensors.{DEAD}.part: half written",
+        f"dropped data/.asked.{DEAD}.part: half written",
+        f"dropped data/avlips/.extract.json.{DEAD}.part: half written",
+        f"dropped pipelines/train/asked/.dvc.yaml.{DEAD}.part: half written",
+        f"dropped reports/.table1.csv.{DEAD}.part: half written",
     ]
     assert (place / "dvc.lock").read_text() == LOCK
-    assert not any(path.exists() for path in (torn, part, place / ".dvc" / "tmp" / "rwlock"))
-    assert all(path.exists() for path in (*kept, place / "archive.zip.part"))
+    assert not any(path.exists() for path in (torn, *parts, place / ".dvc" / "tmp" / "rwlock"))
+    assert all(path.exists() for path in kept)
     assert list(repair(place)) == []
 
 
