@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from amid.config import Params, unknown
+from amid.config import Params
 from amid.core.types import RunSpec
 from amid.data.feature_store import FeatureStore
 from amid.data.splits import features_fingerprint, load_splits
@@ -191,7 +191,7 @@ def chosen(option: str, text: str | None, known: list[str]) -> list[str]:
     names = known if text is None else [name for name in text.split(",") if name]
     for name in names:
         if name not in known:
-            raise ConfigError(unknown(f"name '{name}'", name, known, option))
+            raise ConfigError(f"{option}: unknown name '{name}'; there are: {', '.join(known)}.")
     return names
 
 
