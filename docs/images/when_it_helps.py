@@ -2,8 +2,8 @@
 PYTHONPATH=. python docs/images/when_it_helps.py
 
 Reads the runs that benchmarks.few_labels wrote to docs/images/when_it_helps/: default.csv, and a
-file for each thing that was changed. Writes augmentation.png, capacity.png, headroom.png,
-teacher.png and labels.png beside them.
+file for each thing that was changed. Writes augmentation.png, capacity.png, headroom.png
+and teacher.png beside them.
 """
 
 from __future__ import annotations
@@ -154,29 +154,8 @@ def teacher() -> None:
     save(figure, "teacher")
 
 
-def labels() -> None:
-    runs = load("default")
-    figure, axes = panels()
-    for axis, dataset in zip(axes, SETS, strict=True):
-        here = spread(runs[runs["dataset"] == dataset], "configuration", "labels")
-        for row in MAIN:
-            over = here.loc[row]
-            axis.errorbar(
-                over.index, over["mean"], over["std"], marker="o", markersize=4, capsize=3,
-                color=COLOURS[row], label=ROWS[row],
-            )  # fmt: skip
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(sorted(runs.loc[runs["dataset"] == dataset, "labels"].unique()))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.minorticks_off()
-        axis.set_xlabel("labelled training clips of each class")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(MAIN), frameon=False)
-    save(figure, "labels")
-
-
 def main() -> None:
-    for draw in (augmentation, capacity, headroom, teacher, labels):
+    for draw in (augmentation, capacity, headroom, teacher):
         draw()
 
 
