@@ -2,8 +2,8 @@
 PYTHONPATH=. python docs/images/when_it_helps.py
 
 Reads the runs that benchmarks.few_labels wrote to docs/images/when_it_helps/: default.csv, and a
-file for each thing that was changed. Writes augmentation.png, capacity.png, headroom.png
-and teacher.png beside them.
+file for each thing that was changed. Writes augmentation.png, capacity.png, headroom.png,
+teacher.png and labels.png beside them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ SETS = {
     "utd_mhad": "UTD-MHAD, skeleton from inertial",
     "utd_inertial": "UTD-MHAD, inertial from skeleton",
 }
-FEWEST = {"avlips": 4, "grid": 4, "utd_mhad": 2, "utd_inertial": 3}  # labels a class
 ROWS = {
     "student_alone": "student alone",
     "kd": "KD, fixed teacher",
@@ -42,11 +41,6 @@ CAPACITIES = {"small": "1/4", "default": "1", "large": "2"}
 
 def load(name: str) -> pd.DataFrame:
     return pd.read_csv(FOLDER / f"{name}.csv")
-
-
-def fewest(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with the smallest number of labels of each data set."""
-    return runs[runs["labels"] == runs["dataset"].map(FEWEST)]
 
 
 def spread(runs: pd.DataFrame, *by: str) -> pd.DataFrame:
@@ -68,7 +62,7 @@ def save(figure: Figure, name: str) -> None:
 
 
 def augmentation() -> None:
-    sides = {"with augmentation": fewest(load("default")), "without": load("no_augmentation")}
+    sides = {"with augmentation": load("default"), "without": load("no_augmentation")}
     figure, axes = panels()
     for axis, dataset in zip(axes, SETS, strict=True):
         for shift, (side, runs) in zip((-0.12, 0.12), sides.items(), strict=True):
@@ -84,7 +78,7 @@ def augmentation() -> None:
 
 
 def capacity() -> None:
-    runs = {name: fewest(load(name)) for name in CAPACITIES}
+    runs = {name: load(name) for name in CAPACITIES}
     figure, axes = panels()
     for axis, dataset in zip(axes, SETS, strict=True):
         for row in MAIN:
@@ -106,7 +100,7 @@ def capacity() -> None:
 
 def settings() -> pd.DataFrame:
     """Means over the seeds: a row a data set, number of labels and change; columns are rows."""
-    names = ("default", "no_augmentation", *(name for name in CAPACITIES if name != "default"))
+    names = ("default", "labels", "no_augmentation", "small", "large")
     runs = pd.concat([load(name).assign(change=name) for name in names])
     over = runs.groupby(["dataset", "labels", "change", "configuration"])["top1"].mean()
     return over.unstack("configuration").reset_index()
@@ -142,7 +136,7 @@ def headroom() -> None:
 
 def teacher() -> None:
     rows = ("student_alone", "kd", "kd_joint", "amid_fixed", "amid_joint")
-    runs = fewest(load("default"))
+    runs = load("default")
     figure, axes = panels()
     for axis, dataset in zip(axes, SETS, strict=True):
         over = spread(runs[runs["dataset"] == dataset], "configuration").loc[list(rows)]
@@ -154,8 +148,29 @@ def teacher() -> None:
     save(figure, "teacher")
 
 
+def labels() -> None:
+    runs = pd.concat([load("default"), load("labels")])
+    figure, axes = panels()
+    for axis, dataset in zip(axes, SETS, strict=True):
+        here = spread(runs[runs["dataset"] == dataset], "configuration", "labels")
+        for row in MAIN:
+            over = here.loc[row]
+            axis.errorbar(
+                over.index, over["mean"], over["std"], marker="o", markersize=4, capsize=3,
+                color=COLOURS[row], label=ROWS[row],
+            )  # fmt: skip
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(sorted(runs.loc[runs["dataset"] == dataset, "labels"].unique()))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
+        axis.set_xlabel("labelled training clips of each class")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(MAIN), frameon=False)
+    save(figure, "labels")
+
+
 def main() -> None:
-    for draw in (augmentation, capacity, headroom, teacher):
+    for draw in (augmentation, capacity, headroom, teacher, labels):
         draw()
 
 
