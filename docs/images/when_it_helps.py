@@ -2,8 +2,7 @@
 PYTHONPATH=. python docs/images/when_it_helps.py
 
 Reads the runs that benchmarks.few_labels wrote to docs/images/when_it_helps/: default.csv, and a
-file for each thing that was changed. Writes augmentation.png, capacity.png, headroom.png,
-teacher.png and labels.png beside them.
+file for each thing that was changed. Writes a .png beside them for each function of `main`.
 """
 
 from __future__ import annotations
@@ -61,8 +60,8 @@ def save(figure: Figure, name: str) -> None:
     plt.close(figure)
 
 
-def augmentation() -> None:
-    sides = {"with augmentation": load("default"), "without": load("no_augmentation")}
+def two_sides(name: str, sides: dict[str, pd.DataFrame]) -> None:
+    """The main rows of each data set, twice."""
     figure, axes = panels()
     for axis, dataset in zip(axes, SETS, strict=True):
         for shift, (side, runs) in zip((-0.12, 0.12), sides.items(), strict=True):
@@ -74,7 +73,17 @@ def augmentation() -> None:
         axis.set_xticks(range(len(MAIN)), ["alone", "KD", "$L_{FT}$", "AMID"])
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
-    save(figure, "augmentation")
+    save(figure, name)
+
+
+def augmentation() -> None:
+    sides = {"with augmentation": load("default"), "without": load("no_augmentation")}
+    two_sides("augmentation", sides)
+
+
+def unlabelled() -> None:
+    beside = {"the other clips beside, without a label": load("default")}
+    two_sides("unlabelled", beside | {"the labelled clips alone": load("labelled_alone")})
 
 
 def capacity() -> None:
@@ -170,7 +179,7 @@ def labels() -> None:
 
 
 def main() -> None:
-    for draw in (augmentation, capacity, headroom, teacher, labels):
+    for draw in (unlabelled, augmentation, capacity, headroom, teacher, labels):
         draw()
 
 
