@@ -37,9 +37,14 @@ def write_params(place: Path, edit: Callable[[dict[str, Any]], None] = lambda va
 
 def put_params(place: Path, values: dict[str, Any]) -> Path:
     """Writes such values to the files of a project at `place`; the path of params.yaml there."""
-    values = {**values}
+    values, unchanged = {**values}, _project_values()["data"]
     for name, block in values.pop("data").items():
-        dump(place / "dataset" / f"{name}.yaml", block)
+        written = Path("dataset", f"{name}.yaml")
+        if block == unchanged.get(name):
+            (place / written).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / written, place / written)
+        else:
+            dump(place / written, block)
     dump(place / "params.yaml", values)
     (place / REQUESTED).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / REQUESTED, place / REQUESTED)

@@ -123,6 +123,7 @@ def check_script(path: str = str(ROOT), program: str = sys.executable) -> None:
     assert right["teacher"] > 0.95
 
 
+@pytest.mark.slow
 def test_the_script_of_the_page_trains() -> None:
     assert len(script().splitlines()) <= 60
     check_script()

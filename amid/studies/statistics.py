@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -186,5 +187,9 @@ def holm(p_values: Sequence[float | None]) -> list[float]:
     corrected = np.array(p_values, dtype=float)  # None becomes NaN
     defined = ~np.isnan(corrected)
     if defined.any():
-        corrected[defined] = multipletests(corrected[defined], method="holm")[1]
+        gc.freeze()  # it collects garbage at every call, for a third of a second beside torch
+        try:
+            corrected[defined] = multipletests(corrected[defined], method="holm")[1]
+        finally:
+            gc.unfreeze()
     return corrected.tolist()

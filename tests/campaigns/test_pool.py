@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.small import ROOT
 
 
+@pytest.mark.slow
 def test_a_pool_ends_whenever_a_worker_is_killed() -> None:
     words = ["--kills", "40", "--seed", "0", "--patience", "60"]
     command = [sys.executable, "-m", "tests.campaigns.pool", *words]

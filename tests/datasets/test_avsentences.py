@@ -50,6 +50,7 @@ def test_more_pairs_than_sentences_are_refused() -> None:
         Options(train=63_000, validation=1, test=1000)
 
 
+@pytest.mark.slow
 def test_files_are_the_same_for_any_number_of_workers_and_belong_together(tmp_path: Path) -> None:
     one, two = (tmp_path / name for name in ("one", "two"))
     sources = avsentences.fetch(SMALL, one, mirror=None, workers=1)

@@ -62,6 +62,7 @@ def _aligned(text: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_walks_mistakes_are_told_as_it_says(place: Path, tmp_path: Path) -> None:
     data = shutil.copytree(place.parent / "digits", tmp_path / "digits")
     for name in ("params.yaml", "dataset/digits.yaml"):

@@ -235,6 +235,7 @@ def test_advice_follows_the_warnings(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 def test_a_folder_of_films_becomes_a_data_set(tmp_path: Path, warm: Path) -> None:
     """The command itself: manifest and block are written, and the stages take them."""
     films = tmp_path / "my films"

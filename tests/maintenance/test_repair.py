@@ -187,6 +187,7 @@ def wait_for(condition, seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_stage_that_outlived_its_dvc_is_ended_and_no_other(place: Path, tmp_path: Path) -> None:
     """A stage and its worker, of this repository; the stage of another one; a user's own one."""
     code = (

@@ -15,6 +15,7 @@ from tests.media.damage import behead, flip, good, pictures, write_clip
 from tests.media.films import FILMS
 
 
+@pytest.mark.slow
 def test_a_short_campaign(tmp_path, films):
     made = {name: partial(shutil.copy, films[name].path) for name in FILMS}
     lines, passed = campaign(range(100, 101), tmp_path, 2, made)

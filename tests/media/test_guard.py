@@ -31,6 +31,7 @@ CULPRITS = [
 ]
 
 
+@pytest.mark.slow
 def test_each_culprit_is_named_and_no_neighbour_is_lost():
     tasks = [("good", number) for number in range(3 * len(CULPRITS))]
     for place, (task, _, _) in enumerate(CULPRITS):
@@ -61,6 +62,7 @@ def test_children_are_kept_from_file_to_file():
             os.kill(pid, 0)
 
 
+@pytest.mark.slow
 def test_children_die_with_their_caller_even_if_they_hang():
     hanging = "from tests.media.guarded import hang; hang()"
     with subprocess.Popen([sys.executable, "-c", hanging], stdout=subprocess.PIPE) as caller:

@@ -58,6 +58,7 @@ def words_of(blocks: list) -> str:
     return "\n".join(block.words for block in blocks if block.kind == "text")
 
 
+@pytest.mark.slow
 def test_it_is_the_first_table_and_the_rest_of_the_page_is_as_without_it(
     frames: dict[str, pd.DataFrame], blocks: list
 ) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from amid.report import dag
 from stages.report import FILES
 from tests.small import ROOT
@@ -99,6 +101,7 @@ print(hashlib.sha256((picture + alt).encode()).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_the_drawing_does_not_depend_on_the_seed_of_hashes() -> None:
     """Whose order sets of names have: a page of another process has other bytes else."""
     found = set()

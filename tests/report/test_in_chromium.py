@@ -20,6 +20,8 @@ from tests.browser import browser, opened, wait_until
 from tests.report.made import made_page, usual_page
 from tests.small import ROOT
 
+pytestmark = pytest.mark.slow
+
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 COLOUR = "getComputedStyle(document.body).backgroundColor"
 COLUMN = "[...document.querySelector('table').tBodies[0].rows].map(r => r.cells[1].textContent)"
@@ -178,7 +180,6 @@ def test_the_first_stop_of_the_keyboard_skips_to_the_content(chromium: Any, path
         assert page.evaluate("document.activeElement.id") == "content"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(chromium: Any, path: Path, scheme: str) -> None:
     places = (os.environ.get("AMID_AXE", ""), ROOT / "node_modules" / "axe-core" / "axe.min.js")

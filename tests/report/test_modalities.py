@@ -26,6 +26,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_it_stands_after_the_figures_and_the_rest_of_the_page_is_as_without_it(
     reports: Path,
 ) -> None:

@@ -65,6 +65,7 @@ def stage(tmp_path: Path) -> Iterator[subprocess.Popen]:
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stage_ends_within_five_seconds_and_keeps_its_state(
     number, code, stage, tmp_path

@@ -47,6 +47,7 @@ def asked(capsys: pytest.CaptureFixture, *words: str) -> tuple[int, str, str]:
     return code, shown.out, shown.err
 
 
+@pytest.mark.slow
 def test_a_clip_without_sound_gets_classes_and_probabilities(here: Path, capsys) -> None:
     code, out, err = asked(capsys, "one.avi", "two.avi")
     assert (code, err) == (0, "")
@@ -100,6 +101,7 @@ def test_limits_of_a_child_that_decodes_are_those_of_extraction(here: Path) -> N
     assert late.problem.startswith("one.avi cannot be used (timeout)")
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_traceback(here: Path) -> None:
     command = [sys.executable, "-m", "amid.predict", "one.avi"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -317,6 +319,7 @@ def test_a_wrong_command_exits_with_2(words: list[str], capsys) -> None:
     assert stopped.value.code == 2
 
 
+@pytest.mark.slow
 def test_the_command_imports_no_mlflow(place: Path) -> None:
     code = (
         "import sys; from amid.predict import main; main(['one.avi', '--neighbours', '1']);"

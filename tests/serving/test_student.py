@@ -212,6 +212,7 @@ def test_the_exported_files_give_the_networks_numbers(made: Path) -> None:
             assert np.abs(by_onnx[0] - model.classify(features)).max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_the_files_are_exported_in_a_process_of_their_own(made: Path, again: Path) -> None:
     """Where nothing was traced before: the process that releases has no part in it."""
     for name in ("program.pt2", "student.onnx"):
@@ -255,6 +256,7 @@ def exported(encoder: str, shape: tuple[int | None, ...], directions: bool = Fal
     return made, export_program(program), export_onnx(program)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "shape", "lengths", "directions"),
     [
@@ -300,6 +302,7 @@ def test_a_network_on_windows_of_a_video_is_exported_for_films_of_any_length() -
             assert (ours - theirs).abs().max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_an_export_depends_on_nothing_that_was_exported_before() -> None:
     _, *first = exported("gru", (8, 6), True)
     exported("cnn", (12, 10))
@@ -382,6 +385,7 @@ def test_a_card_of_foreign_data_states_no_licence_of_the_weights(made: Path) -> 
     assert "onnxruntime" not in body
 
 
+@pytest.mark.slow
 def test_the_exported_program_runs_where_this_project_is_not(made: Path, tmp_path: Path) -> None:
     shutil.copy(made / "program.pt2", tmp_path)
     code = (

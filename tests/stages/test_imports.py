@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from amid.studies import STUDIES, contrastive, get_study, load_params
 from amid.studies.sensitivity import folder_name, grid
 from tests.recorded import put, record
@@ -32,6 +34,7 @@ for name in names:
 """
 
 
+@pytest.mark.slow
 def test_tables_are_written_without_torch(tmp_path: Path) -> None:
     params = load_params(ROOT / "params.yaml")
     section_of = {name: section for section, names in params.sections.items() for name in names}

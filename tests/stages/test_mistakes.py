@@ -123,6 +123,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_damaged_clips_are_set_aside_by_name_and_the_rest_goes_on(made: Path) -> None:
     folder = made / "data" / "avlips"
     manifest = pd.read_parquet(folder / "manifest.parquet")
@@ -147,6 +148,7 @@ def test_damaged_clips_are_set_aside_by_name_and_the_rest_goes_on(made: Path) ->
             path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_too_many_damaged_clips_stop_the_stage_and_name_the_worst_reason(made: Path) -> None:
     block = made / "dataset" / "avlips.yaml"
     text = block.read_text()

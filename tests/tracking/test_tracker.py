@@ -479,6 +479,7 @@ print("made")
 """
 
 
+@pytest.mark.slow
 def test_a_store_that_a_newer_mlflow_has_opened_is_one_sentence(project: Path) -> None:
     open_client(project)
     with closing(sqlite3.connect(project / "mlruns" / "mlflow.db")) as store, store:

@@ -46,6 +46,7 @@ def manifest() -> pd.DataFrame:
     return avlips.rows(Options(), Path("nowhere"))
 
 
+@pytest.mark.slow
 def test_bytes_depend_on_nothing_but_the_options(
     made: tuple[Path, dict], tmp_path: Path, root: Path
 ) -> None:
