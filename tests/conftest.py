@@ -69,6 +69,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -seconds[group(item.nodeid)])
 
 
+def pytest_sessionfinish() -> None:
+    """At its end pytest collects five times, and Python again: once is enough."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def routed() -> None:
     """torch computes as it does when runs are trained, whichever test is first; torch itself is

@@ -180,6 +180,7 @@ def found_in(root: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_source_runs_nothing_that_data_says() -> None:
     assert len(sources(ROOT)) > 150
     assert found_in(ROOT) == []

@@ -76,6 +76,7 @@ def test_the_walks_mistakes_are_told_as_it_says(place: Path, tmp_path: Path) -> 
     assert not (tmp_path / "data" / "digits" / "raw").exists()
 
 
+@pytest.mark.slow
 def test_few_labels_as_the_walk_makes_them(place: Path, tmp_path: Path) -> None:
     (place / "make_few.py").write_text(FEW_LABELS)
     done = run(place, "make_few.py")

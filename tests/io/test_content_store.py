@@ -145,6 +145,7 @@ ContentStore(sys.argv[2]).push(Path(sys.argv[1]), "one")
 """
 
 
+@pytest.mark.slow
 def test_a_push_that_is_killed_is_not_seen_or_whole(folder: Path, tmp_path: Path) -> None:
     """kill -9 at moments all over a push of 60 MB: nothing, or every byte."""
     (folder / "large").write_bytes(os.urandom(60_000_000))

@@ -93,6 +93,7 @@ def test_a_folder_without_runs(tmp_path) -> None:
         compare(tmp_path, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, warm: Path) -> None:
     one = write(tmp_path / "one", "seed0")
     other = write(tmp_path / "other", "seed0", changed(1, "train_loss", 9.0))

@@ -160,6 +160,7 @@ def test_flash_and_click_of_a_span_are_together(films, name):
     assert found.apart.max() <= 0.001 + truth.slack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILMS)
 def test_one_pass_or_two_give_the_same_bytes(films, name):
     path = films[name].path

@@ -411,6 +411,7 @@ def test_nothing_in_the_folder_is_a_pickle(made: Path) -> None:
     np.load(made / "training.npy", allow_pickle=False)
 
 
+@pytest.mark.slow
 def test_a_second_release_has_the_same_bytes(made: Path, again: Path) -> None:
     for name in FILES:
         assert (again / name).read_bytes() == (made / name).read_bytes(), name
