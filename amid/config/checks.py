@@ -109,8 +109,10 @@ def check_names(params: Params, used: Collection[str]) -> None:
 
 
 def trained(params: Params) -> dict[str, dict[str, Any]]:
-    """Configuration -> what it overrides of the training. Raises ConfigError where one is wrong."""
-    return {name: params.resolved(name).training for name in params.configurations}
+    """Configuration -> what it overrides of the training, of those that do. Raises ConfigError
+    where one is wrong."""
+    found = {name: params.resolved(name).training for name in params.configurations}
+    return {name: override for name, override in found.items() if override}
 
 
 def check_data_set(params: Params, name: str, overrides: dict[str, dict[str, Any]]) -> None:

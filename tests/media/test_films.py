@@ -120,6 +120,7 @@ def test_mp3_in_avi_is_late_by_its_own_delay(films):
         assert clapper.delay(truth) == 1105 / 48000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sound", ["pcm_s16le", "libmp3lame"])
 @pytest.mark.parametrize("rates", [(25, 44100), (30, 48000), (12, 22050), (50, 48000)])
 @pytest.mark.parametrize(

@@ -166,6 +166,7 @@ def test_a_benchmark_of_other_runs_than_the_tables_says_so(
     assert "(other runs of student alone, AMID)" in told  # compared with that protocol's
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "spread", "said"),
     [

@@ -145,6 +145,7 @@ def test_one_seed_has_no_deviation_and_no_p() -> None:
     assert not re.search(r"\bnan\b", html.lower())
 
 
+@pytest.mark.slow
 def test_a_data_set_without_test_clips_says_so_and_keeps_its_curves() -> None:
     made = report_data(datasets=("avlips", "grid"))
 
@@ -260,6 +261,7 @@ def test_the_platform_of_the_runs_is_told_beside_that_of_the_page(tmp_path: Path
     assert "not known" in said["none"][trained]
 
 
+@pytest.mark.slow
 def test_several_data_sets_each_have_their_part() -> None:
     html = made_page(datasets=("avlips", "grid"))
     assert "On avlips, a student" in html

@@ -47,7 +47,6 @@ def asked(capsys: pytest.CaptureFixture, *words: str) -> tuple[int, str, str]:
     return code, shown.out, shown.err
 
 
-@pytest.mark.slow
 def test_a_clip_without_sound_gets_classes_and_probabilities(here: Path, capsys) -> None:
     code, out, err = asked(capsys, "one.avi", "two.avi")
     assert (code, err) == (0, "")

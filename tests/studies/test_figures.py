@@ -71,6 +71,7 @@ def test_figure_5_is_the_similarity_within_a_class(tmp_path: Path) -> None:
     drawn_twice(lambda: gap_and_similarity.draw_similarities(table, {"avlips": 1}), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [[3.9, 4.0, 4.1], [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]])
 def test_figure_6_draws_close_values_and_doublings(values: list[float], tmp_path: Path) -> None:
     places = {
