@@ -187,7 +187,7 @@ def holm(p_values: Sequence[float | None]) -> list[float]:
     corrected = np.array(p_values, dtype=float)  # None becomes NaN
     defined = ~np.isnan(corrected)
     if defined.any():
-        gc.freeze()  # it collects garbage at every call, for a third of a second beside torch
+        gc.freeze()  # statsmodels collects garbage here, for a third of a second beside torch
         try:
             corrected[defined] = multipletests(corrected[defined], method="holm")[1]
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import numpy as np
@@ -31,6 +32,28 @@ def test_the_deviation_is_the_sample_deviation() -> None:
 def test_one_value_has_no_deviation_and_none_no_mean() -> None:
     assert mean_std([70.0]) == (70.0, None)
     assert mean_std([None, None]) == (None, None)
+
+
+def test_holm_looks_at_nothing_but_its_values() -> None:
+    """statsmodels collects all garbage, which takes the longer, the more a process holds."""
+    walked = []
+
+    class Garbage:
+        def __del__(self) -> None:
+            walked.append(True)
+
+    gc.collect()
+    gc.disable()
+    try:
+        circle = Garbage()
+        circle.itself = circle
+        del circle
+        assert holm([0.01, 0.04]) == [0.02, 0.04]
+        assert walked == []
+    finally:
+        gc.enable()
+    gc.collect()
+    assert walked == [True]  # frozen for the call alone
 
 
 def test_holm_on_an_example_by_hand() -> None:
