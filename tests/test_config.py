@@ -257,7 +257,7 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         (
             "batch_size: 64\n    le",
             "batch_size: 3\n    le",
-            ["table7.ratios", "0.5 of a batch of 3", "one pair"],
+            ["table7.ratios", "0.25 of a batch of 3", "one pair"],
         ),
         ("{avsentences: [audio, text]}", "{avsentences: [audio]}", ["table7.mod", "two different"]),
         ("{avsentences: [audio, text]}", "{avsentences: [audio, txt]}", ["'txt'", "mean 'text'"]),

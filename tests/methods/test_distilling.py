@@ -185,6 +185,7 @@ def test_videos_are_encoded_as_the_mean_of_their_windows() -> None:
     torch.testing.assert_close(found, torch.tensor([[14.0] * 3, [23.0] * 3]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", EVERY)
 def test_every_one_trains_to_the_end_and_is_better_than_chance(data, method, tmp_path) -> None:
     """Its fixed teacher, where it has one, trained before it, from files alone."""

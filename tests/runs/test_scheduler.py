@@ -68,6 +68,7 @@ def content(store: RunStore) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_runs_are_trained_once_and_their_warm_up_with_them(data, tmp_path, capsys) -> None:
     plan = [small_run(data, name, seed) for name in ("amid", "l_ft_l_fa") for seed in (0, 1)]
     store, listener = run([*plan, plan[0]], data, tmp_path)

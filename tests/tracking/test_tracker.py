@@ -363,6 +363,7 @@ def test_runs_of_killed_processes_are_closed_and_mlflow_waits_for_one(tmp_path: 
     assert done.stdout == "0 False\n"
 
 
+@pytest.mark.slow
 def test_a_store_is_whole_as_soon_as_it_has_its_name(tmp_path: Path, monkeypatch) -> None:
     """A kill amid the creation of its tables would leave one that nobody can open."""
 

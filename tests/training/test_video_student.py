@@ -45,6 +45,7 @@ def spec(data: Path, configuration: str = "amid", **training: object):
     return dataclasses.replace(run.spec, network=network, training=numbers, options=options)
 
 
+@pytest.mark.slow
 def test_it_learns_from_frames(data: Path, tmp_path: Path) -> None:
     record = train(spec(data, epochs=12), data, tmp_path)
     assert record.history[-1]["train_loss"] < record.history[0]["train_loss"]
@@ -57,6 +58,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Wholes:
     return wholes(lambda name: spec(data, name), data, tmp_path_factory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [2, 8, 11])
 def test_it_goes_on_from_any_batch(batches: int, whole, data: Path, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
