@@ -17,6 +17,13 @@ seeded by (run's seed, epoch, clip, name of the augmentation): what is drawn dep
 clip, no other augmentation, and not on the order. Only operations of numpy whose results are the
 same on every processor are used (amid.core.portable): no sine, no power.
 
+An augmentation of one extractor's features has, too,
+
+    EXTRACTOR: str                             # its name; features of others stay as they are
+    EXTRACTED: tuple[str, ...]                 # its numbers that `options` have as well
+
+and its `clip` is in the features' own units.
+
 `partner` is another training clip, drawn and resampled to the clip's steps (amid.training.mixing);
 `mix` returns a clip of the same shape and the partner's share in it, 0 .. options["share"]. A run
 has one such augmentation at most, and it comes before the others, which see the mixed clip.
@@ -31,6 +38,7 @@ from types import ModuleType
 AUGMENTATIONS: dict[str, str] = {
     "mixup": "amid.augmentations.mixup",
     "cutmix": "amid.augmentations.cutmix",
+    "picture_crop": "amid.augmentations.picture_crop",
     "crop": "amid.augmentations.crop",
     "time_warp": "amid.augmentations.time_warp",
     "frame_dropout": "amid.augmentations.frame_dropout",

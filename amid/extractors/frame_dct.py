@@ -8,12 +8,12 @@ params.yaml is checked against this module's Options: OpenCV is imported only wh
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from amid.core.dct import lowest_frequencies
 from amid.extractors import BoxOption, Span
 from amid.media import MediaError, Pictures
 
@@ -86,14 +86,3 @@ def describe(clip: np.ndarray, options: Options) -> np.ndarray:
         values = result[:, : options.coefficients]
         result[1:, options.coefficients :] = values[1:] - values[:-1]
     return result
-
-
-@lru_cache
-def lowest_frequencies(rows: int, columns: int, number: int) -> np.ndarray:
-    """Flat positions (number,) of the lowest spatial frequencies, along the plane's diagonals.
-
-    Frequencies are compared in cycles a picture height and width, so that on a square the order is
-    that of the sums of row and column.
-    """
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    return np.lexsort((row, row * columns + column * rows))[:number]

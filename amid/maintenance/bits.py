@@ -74,6 +74,12 @@ STRONG = {
     },
 }
 MIXED = {"mixup": {"share": 0.5, "probability": 0.8}, "scaling": {"clip": 0.1, "feature": 0.1}}
+BOXES = {
+    "picture_crop": {
+        **{"shift": 0.1, "zoom": 0.2, "mirror": 0.5},
+        **{"size": [4, 6], "coefficients": 13, "differences": True},
+    },
+}
 CUT = {"cutmix": {"share": 0.5, "probability": 0.8}, "jitter": {"noise": 0.1}}
 SGD = {"optimiser": "sgd", "momentum": 0.9}
 CONTRASTIVE = {"temperature": 0.07, "negatives": 64, "dim": 18, "momentum": 0.5}
@@ -187,6 +193,7 @@ def runs() -> dict[str, RunSpec]:
         "amid, mixup": spec(
             "amid", AMID, training={**STRONG, "augmentation": MIXED, "modality_dropout": 0.5}
         ),
+        "amid, cropped pictures": spec("amid", AMID, training={**STRONG, "augmentation": BOXES}),
         "baseline, resnet, unequal lengths, cutmix": spec(
             "baseline", network={"dim": NETWORK["dim"], "slope": 0.2, **RESNET}, target="speech",
             auxiliary=(), training={**STRONG, "augmentation": CUT},

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from amid.augmentations import AUGMENTATIONS, load_augmentation
 from amid.config import DataSet, Params, Selection, Training, block_file, check
 from amid.core.reproducible import code_fingerprint
@@ -131,7 +133,7 @@ def _alone(
     if block.encoders[modality] == "none":
         block = block.model_copy(update={"encoders": {**block.encoders, modality: "mlp"}})
     training = params.training_of(dataset, auxiliary=seed is None)
-    numbers = _training(training, training.epochs, block.encoders[modality], teacher=False)
+    numbers = _training(training, training.epochs, block, modality, teacher=False)
     return RunSpec(
         dataset=dataset,
         method="baseline",
@@ -187,7 +189,7 @@ def configured_run(
     ) -> RunSpec:
         seen = chosen if of.sees_auxiliary else ()
         fusion = bool(seen) and not of.fixed_teacher
-        trained = _training(training, epochs, block.encoders[block.target], teacher=fusion)
+        trained = _training(training, epochs, block, block.target, teacher=fusion)
         return RunSpec(
             dataset=dataset,
             method=method,
@@ -245,9 +247,12 @@ def _network(params: Params, block: DataSet, target: str, *, fusion: bool) -> di
     return _unsigned({**chosen, "fusion": values["fusion"]} if fusion else chosen)
 
 
-def _training(training: Training, epochs: int, encoder: str, *, teacher: bool) -> dict:
-    """The numbers that change the result of the first `epochs` epochs. teacher: whether the run
-    trains one."""
+def _training(
+    training: Training, epochs: int, block: DataSet, target: str, *, teacher: bool
+) -> dict:
+    """The numbers that change the result of the first `epochs` epochs. target: the modality that is
+    trained on. teacher: whether the run trains one."""
+    encoder = block.encoders[target]
     idle = {"warmup_epochs", "checkpoint_every", "checkpoint_minutes", "auxiliary_seed"}
     idle |= {"protocol", "strong", "epochs", "milestones", "schedule", "rate_warmup"}
     values = training.model_dump(exclude=idle)
@@ -261,11 +266,7 @@ def _training(training: Training, epochs: int, encoder: str, *, teacher: bool) -
     if training.schedule != "step" or not milestones:
         del values["decay"]
     values["ema"] *= training.epochs  # a share, as epochs
-    values["augmentation"] = {
-        name: numbers
-        for name, numbers in training.augmentation.items()
-        if load_encoder(encoder).axes in load_augmentation(name).AXES
-    }
+    values["augmentation"] = _augmentation(training, encoder, *block.extract[target])
     if not teacher:
         values["modality_dropout"] = 0.0
     values["device"] = _device(training.device, encoder)
@@ -278,6 +279,24 @@ def _training(training: Training, epochs: int, encoder: str, *, teacher: bool) -
     if "device" in values:  # whose bits are its own: unlike the processor's, they are in the key
         values["gpu"] = _gpu_models()
     return _unsigned({**values, "epochs": epochs})
+
+
+def _augmentation(
+    training: Training, encoder: str, extractor: str, extracted: BaseModel
+) -> dict[str, dict[str, Any]]:
+    """The augmentations that features of this extractor for this encoder have."""
+    found = {}
+    for name, numbers in training.augmentation.items():
+        module = load_augmentation(name)
+        if load_encoder(encoder).axes not in module.AXES:
+            continue
+        if of_extractor := getattr(module, "EXTRACTOR", None):
+            if of_extractor != extractor:
+                continue
+            own = extracted.model_dump(mode="json", include=set(module.EXTRACTED))
+            numbers = {**numbers, **own}
+        found[name] = numbers
+    return found
 
 
 def _unsigned(value: Any) -> Any:

@@ -70,7 +70,8 @@ class Augmenter:
             if hasattr(module, "mix"):
                 self._mixer = Mixer(name, options, train, self._standardised, self._stream)
             else:
-                self._chosen.append((name, module.augment, options))
+                of_extractor = hasattr(module, "EXTRACTOR")
+                self._chosen.append((name, module.augment, options, of_extractor))
 
     def __call__(self, batch: Batch, epoch: int) -> Batch:
         """The batch with augmented targets and a fixed teacher's outputs on them; sequences end in
@@ -101,8 +102,13 @@ class Augmenter:
     def _augmented(self, clip: np.ndarray, epoch: int, sample: int) -> np.ndarray:
         """A standardised clip, changed as drawn for (seed, epoch, sample), as (new steps, features)
         float32 in the features' own units."""
-        for name, augment, options in self._chosen:
-            clip = augment(clip, options, self._stream(epoch, sample, name))
+        for name, augment, options, of_extractor in self._chosen:
+            random = self._stream(epoch, sample, name)
+            if of_extractor:
+                own = augment(clip * self._deviation + self._mean, options, random)
+                clip = (own - self._mean) * self._scale
+            else:
+                clip = augment(clip, options, random)
         if self._steps is not None and len(clip) != self._steps:
             clip = at_times(clip, self._evenly * (len(clip) - 1))
         return (clip * self._deviation + self._mean).astype(np.float32)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from amid.augmentations import AUGMENTATIONS, load_augmentation
 from amid.augmentations.base import at_times, resampled
+from amid.extractors import frame_dct
 
 STEPS, FEATURES = 40, 6
+PICTURE = {"size": [4, 4], "coefficients": 3, "differences": True}
 IDLE = {
     "mixup": {"share": 0.0, "probability": 1.0},
     "cutmix": {"share": 0.0, "probability": 1.0},
+    "picture_crop": {"shift": 0.0, "zoom": 0.0, "mirror": 0.0, **PICTURE},
     "crop": {"share": 0.0},
     "time_warp": {"speed": 0.0, "local": 0.0, "knots": 3},
     "frame_dropout": {"share": 0.0},
@@ -24,6 +28,7 @@ IDLE = {
 STRONG = {
     "mixup": {"share": 0.5, "probability": 1.0},
     "cutmix": {"share": 0.5, "probability": 1.0},
+    "picture_crop": {"shift": 0.1, "zoom": 0.2, "mirror": 0.5, **PICTURE},
     "crop": {"share": 0.5},
     "time_warp": {"speed": 0.4, "local": 0.6, "knots": 3},
     "frame_dropout": {"share": 0.3},
@@ -68,7 +73,7 @@ def test_the_tables_here_are_of_all_augmentations() -> None:
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_numbers_of_0_change_nothing(name: str) -> None:
     before = clip()
-    np.testing.assert_allclose(augmented(name, IDLE[name], 0, before), clip(), rtol=1e-13)
+    np.testing.assert_allclose(augmented(name, IDLE[name], 0, before), clip(), rtol=1e-10)
     augmented(name, STRONG[name], 0, before)
     assert (before == clip()).all()  # the clip itself is left alone
 
@@ -236,7 +241,81 @@ def test_between_two_steps_values_are_on_the_line() -> None:
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_a_misspelt_or_impossible_number_is_refused(name: str) -> None:
     module = load_augmentation(name)
-    assert module.Options.model_validate(STRONG[name]).model_dump() == STRONG[name]
-    for wrong in ({**STRONG[name], "shere": 0.1}, dict.fromkeys(STRONG[name], -1.0)):
+    given = {key: value for key, value in STRONG[name].items() if key not in PICTURE}
+    assert module.Options.model_validate(given).model_dump() == given
+    for wrong in ({**given, "shere": 0.1}, dict.fromkeys(given, -1.0)):
         with pytest.raises(ValidationError):
             module.Options.model_validate(wrong)
+
+
+class Drawn:
+    """A generator whose numbers are given: three in -1 .. 1 as one draw, then one."""
+
+    def __init__(self, up: float, left: float, near: float, last: float) -> None:
+        self.moves, self.last = np.array([up, left, near]), last
+
+    def random(self, count: int | None = None) -> np.ndarray | float:
+        return self.last if count is None else (self.moves + 1) / 2
+
+
+LIPS = {"size": [32, 48], "coefficients": 64, "differences": True}
+
+
+def pictures() -> np.ndarray:
+    """(3, 64, 96) uint8: a smooth picture, moved from frame to frame."""
+    noise = np.random.Generator(np.random.PCG64(0)).random((64, 110))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 12)
+    smooth = 255 * (smooth - smooth.min()) / np.ptp(smooth)
+    return np.stack([smooth[:, n : n + 96] for n in (0, 4, 10)]).astype(np.uint8)
+
+
+def described(frames: np.ndarray) -> np.ndarray:
+    options = frame_dct.Options(frames=len(frames), **{**LIPS, "size": (32, 48)})
+    return frame_dct.describe(frames, options).astype(np.float64)
+
+
+def test_a_mirrored_picture_has_the_coefficients_of_mirrored_frames() -> None:
+    before = described(pictures())
+    options = {"shift": 0.3, "zoom": 0.3, "mirror": 0.5, **LIPS}
+    found = load_augmentation("picture_crop").augment(before, options, Drawn(0, 0, 0, 0.49))
+    np.testing.assert_allclose(found, described(pictures()[:, :, ::-1].copy()), atol=2e-5)
+    kept = load_augmentation("picture_crop").augment(before, options, Drawn(0, 0, 0, 0.5))
+    np.testing.assert_allclose(kept, before, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("up", "left", "near"), [(1, 0, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1), (-0.5, 0.8, 0.4)]
+)
+def test_a_box_has_the_coefficients_of_the_frames_it_is_cut_from(up, left, near) -> None:
+    """The frames themselves are cut and scaled by OpenCV, then described: what is left of the
+    difference comes from the frequencies that are not kept."""
+    frames = pictures()
+    _, height, width = frames.shape
+    scale = 1 + 0.2 * near
+    to_frame = np.array(  # place in the box -> place in the frame
+        [
+            [scale, 0, (1 - scale) * (width - 1) / 2 + 0.1 * left * width],
+            [0, scale, (1 - scale) * (height - 1) / 2 + 0.1 * up * height],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    cut = [
+        cv2.warpAffine(f, to_frame, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        for f in frames
+    ]
+    before, wanted = described(frames), described(np.stack(cut))
+    options = {"shift": 0.1, "zoom": 0.2, "mirror": 0.0, **LIPS}
+    found = load_augmentation("picture_crop").augment(before, options, Drawn(up, left, near, 0.0))
+    moved = np.linalg.norm(wanted - before)
+    assert np.linalg.norm(found - wanted) < 0.1 * moved
+
+
+def test_differences_of_a_box_are_those_of_its_coefficients() -> None:
+    options = {"shift": 0.2, "zoom": 0.2, "mirror": 0.5, **LIPS}
+    found = augmented("picture_crop", options, 5, described(pictures()))
+    values, differences = found[:, :64], found[:, 64:]
+    np.testing.assert_allclose(differences[1:], np.diff(values, axis=0), atol=1e-6)
+    np.testing.assert_allclose(differences[0], 0, atol=1e-9)
+    without = {**options, "differences": False}
+    alone = augmented("picture_crop", without, 5, described(pictures())[:, :64])
+    np.testing.assert_allclose(alone, values, atol=1e-12)

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from pydantic import ValidationError
 
+from amid.core.dct import lowest_frequencies
 from amid.data.extraction import extract_features, plan_tasks
 from amid.data.feature_store import FeatureStore
 from amid.data.splits import fold_splits
@@ -214,7 +215,7 @@ def letterboxed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list, np.ndar
 def seen(values: np.ndarray, options: frame_dct.Options) -> np.ndarray:
     """(frames, rows, columns) from 0 to 255: what frame_dct's coefficients tell of its frames."""
     rows, columns = options.size
-    order = frame_dct.lowest_frequencies(rows, columns, options.coefficients)
+    order = lowest_frequencies(rows, columns, options.coefficients)
     planes = np.zeros((len(values), rows * columns), np.float32)
     planes[:, order] = values[:, : options.coefficients]
     return np.stack([cv2.idct(plane.reshape(rows, columns)) for plane in planes]) * 255

@@ -4,8 +4,9 @@ import pytest
 import scipy.fft
 from pydantic import ValidationError
 
+from amid.core.dct import lowest_frequencies
 from amid.extractors import Span
-from amid.extractors.frame_dct import Options, describe, extract, lowest_frequencies, shape
+from amid.extractors.frame_dct import Options, describe, extract, shape
 from amid.media import MediaError, Reason
 from tests.media.clips import NAN, cut, write_video
 

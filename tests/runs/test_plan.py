@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from amid import config
+from amid.config import DataSet, Params
 from amid.core.types import RunSpec
 from amid.errors import ConfigError
 from amid.runs import plan
@@ -468,26 +469,53 @@ def test_the_key_is_the_specification_and_nothing_else() -> None:
 
 def test_a_run_on_a_gpu_has_the_gpu_in_its_key(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(plan, "GPUS", tmp_path)
-    training = project_params().training
-    numbers = plan._training(training, 3, "gru", teacher=True)
+    params = project_params()
+    training = params.training
+    numbers = plan._training(training, 3, *trained_by(params, "gru"), teacher=True)
     assert not {"device", "gpu"} & numbers.keys()
     monkeypatch.setattr(plan, "_device", lambda wanted, encoder: "cuda")
-    assert plan._training(training, 3, "r2plus1d", teacher=True)["gpu"] == "unknown"
+    film = trained_by(params, "r2plus1d")
+    assert plan._training(training, 3, *film, teacher=True)["gpu"] == "unknown"
     for number, model in enumerate(("NVIDIA H200", "NVIDIA A100", "NVIDIA H200")):
         (tmp_path / str(number)).mkdir()
         text = f"Model: \t\t {model}\nIRQ: 5\n"
         (tmp_path / str(number) / "information").write_text(text)
-    found = plan._training(training, 3, "r2plus1d", teacher=True)
+    found = plan._training(training, 3, *film, teacher=True)
     assert (found["device"], found["gpu"]) == ("cuda", "NVIDIA A100, NVIDIA H200")
 
 
+def trained_by(params: Params, encoder: str) -> tuple[DataSet, str]:
+    """avlips's block, its pictures going to another encoder."""
+    block = params.dataset("avlips")
+    return block.model_copy(update={"encoders": {**block.encoders, "video": encoder}}), "video"
+
+
+def test_an_augmentation_of_one_extractors_features_has_its_numbers_and_others_have_none() -> None:
+    params = project_params()
+    moved = {"shift": 0.05, "zoom": 0.1, "mirror": 0.5}
+    changes = {"augmentation": {"picture_crop": moved, "jitter": {"noise": 0.1}}}
+    training = params.training.model_copy(update=changes)
+    block = params.dataset("avlips").model_copy(
+        update={"encoders": {"video": "gru", "audio": "gru", "text": "mlp"}}
+    )
+    of_pictures, of_sound = (
+        plan._training(training, 3, block, modality, teacher=True)["augmentation"]
+        for modality in ("video", "audio")
+    )
+    picture = {"size": [32, 32], "coefficients": 64, "differences": True}
+    assert of_pictures["picture_crop"] == {**moved, **picture}
+    assert of_sound == {"jitter": {"noise": 0.1}}
+
+
 def test_augmentations_that_do_not_fit_the_features_are_left_out_and_change_the_code() -> None:
-    training = project_params().training
+    params = project_params()
     mixed = {"share": 0.5, "probability": 1.0}
     chosen = {"crop": {"share": 0.1}, "jitter": {"noise": 0.1}, "cutmix": mixed}
-    training = training.model_copy(update={"augmentation": chosen, "schedule": "cosine"})
+    changes = {"augmentation": chosen, "schedule": "cosine"}
+    training = params.training.model_copy(update=changes)
     of_sequences, of_vectors, of_frames = (
-        plan._training(training, 3, encoder, teacher=True) for encoder in ("gru", "mlp", "r2plus1d")
+        plan._training(training, 3, *trained_by(params, encoder), teacher=True)
+        for encoder in ("gru", "mlp", "r2plus1d")
     )
     assert of_sequences["augmentation"] == chosen
     assert of_vectors["augmentation"] == {"jitter": {"noise": 0.1}}

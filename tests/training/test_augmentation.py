@@ -114,3 +114,14 @@ def test_the_streams_of_clips_are_uniform_and_unrelated() -> None:
             assert abs(np.corrcoef(a, b)[0, 1]) < 0.08
     for other in values[1:]:
         assert abs(np.corrcoef(values[0][:, 0], other[:, 0])[0, 1]) < 0.08
+
+
+def test_an_augmentation_of_one_extractors_features_sees_them_in_their_own_units() -> None:
+    """A mirrored picture has odd frequencies with the other sign, whatever the mean is."""
+    target = 5 * torch.randn(6, 12, 6, generator=torch.Generator().manual_seed(0)) + 20
+    target[:, :, 5] = 0.25  # a constant stays what it is
+    numbers = {"shift": 0.0, "zoom": 0.0, "size": [4, 4], "coefficients": 6, "differences": False}
+    for share, signs in ((0.0, [1, 1, 1, 1, 1, 1]), (1.0, [1, -1, 1, 1, -1, 1])):
+        chosen = {"picture_crop": {**numbers, "mirror": share}}
+        found = Augmenter(chosen, batch(target), 0)(batch(target), 0).target
+        torch.testing.assert_close(found, target * torch.tensor(signs), rtol=1e-5, atol=1e-5)
