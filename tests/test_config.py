@@ -245,7 +245,7 @@ def test_params_yaml_spells_every_number_out(root: Path) -> None:
         ("ratios: [1.0, 0.75", "ratios: [0.75", ["table_selection.ratios", "1.0"]),
         ("compared: [crd,", "compared: [l_ft,", ["sections.compared", "'l_ft'"]),
         (
-            "mismatch_ratios: [0.0, 0.4]",
+            "mismatch_ratios: [0.0, 0.2, 0.4]",
             "mismatch_ratios: [1.0]",
             ["all pairs wrong"],
         ),

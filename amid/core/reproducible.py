@@ -78,7 +78,7 @@ def use_deterministic_kernels() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for sums on a GPU
     # The same as use_deterministic_algorithms(True), which imports the compiler: 3 s a worker.
     torch.set_deterministic_debug_mode("error")
-    # Else every new tensor is filled with NaN first: up to 4 % of a step. Nothing reads them before.
+    # Else every new tensor is filled with NaN first, for up to 4 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False
     route_to_numpy()
 
