@@ -139,6 +139,7 @@ def test_everything_is_written_and_read_by_rule_ratio_and_share(tmp_path: Path) 
     block = params.table7.model_copy(
         update={
             "rules": {name: params.table7.rules[name] for name in ("random", "clipscore")},
+            "ratios": [0.5],
             "mismatch_ratios": [0.4],
             "seeds": [0, 1, 2],
         }
@@ -205,9 +206,12 @@ def test_the_layout_shows_every_row() -> None:
 def test_the_plan_shares_nothing_but_the_data_between_rules() -> None:
     params = pair_params()
     runs = contrastive.plan(params, "avsentences", lambda target, auxiliary: target)
-    assert len(runs) == 2 * 2 * (1 + len(params.table7.rules))
+    block = params.table7
+    rows = len(block.mismatch_ratios) * (1 + len(block.rules) * len(block.ratios))
+    assert len(runs) == 2 * rows  # seeds
     assert len({run.spec.key for run in runs}) == len({run.folder for run in runs}) == len(runs)
-    rules = {run.configuration: run.spec.selection for run in runs}
+    halves = [run for run in runs if (run.spec.selection or {"ratio": 0.5})["ratio"] == 0.5]
+    rules = {run.configuration: run.spec.selection for run in halves}
     assert rules["all"] is None
     assert rules["random"] == {"name": "random", "ratio": 0.5}
     assert rules["dissect_warmup"] == {"name": "dissect_warmup", "ratio": 0.5, "warmup_epochs": 10}
