@@ -21,7 +21,7 @@ for name in ("AMID_EXECUTOR", "AMID_STORE", "AMID_MIRROR", "AMID_WORKERS", "MLFL
 assert amid.core.reproducible.PINS.items() <= dict(os.environ).items()
 
 
-# The collector walks all that a worker has imported: seldom is enough, and saves a tenth of time.
+# The collector walks all that a worker has imported: seldom is enough.
 gc.set_threshold(100_000, 20, 100)
 
 # Long tests each case of which may go to a worker of its own, apart from the rest of its file.

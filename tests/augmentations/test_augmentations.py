@@ -73,7 +73,8 @@ def test_the_tables_here_are_of_all_augmentations() -> None:
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_numbers_of_0_change_nothing(name: str) -> None:
     before = clip()
-    np.testing.assert_allclose(augmented(name, IDLE[name], 0, before), clip(), rtol=1e-10)
+    rounding = 1e-10 if name == "picture_crop" else 1e-13  # its basis has 48 binary places
+    np.testing.assert_allclose(augmented(name, IDLE[name], 0, before), clip(), rtol=rounding)
     augmented(name, STRONG[name], 0, before)
     assert (before == clip()).all()  # the clip itself is left alone
 
